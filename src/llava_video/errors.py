@@ -1,0 +1,31 @@
+"""Every error that llava-video raises on purpose.
+
+    LlavaVideoError
+    ├── VideoError              a file cannot be read as a video
+    ├── RepresentationError     a video representation that cannot exist
+    ├── CheckpointError         a model directory or its weights are unusable
+    └── InputError              a request that does not fit: no frames, too long, wrong parts
+
+Each message is one line that says what is wrong, names the file where there is one, and says what to
+do. The command line prints that line and exits with code 2; ``--debug`` shows the traceback.
+"""
+
+
+class LlavaVideoError(Exception):
+    """Base of all errors that are meant for the user."""
+
+
+class VideoError(LlavaVideoError):
+    """A file cannot be opened, has no video stream, or no frame of it decodes."""
+
+
+class RepresentationError(LlavaVideoError, ValueError):
+    """The numbers of a video representation contradict each other or yield no token."""
+
+
+class CheckpointError(LlavaVideoError):
+    """A model directory is missing, incomplete, of another architecture or in an unsafe format."""
+
+
+class InputError(LlavaVideoError, ValueError):
+    """A request cannot be turned into model inputs."""

@@ -1,0 +1,83 @@
+"""Value types that every room shares. They check themselves, so one that exists is consistent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llava_video.errors import InputError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frames:
+    """Pictures sampled from one video, in time order, with the moment each was shown.
+
+    Attributes:
+        pixels: RGB pictures, ``(T, H, W, 3)`` uint8, upright and with square pixels.
+        timestamps_seconds: ``(T,)`` float64, from the first frame of the video, never decreasing.
+        indices: ``(T,)`` int64, position of each picture among the frames of the video, in
+            presentation order. The same frame may be kept twice where a video is short.
+        duration_seconds: length of the whole video, of which these frames are a sample.
+        source: where the pictures come from, for messages; a path or a made-up name.
+        warnings: what went wrong while reading, one sentence each; empty for a sound file.
+
+    Raises:
+        InputError: the arrays contradict each other.
+    """
+
+    pixels: NDArray[np.uint8]
+    timestamps_seconds: NDArray[np.float64]
+    indices: NDArray[np.int64]
+    duration_seconds: float
+    source: str = "frames"
+    warnings: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if self.pixels.dtype != np.uint8 or self.pixels.ndim != 4 or self.pixels.shape[-1] != 3:
+            raise InputError(
+                f"{self.source}: frames must be uint8 of shape (T, H, W, 3), "
+                f"got {self.pixels.dtype} {self.pixels.shape}"
+            )
+        num_frames = len(self.pixels)
+        if num_frames == 0:
+            raise InputError(f"{self.source}: no frames; ask for at least one")
+        if self.timestamps_seconds.shape != (num_frames,) or self.indices.shape != (num_frames,):
+            raise InputError(
+                f"{self.source}: {num_frames} frames need as many timestamps and indices, got "
+                f"{self.timestamps_seconds.shape} and {self.indices.shape}"
+            )
+        if np.any(np.diff(self.timestamps_seconds) < 0):
+            raise InputError(f"{self.source}: timestamps must not decrease")
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def height(self) -> int:
+        """Rows of each picture, in pixels."""
+        return int(self.pixels.shape[1])
+
+    @property
+    def width(self) -> int:
+        """Columns of each picture, in pixels."""
+        return int(self.pixels.shape[2])
+
+    @classmethod
+    def from_array(
+        cls, pixels: NDArray[np.uint8] | Any, *, fps: float = 1.0, source: str = "array"
+    ) -> Frames:
+        """Frames from pictures that are already in memory, evenly spaced in time.
+
+        Args:
+            pixels: ``(T, H, W, 3)`` uint8 RGB.
+            fps: pictures per second.
+            source: a name for messages.
+        """
+        array = np.asarray(pixels)
+        if fps <= 0:
+            raise InputError(f"{source}: fps must be positive, got {fps}")
+        indices = np.arange(len(array), dtype=np.int64)
+        return cls(array, indices / fps, indices, len(array) / fps, source)
