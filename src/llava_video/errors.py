@@ -4,7 +4,9 @@
     ├── VideoError              a file cannot be read as a video
     ├── RepresentationError     a video representation that cannot exist
     ├── CheckpointError         a model directory or its weights are unusable
-    └── InputError              a request that does not fit: no frames, too long, wrong parts
+    ├── InputError              a request that does not fit: no frames, too long, wrong parts
+    ├── EndpointError           an annotator cannot be reached or refuses every call
+    └── BudgetError             the next paid call does not fit into the budget
 
 Each message is one line that says what is wrong, names the file where there is one, and says what to
 do. The command line prints that line and exits with code 2; ``--debug`` shows the traceback.
@@ -29,3 +31,11 @@ class CheckpointError(LlavaVideoError):
 
 class InputError(LlavaVideoError, ValueError):
     """A request cannot be turned into model inputs."""
+
+
+class EndpointError(LlavaVideoError):
+    """An annotator's endpoint cannot be reached, or refuses in a way that repeats for every call."""
+
+
+class BudgetError(LlavaVideoError):
+    """The next paid call does not fit into the budget; what is done stays and can be resumed."""
