@@ -1,1 +1,6 @@
-"""To be written."""
+"""Reading videos: which frames, when they are shown, and their pictures. PyAV and numpy."""
+
+from llava_video.video.info import VideoInfo
+from llava_video.video.reading import probe_video, read_video
+
+__all__ = ["VideoInfo", "probe_video", "read_video"]

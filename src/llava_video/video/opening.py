@@ -1,0 +1,88 @@
+"""Opening local video files, and nothing but local video files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+from av.stream import Discard, Disposition
+from av.video.stream import VideoStream
+
+from llava_video.errors import VideoError
+
+# Formats that hold pictures themselves. Playlists and lists of files (hls, dash, concat, image2,
+# sdp) are not among them: no file opened here can make FFmpeg open another file or an address.
+_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,live_flv,ogg,gif,apng,asf,"
+    "asf_o,h263,h264,hevc,m4v,ivf,obu,av1,dv,mxf,nut,rm,wtv,yuv4mpegpipe,mjpeg,mjpeg_2000,swf,vc1"
+)
+_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+
+
+def check_local_file(path: str | os.PathLike[str]) -> Path:
+    """The path of a file that exists and is not empty.
+
+    Raises:
+        VideoError: there is no such file, or it is a directory, empty or not readable.
+    """
+    name = os.fspath(path)
+    if "://" in name:
+        raise VideoError(f"{name}: only local files are read; download it first")
+    file = Path(name)
+    if file.is_dir():
+        raise VideoError(f"{name}: is a directory; name one video file in it")
+    if not file.exists():
+        raise VideoError(f"{name}: no such file; check the path")
+    if not os.access(file, os.R_OK):
+        raise VideoError(f"{name}: not readable; check its permissions")
+    if file.is_file() and file.stat().st_size == 0:
+        raise VideoError(f"{name}: is empty; fetch or record it again")
+    if not file.is_file():
+        raise VideoError(f"{name}: is not a regular file; copy the video to one")
+    return file
+
+
+@contextmanager
+def open_video(file: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """Open a file and its best video stream; cover pictures of music files do not count.
+
+    Raises:
+        VideoError: the file is no video, or has no video stream that can be decoded.
+    """
+    try:
+        container = av.open(f"file:{file.absolute()}", options=_OPTIONS)
+    except (av.FFmpegError, UnicodeError) as error:
+        raise VideoError(
+            f"{file}: cannot be opened as a video ({_reason(error)}); "
+            "check that it is complete, or convert it to mp4 with ffmpeg"
+        ) from error
+    with container:
+        yield container, _best_stream(container, file)
+
+
+def _best_stream(container: InputContainer, file: Path) -> VideoStream:
+    streams = [s for s in container.streams.video if not _is_cover(s)]
+    if not streams:
+        raise VideoError(
+            f"{file}: has no video stream, only sound or data; name a file with pictures"
+        )
+    best = container.streams.best("video")
+    stream = best if best in streams else streams[0]
+    if stream.codec_context is None:
+        raise VideoError(f"{file}: uses a codec this build of FFmpeg lacks; convert it to h264")
+    for other in container.streams:
+        if other.index != stream.index:
+            other.discard = Discard.all
+    return stream
+
+
+def _is_cover(stream: VideoStream) -> bool:
+    return bool(stream.disposition & Disposition.attached_pic)
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error).splitlines()[0]

@@ -1,0 +1,214 @@
+"""The two functions of this room: what a video is, and pictures sampled from it."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+
+import numpy as np
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+
+from llava_video.errors import InputError, VideoError
+from llava_video.types import Frames
+from llava_video.video import sampling
+from llava_video.video.album import Album
+from llava_video.video.decoding import (
+    DecodingUnsoundError,
+    can_seek,
+    decode_in_order,
+    decode_runs,
+    decode_tolerantly,
+    plan_runs,
+)
+from llava_video.video.index import FrameIndex, index_video
+from llava_video.video.info import VideoInfo
+from llava_video.video.opening import check_local_file, open_video
+from llava_video.video.picture import (
+    quarter_turns_clockwise,
+    square_pixel_width,
+)
+
+Warnings = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    num_frames: int | None
+    fps: float | None
+    max_frames: int | None
+    start_seconds: float
+    end_seconds: float | None
+
+
+def probe_video(path: str | os.PathLike[str]) -> VideoInfo:
+    """What a video file holds: counted frames, true duration, displayed size.
+
+    Args:
+        path: a local file.
+
+    Raises:
+        VideoError: the file cannot be read as a video; one line naming it and what to do.
+    """
+    index = index_video(check_local_file(path))
+    frame = _first_picture(index)
+    turns = quarter_turns_clockwise(frame)
+    width, height = square_pixel_width(frame.width, index.sample_aspect_ratio), frame.height
+    if turns % 2:
+        width, height = height, width
+    return VideoInfo(
+        path=os.fspath(path),
+        container=index.container,
+        codec=index.codec,
+        width=width,
+        height=height,
+        rotation_degrees=turns * 90,
+        num_frames=index.num_frames,
+        average_fps=index.average_fps,
+        duration_seconds=index.duration_seconds,
+        is_variable_rate=index.is_variable_rate,
+        warnings=index.warnings,
+    )
+
+
+def read_video(
+    path: str | os.PathLike[str],
+    *,
+    num_frames: int | None = None,
+    fps: float | None = None,
+    max_frames: int | None = None,
+    size: int | tuple[int, int] | None = None,
+    start_seconds: float = 0.0,
+    end_seconds: float | None = None,
+    exact_resize: bool = False,
+) -> Frames:
+    """Sample pictures from a video, as the official implementation samples them.
+
+    Either ``num_frames``, spread from the first frame to the last, or one frame every ``1 / fps``
+    seconds, at most ``max_frames``, beyond which they are spread too. With neither, 64 frames are
+    spread, the setting of the released checkpoints.
+
+    Args:
+        path: a local file.
+        num_frames: how many frames; they repeat where the video has fewer.
+        fps: frames per second to take.
+        max_frames: the most frames to take with ``fps``.
+        size: ``(height, width)`` to resize pictures to, or the side of a square; None keeps theirs.
+        start_seconds: take frames that appear from here on.
+        end_seconds: take frames that appear before this; None for the end.
+        exact_resize: resize bit-equal to PIL's bicubic filter rather than within one level of it.
+
+    Raises:
+        InputError: the request contradicts itself or lies outside the video.
+        VideoError: the file cannot be read as a video.
+    """
+    name = os.fspath(path)
+    request = _Request(num_frames, fps, max_frames, start_seconds, end_seconds)
+    _check_request(name, request)
+    shape = _check_size(name, size)
+    index = index_video(check_local_file(path))
+    if start_seconds >= index.duration_seconds:
+        raise InputError(
+            f"{name}: start_seconds={start_seconds:g} lies beyond its end at "
+            f"{index.duration_seconds:.2f} s; start earlier"
+        )
+
+    album = Album(index.sample_aspect_ratio, shape, exact_resize=exact_resize)
+    wanted, warnings = _fill(album, index, request)
+    pixels, sizes_differ = album.take(wanted)
+    if sizes_differ:
+        warnings += ("the picture size changes on the way; all are resized to the first one's",)
+    return Frames(
+        pixels=pixels,
+        timestamps_seconds=index.times_seconds[wanted],
+        indices=wanted,
+        duration_seconds=index.duration_seconds,
+        source=name,
+        warnings=index.warnings + warnings,
+    )
+
+
+def _choose(
+    index: FrameIndex, available: NDArray[np.int64], request: _Request
+) -> NDArray[np.int64]:
+    """Indices of the frames to look at, out of those that are available."""
+    first, stop = sampling.span_indices(
+        index.times_seconds[available], request.start_seconds, request.end_seconds
+    )
+    available = available[first:stop]
+    times = index.times_seconds[available]
+    is_even = not index.is_variable_rate and len(available) == available[-1] - available[0] + 1
+    if request.fps is None:
+        count = sampling.DEFAULT_NUM_FRAMES if request.num_frames is None else request.num_frames
+        if is_even:
+            return available[sampling.spread_indices(len(available), count)]
+        return available[sampling.spread_times(times, count)]
+    if is_even:
+        chosen = sampling.rate_indices(
+            len(available), index.average_fps, request.fps, request.max_frames
+        )
+    else:
+        end = index.duration_seconds if stop == index.num_frames else index.times_seconds[stop]
+        chosen = sampling.rate_times(times, float(end), request.fps, request.max_frames)
+    return available[chosen]
+
+
+def _fill(album: Album, index: FrameIndex, request: _Request) -> tuple[NDArray[np.int64], Warnings]:
+    """Decode the wanted frames: the fast way if it works, else in order, else those that decode."""
+    everything = np.arange(index.num_frames)
+    wanted = _choose(index, everything, request)
+    targets = {int(i) for i in wanted}
+    if can_seek(index):
+        try:
+            decode_runs(index, plan_runs(index, sorted(targets)), album.add)
+        except DecodingUnsoundError:
+            pass
+        else:
+            return wanted, ()
+    decodable = decode_in_order(index, targets, album.add)
+    if targets <= set(decodable.tolist()):
+        return wanted, ()
+    if len(decodable) == 0:
+        raise VideoError(f"{index.file}: no picture of it decodes; record or download it again")
+    wanted = _choose(index, decodable, request)
+    decode_in_order(index, {int(i) for i in wanted}, album.add)
+    return wanted, (
+        f"only {len(decodable)} of {index.num_frames} frames decode; frames are sampled from those",
+    )
+
+
+def _check_request(name: str, request: _Request) -> None:
+    for label, count in (("num_frames", request.num_frames), ("max_frames", request.max_frames)):
+        if count is not None and count < 1:
+            raise InputError(f"{name}: {label} must be at least 1, got {count}")
+    if request.fps is not None:
+        if request.num_frames is not None:
+            raise InputError(f"{name}: give num_frames or fps, not both")
+        if not (math.isfinite(request.fps) and request.fps > 0):
+            raise InputError(f"{name}: fps must be a positive number, got {request.fps}")
+    elif request.max_frames is not None:
+        raise InputError(f"{name}: max_frames goes with fps; give num_frames for a fixed number")
+    if not (math.isfinite(request.start_seconds) and request.start_seconds >= 0):
+        raise InputError(f"{name}: start_seconds must be 0 or more, got {request.start_seconds}")
+    if request.end_seconds is not None and not request.end_seconds > request.start_seconds:
+        raise InputError(
+            f"{name}: end_seconds must lie after start_seconds={request.start_seconds:g}, "
+            f"got {request.end_seconds}"
+        )
+
+
+def _check_size(name: str, size: int | tuple[int, int] | None) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    height, width = (size, size) if isinstance(size, int) else size
+    if height < 1 or width < 1:
+        raise InputError(f"{name}: size must be at least 1 x 1 pixels, got {height} x {width}")
+    return height, width
+
+
+def _first_picture(index: FrameIndex) -> VideoFrame:
+    with open_video(index.file) as (container, stream):
+        for frame in decode_tolerantly(container, stream):
+            return frame
+    raise VideoError(f"{index.file}: no picture of it decodes; record or download it again")
