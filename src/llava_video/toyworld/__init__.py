@@ -1,1 +1,62 @@
-"""To be written."""
+"""Toyworld: small videos whose whole truth is known, to train, annotate and evaluate on.
+
+A script says who does what, from when to when, and why. Everything else follows from it::
+
+    from llava_video.toyworld import generate_script, make_questions, render
+
+    script = generate_script(seed=7, level="simple")   # deterministic
+    print(script)                                      # readable; parse_script reads it back
+    frames = render(script, num_frames=16, size=64)    # Frames: pictures and their times, no codec
+    for question in make_questions(script, seed=0):    # with true answers
+        if question.options:
+            print(question.prompt_multiple_choice(), "->", question.answer_letter)
+        else:
+            print(question.prompt_open_ended(), "->", question.answer)
+
+`render` draws the frames that uniform sampling would take from the video of the script, at any
+size. `describe` says in words what happens between two moments. `VOCABULARY` lists every word and
+mark that prompts and answers of level "simple" are made of (`WORD_PATTERN` splits text into them).
+"""
+
+from llava_video.toyworld.describe import describe
+from llava_video.toyworld.generate import LEVELS, generate_script, make_questions
+from llava_video.toyworld.questions import Question
+from llava_video.toyworld.render import render, render_at
+from llava_video.toyworld.script import (
+    Actor,
+    Event,
+    Script,
+    format_script,
+    parse_script,
+    script_path_of,
+)
+from llava_video.toyworld.words import (
+    COLOURS,
+    DIRECTIONS,
+    QUESTION_TYPES,
+    SHAPES,
+    VOCABULARY,
+    WORD_PATTERN,
+)
+
+__all__ = [
+    "COLOURS",
+    "DIRECTIONS",
+    "LEVELS",
+    "QUESTION_TYPES",
+    "SHAPES",
+    "VOCABULARY",
+    "WORD_PATTERN",
+    "Actor",
+    "Event",
+    "Question",
+    "Script",
+    "describe",
+    "format_script",
+    "generate_script",
+    "make_questions",
+    "parse_script",
+    "render",
+    "render_at",
+    "script_path_of",
+]

@@ -1,0 +1,80 @@
+"""The closed list of words the toy world is made of, with their meaning in pixels and vectors."""
+
+from __future__ import annotations
+
+import math
+import re
+
+COLOURS: dict[str, tuple[int, int, int]] = {
+    "red": (214, 40, 40),
+    "orange": (247, 140, 24),
+    "yellow": (250, 225, 60),
+    "green": (46, 160, 67),
+    "blue": (48, 92, 222),
+    "purple": (140, 60, 190),
+    "pink": (250, 150, 200),
+    "white": (245, 245, 245),
+}
+
+SHAPES: tuple[str, ...] = ("circle", "square", "triangle", "star", "cross", "ring")
+
+PLURALS: dict[str, str] = {
+    shape: "crosses" if shape == "cross" else f"{shape}s" for shape in SHAPES
+}
+
+_D = math.sqrt(0.5)
+# Unit vectors on the picture: x grows to the right, y grows downwards.
+DIRECTIONS: dict[str, tuple[float, float]] = {
+    "right": (1.0, 0.0),
+    "down-right": (_D, _D),
+    "down": (0.0, 1.0),
+    "down-left": (-_D, _D),
+    "left": (-1.0, 0.0),
+    "up-left": (-_D, -_D),
+    "up": (0.0, -1.0),
+    "up-right": (_D, -_D),
+}
+
+# The question types of Table 1 of the paper, by their names there.
+QUESTION_TYPES: tuple[str, ...] = (
+    "Temporal",
+    "Spatial",
+    "Causal",
+    "Description-Scene",
+    "Description-Human",
+    "Description-Object",
+    "Count",
+    "Binary",
+    "Fine Grained Action Understanding",
+    "Plot Understanding",
+    "Non-Existent Actions with Existent Scene Depictions",
+    "Time Order Understanding",
+    "Object Direction",
+    "Camera Direction",
+    "Speed",
+    "Attribute Change",
+)
+
+# How text splits into words and marks; `VOCABULARY` lists everything this finds in toy world text.
+WORD_PATTERN = re.compile(r"[A-Za-z]+(?:-[a-z]+)*|[0-9]|[^\sA-Za-z0-9]")
+
+_SIMPLE_WORDS = """
+. , ? ! : - '
+0 1 2 3 4 5 6 7 8 9
+A B C D
+yes no shape shapes colour thing things
+What Which How In Is Does Are
+is are the a an has have does do of in there which what many way direction
+move moves enter enters leave leaves stay stays first last video seen
+Please respond with only letter correct answer Answer one word
+"""
+
+# Every word and mark of prompts and answers at level "simple". Append only: the position of a word
+# may be its token number in a trained model.
+VOCABULARY: tuple[str, ...] = (
+    *_SIMPLE_WORDS.split(),
+    *COLOURS,
+    *SHAPES,
+    *PLURALS.values(),
+    *DIRECTIONS,
+)
