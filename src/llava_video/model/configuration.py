@@ -1,0 +1,76 @@
+"""Configuration of a LLaVA-Video model: a vision encoder, a projector, a language model, and how frames
+become tokens."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from transformers import PreTrainedConfig, Qwen2Config, SiglipVisionConfig
+
+from llava_video.representation import VideoRepresentation
+
+SO400M_384: dict[str, Any] = {
+    "hidden_size": 1152,
+    "intermediate_size": 4304,
+    "num_hidden_layers": 26,
+    "num_attention_heads": 16,
+    "image_size": 384,
+    "patch_size": 14,
+}
+"""google/siglip-so400m-patch14-384 as LLaVA-Video uses it: the last of its 27 layers is dropped."""
+
+
+class LlavaVideoConfig(PreTrainedConfig):
+    """Configuration of `LlavaVideoForConditionalGeneration`.
+
+    Attributes:
+        vision_config: the SigLIP vision encoder; its layers are all used, the head never.
+        text_config: the Qwen2 language model.
+        video_token_id: id that stands in ``input_ids`` for each video token.
+        video_representation: values of a `VideoRepresentation`; ``grid_side`` follows the vision encoder.
+        has_newline: whether there is a learned newline vector.
+        has_separator: whether there is a learned separator vector.
+        add_time_instruction: whether prompts say how long the video is and when its frames are.
+    """
+
+    model_type = "llava_video"
+    sub_configs: ClassVar[dict[str, type[PreTrainedConfig]]] = {
+        "vision_config": SiglipVisionConfig,
+        "text_config": Qwen2Config,
+    }
+
+    vision_config: dict[str, Any] | PreTrainedConfig | None = None
+    text_config: dict[str, Any] | PreTrainedConfig | None = None
+    video_token_id: int = 151646
+    video_representation: dict[str, Any] | None = None
+    has_newline: bool = True
+    has_separator: bool = False
+    add_time_instruction: bool = True
+    tie_word_embeddings: bool = False
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if not isinstance(self.vision_config, PreTrainedConfig):
+            vision = dict(self.vision_config or SO400M_384)
+            vision["vision_use_head"] = False
+            self.vision_config = SiglipVisionConfig(**vision)
+        if not isinstance(self.text_config, PreTrainedConfig):
+            self.text_config = Qwen2Config(**(self.text_config or {}))
+        self.representation = VideoRepresentation.from_dict(
+            {"grid_side": self.grid_side, **(self.video_representation or {})}
+        )
+        super().__post_init__(**kwargs)
+
+    @property
+    def grid_side(self) -> int:
+        """Side of the square of tokens that the vision encoder makes of a frame."""
+        vision: Any = self.vision_config
+        return int(vision.image_size) // int(vision.patch_size)
+
+    @property
+    def representation(self) -> VideoRepresentation:
+        """How frames become video tokens. Assign to change it; weights do not depend on it."""
+        return VideoRepresentation.from_dict(self.video_representation or {})
+
+    @representation.setter
+    def representation(self, representation: VideoRepresentation) -> None:
+        self.video_representation = representation.to_dict()

@@ -1,0 +1,239 @@
+"""Loading a model and its processor by name or directory, whatever the layout."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from transformers import AutoTokenizer, GenerationConfig
+
+from llava_video.errors import CheckpointError, RepresentationError
+from llava_video.model.configuration import LlavaVideoConfig
+from llava_video.model.modeling import LlavaVideoForConditionalGeneration
+from llava_video.model.processing import LlavaVideoProcessor
+from llava_video.model.released import WEIGHT_NAMES, is_released_layout, translate_config
+from llava_video.representation import PRESETS, VideoRepresentation, parse_representation
+
+TINY = "tiny"
+"""Name of the model that comes inside the package; it knows only the toy world."""
+
+_DOWNLOADED = ["*.json", "*.safetensors", "*.txt", "*.jinja"]
+
+
+def load(
+    name_or_dir: str | Path = TINY,
+    *,
+    representation: VideoRepresentation | str | None = None,
+    **options: Any,
+) -> tuple[LlavaVideoForConditionalGeneration, LlavaVideoProcessor]:
+    """Load a model and the processor that goes with it.
+
+    Args:
+        name_or_dir: ``"tiny"``, a directory in our layout or in that of the official release, or the name
+            of such a checkpoint on the model hub.
+        representation: use this one instead of the checkpoint's: ``"T,M,s,p"``, a preset, or a
+            `VideoRepresentation`.
+        **options: passed to ``from_pretrained`` of transformers, such as ``dtype`` and ``device_map``. The
+            dtype is that of the checkpoint unless given.
+
+    Returns:
+        The model in evaluation mode, and its processor.
+
+    Raises:
+        CheckpointError: nothing usable is there.
+        RepresentationError: the representation does not fit the model.
+    """
+    directory = find_checkpoint(name_or_dir)
+    model = load_model(directory, **options)
+    if representation is not None:
+        model.config.representation = fit_representation(representation, model.config)
+    return model, load_processor(directory, model.config)
+
+
+def find_checkpoint(name_or_dir: str | Path) -> Path:
+    """The directory of a checkpoint; a hub name is downloaded if there is a network.
+
+    Raises:
+        CheckpointError: no such directory, and no such name that can be downloaded.
+    """
+    if name_or_dir == TINY:
+        return Path(str(files("llava_video") / "assets" / "tiny"))
+    directory = Path(name_or_dir).expanduser()
+    if directory.is_dir():
+        return directory
+    if directory.exists():
+        raise CheckpointError(f"{directory} is a file; give the directory of a checkpoint")
+    name = str(name_or_dir)
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise CheckpointError(
+            f"{name}: no such directory; give 'tiny', the directory of a checkpoint, or a hub name "
+            "like lmms-lab/LLaVA-Video-7B-Qwen2"
+        )
+    try:
+        return Path(snapshot_download(name, allow_patterns=_DOWNLOADED))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise CheckpointError(
+            f"{name}: neither a directory nor a checkpoint that can be downloaded "
+            f"({type(error).__name__}); check the name and the network"
+        ) from error
+
+
+def load_model(directory: Path, **options: Any) -> LlavaVideoForConditionalGeneration:
+    """Load the weights of a checkpoint directory in either layout.
+
+    Raises:
+        CheckpointError: the configuration or the weights are missing, unsafe, of another architecture,
+            or do not fit each other.
+    """
+    values = _read_json(directory / "config.json")
+    shapes = dict(_weight_shapes(directory))
+    if is_released_layout(values):
+        config = translate_config(values, set(shapes), str(directory))
+        options["key_mapping"] = WEIGHT_NAMES
+    elif values.get("model_type") == LlavaVideoConfig.model_type:
+        config = LlavaVideoConfig.from_dict(values)
+    else:
+        raise CheckpointError(
+            f"{directory}/config.json describes a {values.get('model_type')!r} model "
+            f"({', '.join(values.get('architectures') or ['no architecture'])}); LLaVA-Video needs "
+            "model_type 'llava_video', or the official release's LlavaQwenForCausalLM"
+        )
+    model, report = LlavaVideoForConditionalGeneration.from_pretrained(
+        directory,
+        config=config,
+        dtype=options.pop("dtype", "auto"),
+        use_safetensors=True,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # reported below, with the names of the tensors
+        **options,
+    )
+    _check_report(report, directory)
+    if (directory / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(directory)
+    return model.eval()  # type: ignore[no-any-return]
+
+
+def load_processor(directory: Path, config: LlavaVideoConfig) -> LlavaVideoProcessor:
+    """Make the processor for a model that was loaded from a directory.
+
+    Raises:
+        CheckpointError: the directory has no tokenizer.
+    """
+    vision: Any = config.vision_config
+    text: Any = config.text_config
+    if not any((directory / name).is_file() for name in ("tokenizer.json", "vocab.json")):
+        raise CheckpointError(
+            f"{directory} has no tokenizer (tokenizer.json, or vocab.json with merges.txt); copy the "
+            "tokenizer files of the checkpoint into it"
+        )
+    return LlavaVideoProcessor(
+        AutoTokenizer.from_pretrained(directory),
+        image_size=vision.image_size,
+        video_token_id=config.video_token_id,
+        video_representation=config.representation.to_dict(),
+        add_time_instruction=config.add_time_instruction,
+        max_positions=text.max_position_embeddings,
+    )
+
+
+def fit_representation(
+    wanted: VideoRepresentation | str, config: LlavaVideoConfig
+) -> VideoRepresentation:
+    """The representation that somebody asks for, on the grid of a model's vision encoder.
+
+    A preset takes over the side of the grid from the model; in ``T,M,s,p`` M must be right.
+
+    Raises:
+        RepresentationError: M is another one, or a learned vector is missing.
+    """
+    if isinstance(wanted, str):
+        is_preset = wanted in PRESETS
+        wanted = parse_representation(wanted, config.representation)
+        if is_preset:
+            wanted = VideoRepresentation.from_dict(
+                {**wanted.to_dict(), "grid_side": config.grid_side}
+            )
+    if wanted.grid_side != config.grid_side:
+        raise RepresentationError(
+            f"M = {wanted.tokens_per_frame} does not fit this model: its vision encoder makes "
+            f"{config.grid_side**2} tokens per frame ({config.grid_side} x {config.grid_side})"
+        )
+    if wanted.newline != "none" and not config.has_newline:
+        raise RepresentationError("this model has no newline vector; use newline='none'")
+    if wanted.separator and not config.has_separator:
+        raise RepresentationError("this model has no separator vector; use separator=False")
+    return wanted
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise CheckpointError(f"{path.parent} has no {path.name}, so it is not a checkpoint")
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} is not valid JSON ({error}); download it again") from error
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{path} does not hold a JSON object; download it again")
+    return values
+
+
+def _weight_shapes(directory: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of all tensors, from the headers of the safetensors files alone."""
+    index = directory / "model.safetensors.index.json"
+    single = directory / "model.safetensors"
+    if index.is_file():
+        shards = {directory / name for name in _read_json(index).get("weight_map", {}).values()}
+    elif single.is_file():
+        shards = {single}
+    elif pickles := sorted(directory.glob("*.bin")) + sorted(directory.glob("*.pt*")):
+        raise CheckpointError(
+            f"{pickles[0]} is a pickle, which can run code when it is read; only safetensors are "
+            "loaded. Convert it where you trust it: safetensors.torch.save_file(torch.load(path, "
+            "weights_only=True), 'model.safetensors')"
+        )
+    else:
+        raise CheckpointError(f"{directory} has no model.safetensors; the weights are missing")
+    for shard in sorted(shards):
+        yield from _header_shapes(shard)
+
+
+def _header_shapes(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing, though the index names it; download it again")
+    with path.open("rb") as file:
+        prefix = file.read(8)
+        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
+        header = file.read(length) if 0 < length < 1 << 28 else b""
+    try:
+        entries = json.loads(header)
+        end = 8 + length + max(e["data_offsets"][1] for n, e in entries.items() if n != "__metadata__")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} is not a safetensors file; download it again") from error
+    if path.stat().st_size < end:
+        raise CheckpointError(
+            f"{path} is cut short: {path.stat().st_size} of {end} bytes; download it again"
+        )
+    for name, entry in entries.items():
+        if name != "__metadata__":
+            yield name, tuple(entry["shape"])
+
+
+def _check_report(report: dict[str, Any], directory: Path) -> None:
+    """Refuse weights that are missing, left over, or of another shape."""
+    mismatched = sorted(str(entry[0]) for entry in report["mismatched_keys"])
+    for kind, names in (
+        ("lacks the tensor", sorted(report["missing_keys"])),
+        ("has a tensor that the model does not know:", sorted(report["unexpected_keys"])),
+        ("has a tensor of another shape than config.json says:", mismatched),
+    ):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise CheckpointError(
+                f"{directory} {kind} {names[0]}{more}; weights and config.json are not of one model"
+            )

@@ -1,0 +1,321 @@
+"""The model: frames -> vision encoder -> projector -> video tokens -> language model.
+
+Shapes: N frames of all videos, M tokens per frame, C vision width, D language width, V video tokens of one
+video, B rows of a batch, L positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import GenerationMixin, PreTrainedModel, Qwen2Model, SiglipVisionModel
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from llava_video.errors import InputError, RepresentationError
+from llava_video.model.configuration import LlavaVideoConfig
+from llava_video.representation import LINEAR_POOLINGS, VideoRepresentation, make_layout
+from llava_video.representation.packing import Pool, pack_video
+
+FRAMES_PER_VISION_CHUNK = 8
+"""Frames that go through the vision encoder at a time, so that memory does not grow with the video."""
+
+LABEL_IGNORED = -100
+
+
+@dataclass
+class LlavaVideoOutput(CausalLMOutputWithPast):
+    """Output of the model; ``video_tokens`` are the V x D tokens of each video, in order."""
+
+    video_tokens: tuple[Tensor, ...] | None = None
+
+
+class Projector(nn.Module):
+    """Two linear layers with an exact GELU between them (``mlp2x_gelu``), and the pooling.
+
+    A pooling that is a weighted mean gives the same result before the last linear layer, on fewer rows.
+    """
+
+    def __init__(self, vision_width: int, text_width: int) -> None:
+        super().__init__()
+        self.linear_1 = nn.Linear(vision_width, text_width)
+        self.activation = nn.GELU()
+        self.linear_2 = nn.Linear(text_width, text_width)
+
+    def forward(self, features_NMC: Tensor, pool: Pool, *, pool_early: bool) -> Tensor:
+        """Project and pool: (N, M, C) -> (N, rows, columns, D)."""
+        hidden = self.activation(self.linear_1(features_NMC))
+        if pool_early:
+            return self.linear_2(pool(hidden))  # type: ignore[no-any-return]
+        return pool(self.linear_2(hidden))
+
+
+class LlavaVideoPreTrainedModel(PreTrainedModel):
+    """What `LlavaVideoModel` and `LlavaVideoForConditionalGeneration` share with transformers."""
+
+    config: LlavaVideoConfig
+    config_class = LlavaVideoConfig
+    base_model_prefix = "model"
+    main_input_name = "input_ids"
+    input_modalities = ("video", "text")
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["SiglipEncoderLayer", "Qwen2DecoderLayer"]
+    _skip_keys_device_placement = ["past_key_values"]
+    _supports_flash_attn = True
+    _supports_sdpa = True
+    _supports_flex_attn = True
+    _supports_attention_backend = True
+    _can_compile_fullgraph = True
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, LlavaVideoModel):
+            for vector in (module.newline, module.separator):
+                if vector is not None:
+                    nn.init.normal_(vector, std=vector.numel() ** -0.5)
+
+
+class LlavaVideoModel(LlavaVideoPreTrainedModel):
+    """Vision encoder, projector and language model without the output layer."""
+
+    def __init__(self, config: LlavaVideoConfig) -> None:
+        super().__init__(config)
+        vision: Any = config.vision_config
+        text: Any = config.text_config
+        self.vision_encoder = SiglipVisionModel._from_config(vision)
+        self.projector = Projector(vision.hidden_size, text.hidden_size)
+        self.language_model = Qwen2Model._from_config(text)
+        self.newline = nn.Parameter(torch.empty(text.hidden_size)) if config.has_newline else None
+        self.separator = nn.Parameter(torch.empty(text.hidden_size)) if config.has_separator else None
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Embeddings of the language model."""
+        return self.language_model.get_input_embeddings()  # type: ignore[no-any-return]
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the embeddings of the language model."""
+        self.language_model.set_input_embeddings(value)
+
+    def encode_frames(self, pixel_values_videos: Tensor) -> Tensor:
+        """Vision features of frames, a few at a time: (N, 3, H, W) -> (N, M, C).
+
+        As the official code, the output of the last layer *before* the final layer norm.
+        """
+        encoder = self.vision_encoder
+        chunks = [
+            encoder.encoder(inputs_embeds=encoder.embeddings(chunk.to(encoder.dtype))).last_hidden_state
+            for chunk in pixel_values_videos.split(FRAMES_PER_VISION_CHUNK)
+        ]
+        return chunks[0] if len(chunks) == 1 else torch.cat(chunks)
+
+    def get_video_features(
+        self, pixel_values_videos: Tensor, num_frames_per_video: Sequence[int] | Tensor
+    ) -> tuple[Tensor, ...]:
+        """Video tokens of each video, arranged as the representation says.
+
+        Args:
+            pixel_values_videos: ``(N, 3, H, W)``, the frames of all videos one after the other.
+            num_frames_per_video: how many of them belong to each video; they add up to N.
+
+        Returns:
+            One ``(V, D)`` tensor per video; V differs between videos of unequal length.
+
+        Raises:
+            InputError: the numbers do not add up.
+            RepresentationError: the representation does not fit the vision encoder.
+        """
+        counts = [int(count) for count in num_frames_per_video]
+        if sum(counts) != len(pixel_values_videos):
+            raise InputError(
+                f"num_frames_per_video adds up to {sum(counts)}, but there are "
+                f"{len(pixel_values_videos)} frames"
+            )
+        representation = self.config.representation
+        if representation.grid_side != self.config.grid_side:
+            raise RepresentationError(
+                f"the representation has M = {representation.tokens_per_frame} tokens per frame, the "
+                f"vision encoder makes {self.config.grid_side**2}; write M={self.config.grid_side**2}"
+            )
+        features = self.encode_frames(pixel_values_videos)
+        return tuple(self._tokens_of(video, representation) for video in features.split(counts))
+
+    def _tokens_of(self, features_TMC: Tensor, representation: VideoRepresentation) -> Tensor:
+        kinds = {representation.pooling, representation.fast_pooling or representation.pooling}
+
+        def project(features: Tensor, pool: Pool) -> Tensor:
+            return self.projector(features, pool, pool_early=kinds <= LINEAR_POOLINGS)  # type: ignore[no-any-return]
+
+        return pack_video(
+            features_TMC,
+            make_layout(representation, len(features_TMC)),
+            newline_D=self.newline,
+            separator_D=self.separator,
+            project=project,
+        )
+
+    def embed(self, input_ids: Tensor, video_tokens: Sequence[Tensor]) -> Tensor:
+        """Embed text and put the video tokens where the placeholders are: (B, L) -> (B, L, D).
+
+        Videos fill placeholders in order, row by row.
+
+        Raises:
+            InputError: there are more or fewer placeholders than video tokens.
+        """
+        is_video = input_ids == self.config.video_token_id
+        num_tokens = sum(len(tokens) for tokens in video_tokens)
+        num_placeholders = int(is_video.sum())
+        if num_tokens != num_placeholders:
+            raise InputError(
+                f"the prompt has {num_placeholders} video placeholders, the videos make {num_tokens} "
+                "tokens; make both with one processor and one representation"
+            )
+        text = self.get_input_embeddings()(input_ids.masked_fill(is_video, 0))
+        if not video_tokens:
+            return text  # type: ignore[no-any-return]
+        positions = is_video.flatten().nonzero().squeeze(1)
+        tokens_VD = torch.cat(tuple(video_tokens)).to(text)
+        return text.flatten(0, 1).index_copy(0, positions, tokens_VD).view_as(text)  # type: ignore[no-any-return]
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        pixel_values_videos: Tensor | None = None,
+        num_frames_per_video: Sequence[int] | Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Run the language model over text and videos; see `LlavaVideoForConditionalGeneration`."""
+        if (input_ids is None) == (inputs_embeds is None):
+            raise InputError("give input_ids or inputs_embeds, and not both")
+        video_tokens: tuple[Tensor, ...] = ()
+        if pixel_values_videos is not None:
+            if num_frames_per_video is None:
+                num_frames_per_video = [len(pixel_values_videos)]
+            video_tokens = self.get_video_features(pixel_values_videos, num_frames_per_video)
+        if inputs_embeds is None:
+            assert input_ids is not None
+            inputs_embeds = self.embed(input_ids, video_tokens)
+        outputs = self.language_model(inputs_embeds=inputs_embeds, **kwargs)
+        outputs["video_tokens"] = video_tokens or None
+        return outputs
+
+
+class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMixin):
+    """LLaVA-Video: answers questions about videos.
+
+    Made of transformers' SigLIP vision encoder and Qwen2 language model, a two-layer projector, and the
+    video tokens of ``config.representation``.
+    """
+
+    _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
+
+    def __init__(self, config: LlavaVideoConfig) -> None:
+        super().__init__(config)
+        text: Any = config.text_config
+        self.model = LlavaVideoModel(config)
+        self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Embeddings of the language model."""
+        return self.model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        """Replace the embeddings of the language model."""
+        self.model.set_input_embeddings(value)
+
+    def get_video_features(
+        self, pixel_values_videos: Tensor, num_frames_per_video: Sequence[int] | Tensor
+    ) -> tuple[Tensor, ...]:
+        """Video tokens of each video; see `LlavaVideoModel.get_video_features`."""
+        return self.model.get_video_features(pixel_values_videos, num_frames_per_video)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        pixel_values_videos: Tensor | None = None,
+        num_frames_per_video: Sequence[int] | Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Any | None = None,
+        inputs_embeds: Tensor | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | Tensor = 0,
+        **kwargs: Any,
+    ) -> LlavaVideoOutput:
+        """Predict the next token at every position.
+
+        Args:
+            input_ids: ``(B, L)``, with ``config.video_token_id`` at each place of a video token.
+            pixel_values_videos: ``(N, 3, H, W)`` frames of all videos, one after the other.
+            num_frames_per_video: frames of each video, in the order of their placeholders; by default
+                all frames are one video.
+            attention_mask: ``(B, L)``, 0 where a row is padded.
+            position_ids: ``(B, L)`` positions; counted along each row by default.
+            past_key_values: keys and values of earlier positions.
+            inputs_embeds: ``(B, L, D)`` in place of ``input_ids``.
+            labels: ``(B, L)`` ids to predict, -100 where nothing is asked.
+            use_cache: whether to return keys and values.
+            logits_to_keep: compute logits for that many last positions only; 0 means all.
+            **kwargs: passed on to the language model.
+
+        Returns:
+            Logits ``(B, L, vocabulary)``, the loss where labels are given, and the video tokens.
+        """
+        outputs = self.model(
+            input_ids=input_ids,
+            pixel_values_videos=pixel_values_videos,
+            num_frames_per_video=num_frames_per_video,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=inputs_embeds,
+            use_cache=use_cache,
+            **kwargs,
+        )
+        hidden = outputs.last_hidden_state
+        keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        logits = self.lm_head(hidden[:, keep])
+        loss = None
+        if labels is not None:
+            text: Any = self.config.text_config
+            loss = self.loss_function(logits=logits, labels=labels, vocab_size=text.vocab_size, **kwargs)
+        return LlavaVideoOutput(
+            loss=loss,
+            logits=logits,
+            past_key_values=outputs.past_key_values,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+            video_tokens=outputs["video_tokens"] if "video_tokens" in outputs else None,
+        )
+
+    @torch.no_grad()
+    def generate(  # type: ignore[override]
+        self,
+        inputs: Tensor | None = None,
+        *,
+        input_ids: Tensor | None = None,
+        pixel_values_videos: Tensor | None = None,
+        num_frames_per_video: Sequence[int] | Tensor | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Continue prompts; takes what `LlavaVideoProcessor` returns, and transformers' own options.
+
+        Each video is encoded once, before decoding starts, whatever the number of beams or samples.
+
+        Returns:
+            ``(B, L + new)`` ids: the prompt, placeholders included, and what follows it.
+        """
+        input_ids = inputs if input_ids is None else input_ids
+        if pixel_values_videos is not None and input_ids is not None:
+            if num_frames_per_video is None:
+                num_frames_per_video = [len(pixel_values_videos)]
+            video_tokens = self.get_video_features(pixel_values_videos, num_frames_per_video)
+            kwargs["inputs_embeds"] = self.model.embed(input_ids, video_tokens)
+        return super().generate(input_ids, **kwargs)

@@ -1,0 +1,143 @@
+"""Reading checkpoints in the layout of the official release (lmms-lab/LLaVA-Video-7B-Qwen2).
+
+The only place that knows upstream's names. Their config.json says ``model_type: llava``, carries ``mm_*``
+keys of which any may be absent, and says nothing of the vision encoder but its name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llava_video.errors import CheckpointError
+from llava_video.model.configuration import SO400M_384, LlavaVideoConfig
+from llava_video.representation import VideoRepresentation
+
+WEIGHT_NAMES = {
+    r"^model\.vision_tower\.vision_tower\.vision_model\.": "model.vision_encoder.",
+    r"^model\.mm_projector\.0\.": "model.projector.linear_1.",
+    r"^model\.mm_projector\.2\.": "model.projector.linear_2.",
+    r"^model\.image_newline$": "model.newline",
+    r"^model\.faster_token$": "model.separator",
+    r"^model\.embed_tokens\.": "model.language_model.embed_tokens.",
+    r"^model\.layers\.": "model.language_model.layers.",
+    r"^model\.norm\.": "model.language_model.norm.",
+}
+"""Patterns of released weight names and what replaces them."""
+
+NEWLINES = {"grid": "grid", "frame": "frame", "one_token": "end", "no_token": "none"}
+"""``mm_newline_position`` in our words."""
+
+DEFAULT_FASTER_TOKEN_STRIDE = 10
+"""The default of upstream's training arguments, for configurations that leave the stride out."""
+
+_TEXT_KEYS = (
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "max_position_embeddings",
+    "hidden_act",
+    "rms_norm_eps",
+    "vocab_size",
+    "bos_token_id",
+    "eos_token_id",
+    "attention_dropout",
+    "initializer_range",
+    "use_cache",
+    "tie_word_embeddings",
+)
+
+
+def is_released_layout(values: dict[str, Any]) -> bool:
+    """Whether a config.json is one of the official release."""
+    return "LlavaQwenForCausalLM" in (values.get("architectures") or []) or "mm_vision_tower" in values
+
+
+def translate_config(values: dict[str, Any], weight_names: set[str], where: str) -> LlavaVideoConfig:
+    """Make our configuration from a released config.json.
+
+    Args:
+        values: the file's content.
+        weight_names: names of all tensors of the checkpoint; they tell which learned vectors exist.
+        where: the directory, for messages.
+
+    Raises:
+        CheckpointError: a key that cannot be defaulted is missing, or asks for what does not exist.
+    """
+    missing = [key for key in ("hidden_size", "num_hidden_layers", "vocab_size") if key not in values]
+    if missing:
+        raise CheckpointError(f"{where}/config.json has no {missing[0]!r}; the file is incomplete")
+    projector = values.get("mm_projector_type", "mlp2x_gelu")
+    if projector != "mlp2x_gelu":
+        raise CheckpointError(
+            f"{where}/config.json asks for the projector {projector!r}; only mlp2x_gelu exists here"
+        )
+    text = {key: values[key] for key in _TEXT_KEYS if key in values}
+    rope = {"rope_type": "default", **(values.get("rope_scaling") or {})}
+    text["rope_parameters"] = {**rope, "rope_theta": values.get("rope_theta", 1_000_000.0)}
+    has_newline = "model.image_newline" in weight_names
+    has_separator = "model.faster_token" in weight_names
+    vision = _vision_config(values, where)
+    return LlavaVideoConfig(
+        vision_config=vision,
+        text_config=text,
+        video_token_id=values.get("image_token_index", 151646),
+        video_representation=translate_representation(
+            values, vision["image_size"] // vision["patch_size"], has_newline, where
+        ).to_dict(),
+        has_newline=has_newline,
+        has_separator=has_separator,
+        add_time_instruction=values.get("add_time_instruction", True),
+        tie_word_embeddings=values.get("tie_word_embeddings", False),
+        dtype=values.get("torch_dtype", values.get("dtype", "bfloat16")),
+    )
+
+
+def translate_representation(
+    values: dict[str, Any], grid_side: int, has_newline: bool, where: str
+) -> VideoRepresentation:
+    """The video representation that a released config.json describes.
+
+    Defaults are those of the official code: bilinear pooling with stride 2, and one newline at the end
+    where ``mm_newline_position`` is absent.
+
+    Raises:
+        CheckpointError: a value that upstream does not know.
+    """
+    pooling = values.get("mm_spatial_pool_mode") or "bilinear"
+    position = values.get("mm_newline_position") or "one_token"
+    if pooling not in ("average", "max", "bilinear"):
+        raise CheckpointError(
+            f"{where}/config.json: mm_spatial_pool_mode {pooling!r} is not average, max or bilinear"
+        )
+    if position not in NEWLINES:
+        raise CheckpointError(
+            f"{where}/config.json: mm_newline_position {position!r} is not one of {', '.join(NEWLINES)}"
+        )
+    slowfast = bool(values.get("add_faster_video", False))
+    stride = values.get("faster_token_stride") or DEFAULT_FASTER_TOKEN_STRIDE
+    # "flat" turns newlines off upstream; where the key is absent the learned vector tells.
+    unpad = "unpad" in values.get("mm_patch_merge_type", "unpad" if has_newline else "flat")
+    return VideoRepresentation(
+        grid_side=grid_side,
+        slow_stride=stride if slowfast else 1,
+        pool_stride=values.get("mm_spatial_pool_stride") or 2,
+        pooling=pooling,
+        newline=NEWLINES[position] if unpad else "none",  # type: ignore[arg-type]
+        separator=slowfast,
+    )
+
+
+def _vision_config(values: dict[str, Any], where: str) -> dict[str, Any]:
+    """The vision encoder's configuration: given in the file, or implied by its name."""
+    given = values.get("vision_config")
+    if given:
+        return {key: value for key, value in given.items() if key != "comment"}
+    name = str(values.get("mm_vision_tower", ""))
+    if "siglip-so400m-patch14-384" in name:
+        return dict(SO400M_384)
+    raise CheckpointError(
+        f"{where}/config.json names the vision encoder {name!r}, which is not known here; known is "
+        "siglip-so400m-patch14-384. Give its sizes under 'vision_config'"
+    )
