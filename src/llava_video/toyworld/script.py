@@ -4,17 +4,19 @@ A script is the whole truth about one video. It is a value (frozen dataclasses),
 people can read, and parses back to the same value::
 
     toyworld script 1
-    level simple, seed 7, 8.4 seconds, aspect 1.000, noise 6.0
-    actor red star size 0.420
-    actor blue ring size 0.440
+    level simple, seed 7, 8.40 seconds, aspect 1.000, noise 6.0
+    actor red star, size 0.420
+    actor blue circle, size 0.440, letter K
     story
-      0.00-0.00 scene cut studio
-      0.00-0.00 red star stand at 0.300,0.700
-      1.20-3.00 blue ring enter left by 0.820 at 0.700,0.300
-      4.00-6.10 red star move up-right by 0.500
+      0.00       scene: cut to meadow
+      0.00       blue circle: stand at 0.700,0.300
+      1.20-3.00  red star: enter left by 0.820 at 0.300,0.300
+      4.00-5.10  red star: move right by 0.100
+      5.10       red star: hit blue circle
+      5.10-6.00  blue circle: move right by 0.150, because of red star
 
 Positions are in units of the picture's height, from its top left corner; x runs from 0 to `aspect`.
-Sizes are diameters in the same unit.
+Sizes are diameters in the same unit. Times are in seconds.
 """
 
 from __future__ import annotations
@@ -25,31 +27,74 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llava_video.errors import InputError
-from llava_video.toyworld.words import COLOURS, DIRECTIONS, SHAPES
+from llava_video.toyworld.words import (
+    COLOURS,
+    DIRECTIONS,
+    HANDS,
+    LETTERS_ON_SHAPES,
+    PERSON,
+    SCENES,
+    SHAPES,
+    SPINS,
+)
 
 CAMERA = "camera"
 SCENE = "scene"
-SCENES = ("studio",)
 
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """What the arguments of a verb are: the words its `value` may be, whether it has numbers."""
+    """What can follow a verb.
 
-    values: tuple[str, ...] = ()
-    amount: bool = False
+    Attributes:
+        who: "actor", "camera" or "scene".
+        value: the words its `value` may be; none if it has no value.
+        partner: whether its `value` is another actor's name.
+        amount: how its `amount` prints; "" if it has none.
+        place: whether it sets where the actor is.
+    """
+
+    who: str = "actor"
+    value: tuple[str, ...] = ()
+    partner: bool = False
+    amount: str = ""
     place: bool = False
 
 
+_DISTANCE = " by {:.3f}"
+_FACTOR = " by factor {:.2f}"
+_TIMES = " {:.0f} times"
+_DEGREES = " by {:.0f} degrees"
 _WAYS = tuple(DIRECTIONS)
+
 VERBS: dict[str, Verb] = {
-    "cut": Verb(values=SCENES),  # the scene begins; nobody is on stage until placed
-    "stand": Verb(place=True),  # is there, at once
-    "enter": Verb(
-        values=_WAYS, amount=True, place=True
-    ),  # moves that way from outside to the place
-    "leave": Verb(values=_WAYS, amount=True),  # moves that way until outside
-    "move": Verb(values=_WAYS, amount=True),  # moves that way by this distance
+    # A cut opens a scene. Nobody is on stage until placed, and the camera is back at its place.
+    "cut": Verb(SCENE, value=tuple(SCENES)),
+    "pan": Verb(CAMERA, value=_WAYS, amount=_DISTANCE),
+    "zoom": Verb(CAMERA, value=("in", "out"), amount=_FACTOR),
+    # Coming and going. A place is where the actor is at the end of the event.
+    "stand": Verb(place=True),
+    "appear": Verb(place=True),
+    "vanish": Verb(),
+    "enter": Verb(value=_WAYS, amount=_DISTANCE, place=True),
+    "leave": Verb(value=_WAYS, amount=_DISTANCE),
+    "move": Verb(value=_WAYS, amount=_DISTANCE),
+    # Changing in place.
+    "spin": Verb(value=SPINS, amount=_DEGREES),
+    "grow": Verb(amount=_FACTOR),
+    "shrink": Verb(amount=_FACTOR),
+    "recolour": Verb(value=tuple(COLOURS)),
+    "flash": Verb(value=tuple(COLOURS)),  # has the colour for a moment only
+    "blink": Verb(amount=_TIMES),
+    "jump": Verb(amount=_TIMES),
+    # What only people do.
+    "wave": Verb(value=HANDS, amount=_TIMES),
+    "sit": Verb(),
+    "rise": Verb(),
+    "take": Verb(partner=True),  # from here on the partner moves with the person
+    "drop": Verb(partner=True),
+    # The moment in which an actor runs into another one.
+    "hit": Verb(partner=True),
 }
 
 
@@ -58,19 +103,28 @@ class Actor:
     """Somebody on stage, called by what it looks like at first.
 
     Attributes:
-        colour: one of `COLOURS`.
-        shape: one of `SHAPES`.
+        colour: one of `COLOURS`; of a person, the colour of the clothes.
+        shape: one of `SHAPES`, or "person".
         size: diameter of the circle around it.
+        letter: one of `LETTERS_ON_SHAPES`, written on it, or "".
+        hat: colour of a person's hat, or "".
     """
 
     colour: str
     shape: str
     size: float
+    letter: str = ""
+    hat: str = ""
 
     @property
     def name(self) -> str:
         """How scripts and questions call it: "red star"."""
         return f"{self.colour} {self.shape}"
+
+    @property
+    def is_person(self) -> bool:
+        """Whether it is a jointed figure."""
+        return self.shape == PERSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +136,8 @@ class Event:
         end_seconds: when it has ended; equal to the start for something instantaneous.
         who: an actor's name, "camera" or "scene".
         what: one of `VERBS`.
-        value: the verb's word: a direction, a scene.
-        amount: the verb's number: a distance.
+        value: the verb's word: a direction, a colour, another actor.
+        amount: the verb's number: a distance, a factor, degrees, how many times.
         place: (x, y) where the actor is when the event has ended, for verbs that place it.
         why: name of the actor that caused it, or "".
     """
@@ -146,40 +200,55 @@ def _problems(script: Script) -> Iterator[str]:
     if script.duration_seconds <= 0 or script.aspect <= 0:
         yield "duration and aspect must be positive"
     for actor in script.actors:
-        if actor.colour not in COLOURS or actor.shape not in SHAPES:
-            yield f"nobody can look like a {actor.name}"
+        if actor.colour not in COLOURS or actor.shape not in (*SHAPES, PERSON) or actor.size <= 0:
+            yield f"nobody can look like a {actor.name} of size {actor.size}"
+        if actor.letter not in ("", *LETTERS_ON_SHAPES) or actor.hat not in ("", *COLOURS):
+            yield f"the {actor.name} cannot have letter {actor.letter!r} and hat {actor.hat!r}"
     starts = [event.start_seconds for event in script.events]
     if starts != sorted(starts):
         yield "events must be in the order of their start"
+    if not script.events or script.events[0].what != "cut" or script.events[0].start_seconds > 0:
+        yield "the first event must be a cut to a scene, at 0 seconds"
     for event in script.events:
-        verb = VERBS.get(event.what)
-        where = f"at {event.start_seconds:.2f} s"
-        if event.who not in (*names, CAMERA, SCENE):
-            yield f"{event.who!r} {where} is no actor"
+        where = f"of {event.who} at {event.start_seconds:.2f} seconds"
         if event.why and event.why not in names:
-            yield f"{event.why!r} {where} is no actor"
-        if verb is None:
-            yield f"{event.what!r} {where} is no verb; use one of {', '.join(VERBS)}"
-        elif event.value not in (verb.values or ("",)):
-            yield f"{event.what} {event.value!r} {where} has no meaning"
-        elif verb.place != (event.place is not None) or (event.amount and not verb.amount):
-            yield f"{event.what} {where} has the wrong arguments"
+            yield f"{event.why!r}, the cause of {event.what} {where}, is no actor"
         if not 0 <= event.start_seconds <= event.end_seconds <= script.duration_seconds:
             yield f"{event.what} {where} is not inside the video"
+        problem = _grammar_problem(event, names)
+        if problem:
+            yield f"{event.what} {where} {problem}"
+
+
+def _grammar_problem(event: Event, names: list[str]) -> str:
+    verb = VERBS.get(event.what)
+    if verb is None:
+        return f"is no verb; use one of {', '.join(VERBS)}"
+    if event.who not in (names if verb.who == "actor" else [verb.who]):
+        return f"is not possible: only {verb.who} can do that"
+    if event.value not in (names if verb.partner else verb.value or [""]):
+        return f"cannot be followed by {event.value!r}"
+    if bool(verb.amount) != (event.amount > 0) or verb.place != (event.place is not None):
+        return "has the wrong arguments"
+    return ""
 
 
 _HEAD = "toyworld script 1"
+_NUMBER = r"-?\d+(?:\.\d+)?"
 _SETTING = re.compile(
-    r"level (?P<level>\S+), seed (?P<seed>-?\d+), (?P<duration>[\d.]+) seconds, "
-    r"aspect (?P<aspect>[\d.]+), noise (?P<noise>[\d.]+)"
+    rf"level (?P<level>\S+), seed (?P<seed>-?\d+), (?P<duration>{_NUMBER}) seconds, "
+    rf"aspect (?P<aspect>{_NUMBER}), noise (?P<noise>{_NUMBER})"
 )
-_ACTOR = re.compile(r"actor (?P<colour>\S+) (?P<shape>\S+) size (?P<size>[\d.]+)")
+_ACTOR = re.compile(
+    rf"actor (?P<colour>\w+) (?P<shape>\w+), size (?P<size>{_NUMBER})"
+    r"(?:, letter (?P<letter>\w))?(?:, hat (?P<hat>\w+))?"
+)
 _EVENT = re.compile(
-    rf"  (?P<start>[\d.]+)-(?P<end>[\d.]+) (?P<who>{CAMERA}|{SCENE}|\S+ \S+) (?P<what>\S+)"
-    r"(?: (?P<value>(?!by |at |because )\S+(?: (?!by |at |because )\S+)?))?"
-    r"(?: by (?P<amount>[\d.]+))?"
-    r"(?: at (?P<x>-?[\d.]+),(?P<y>-?[\d.]+))?"
-    r"(?: because of (?P<why>\S+ \S+))?"
+    rf"  (?P<start>{_NUMBER})(?:-(?P<end>{_NUMBER}))? +(?P<who>[\w ]+): (?P<what>\w+)"
+    r"(?: (?:to )?(?P<value>(?!by |at )[a-z-]+(?: (?!by |at )[a-z]+)?))?"
+    rf"(?: (?:by (?:factor )?)?(?P<amount>{_NUMBER})(?: times| degrees)?)?"
+    rf"(?: at (?P<x>{_NUMBER}),(?P<y>{_NUMBER}))?"
+    r"(?:, because of (?P<why>[\w ]+))?"
 )
 
 
@@ -189,23 +258,33 @@ def format_script(script: Script) -> str:
         _HEAD,
         f"level {script.level}, seed {script.seed}, {script.duration_seconds:.2f} seconds, "
         f"aspect {script.aspect:.3f}, noise {script.noise:.1f}",
-        *(f"actor {actor.name} size {actor.size:.3f}" for actor in script.actors),
+        *(_format_actor(actor) for actor in script.actors),
         "story",
         *(_format_event(event) for event in script.events),
     ]
     return "\n".join(lines) + "\n"
 
 
+def _format_actor(actor: Actor) -> str:
+    letter = f", letter {actor.letter}" if actor.letter else ""
+    hat = f", hat {actor.hat}" if actor.hat else ""
+    return f"actor {actor.name}, size {actor.size:.3f}{letter}{hat}"
+
+
 def _format_event(event: Event) -> str:
-    line = f"  {event.start_seconds:.2f}-{event.end_seconds:.2f} {event.who} {event.what}"
+    verb = VERBS[event.what]
+    time = f"{event.start_seconds:.2f}"
+    if event.end_seconds > event.start_seconds:
+        time += f"-{event.end_seconds:.2f}"
+    line = f"  {time:<13} {event.who}: {event.what}"
     if event.value:
-        line += f" {event.value}"
+        line += f" to {event.value}" if event.what in ("cut", "recolour") else f" {event.value}"
     if event.amount:
-        line += f" by {event.amount:.3f}"
+        line += verb.amount.format(event.amount)
     if event.place is not None:
         line += f" at {event.place[0]:.3f},{event.place[1]:.3f}"
     if event.why:
-        line += f" because of {event.why}"
+        line += f", because of {event.why}"
     return line
 
 
@@ -226,10 +305,18 @@ def parse_script(text: str) -> Script:
     for number, line in lines[2:]:
         if line.startswith("actor"):
             found = _match(_ACTOR, number, line)
-            actors.append(Actor(found["colour"], found["shape"], float(found["size"])))
+            actors.append(
+                Actor(
+                    found["colour"],
+                    found["shape"],
+                    float(found["size"]),
+                    found["letter"] or "",
+                    found["hat"] or "",
+                )
+            )
         elif line.startswith("  "):
             events.append(_parse_event(_match(_EVENT, number, line)))
-        elif line != "story":
+        elif line.strip() not in ("story", ""):
             raise InputError(f"toyworld script, line {number}: cannot read {line!r}")
     return Script(
         level=setting["level"],
@@ -245,7 +332,7 @@ def parse_script(text: str) -> Script:
 def _parse_event(found: re.Match[str]) -> Event:
     return Event(
         start_seconds=float(found["start"]),
-        end_seconds=float(found["end"]),
+        end_seconds=float(found["end"] or found["start"]),
         who=found["who"],
         what=found["what"],
         value=found["value"] or "",
@@ -256,7 +343,7 @@ def _parse_event(found: re.Match[str]) -> Event:
 
 
 def _match(pattern: re.Pattern[str], number: int, line: str) -> re.Match[str]:
-    found = pattern.fullmatch(line)
+    found = pattern.fullmatch(line.rstrip())
     if found is None:
         raise InputError(f"toyworld script, line {number}: cannot read {line!r}")
     return found

@@ -17,6 +17,8 @@ COLOURS: dict[str, tuple[int, int, int]] = {
 }
 
 SHAPES: tuple[str, ...] = ("circle", "square", "triangle", "star", "cross", "ring")
+PERSON = "person"
+LETTERS_ON_SHAPES: tuple[str, ...] = ("E", "H", "L", "N", "T", "V", "X", "Z")
 
 PLURALS: dict[str, str] = {
     shape: "crosses" if shape == "cross" else f"{shape}s" for shape in SHAPES
@@ -54,6 +56,41 @@ QUESTION_TYPES: tuple[str, ...] = (
     "Speed",
     "Attribute Change",
 )
+
+# Where a video takes place: the word for it, and how a sentence says it.
+SCENES: dict[str, str] = {
+    "studio": "in front of a plain wall",
+    "room": "in a room",
+    "meadow": "on a meadow",
+    "street": "in a street",
+    "night": "outside at night",
+    "water": "by the water",
+}
+
+# What actors do, as a sentence says it of "the red star" and of "they". {value} is the verb's word.
+PHRASES: dict[str, tuple[str, str]] = {
+    "enter": ("enters", "enter"),
+    "leave": ("leaves", "leave"),
+    "move": ("moves {value}", "move {value}"),
+    "walk": ("walks {value}", "walk {value}"),  # a person's "move"
+    "appear": ("appears", "appear"),
+    "vanish": ("vanishes", "vanish"),
+    "spin": ("spins {value}", "spin {value}"),
+    "grow": ("grows", "grow"),
+    "shrink": ("shrinks", "shrink"),
+    "recolour": ("turns {value}", "turn {value}"),
+    "flash": ("flashes {value}", "flash {value}"),
+    "blink": ("blinks", "blink"),
+    "jump": ("jumps", "jump"),
+    "wave": ("waves", "wave"),
+    "sit": ("sits down", "sit down"),
+    "rise": ("stands up", "stand up"),
+    "take": ("picks up the {value}", "pick up the {value}"),
+    "drop": ("puts down the {value}", "put down the {value}"),
+    "hit": ("hits the {value}", "hit the {value}"),
+}
+SPINS: tuple[str, ...] = ("clockwise", "counterclockwise", "back-and-forth")
+HANDS: tuple[str, ...] = ("left", "right", "both")
 
 # How text splits into words and marks; `VOCABULARY` lists everything this finds in toy world text.
 WORD_PATTERN = re.compile(r"[A-Za-z]+(?:-[a-z]+)*|[0-9]|[^\sA-Za-z0-9]")
