@@ -7,16 +7,16 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from llava_video.errors import InputError
 from llava_video.toyworld.backgrounds import paint_background
-from llava_video.toyworld.script import SCENE, Script
-from llava_video.toyworld.shapes import SIGNED_DISTANCES
+from llava_video.toyworld.script import CAMERA, SCENE, Script
+from llava_video.toyworld.sprites import COLOUR, OPACITY, RADIUS, X, Y, draw_sprites
 from llava_video.toyworld.stage import Stage, perform
 from llava_video.types import Frames
 
 DEFAULT_FPS = 10.0
-_OUTLINE = 0.1  # width of the darker rim, in radii
 
 Size = int | tuple[int, int]
 
@@ -70,12 +70,9 @@ def render_at(
     """
     height, width = picture_shape(script, size)
     stage = perform(script, times_seconds)
-    cuts = script.of(SCENE, "cut")
-    canvas = np.empty((len(times_seconds), height, width, 3), dtype=np.uint8)
-    for shot, cut in enumerate(cuts):
-        canvas[stage.shot == shot] = paint_background(cut.value, script.seed + shot, height, width)
-    for index, actor in enumerate(script.actors):
-        _draw(canvas, stage, index, actor.shape)
+    canvas = _empty_stage(script, stage, height, width)
+    for index in range(len(script.actors)):
+        _draw_actor(canvas, script, stage, index)
     if script.noise:
         numbers = np.arange(len(canvas)) if frame_numbers is None else frame_numbers
         _add_noise(canvas, script.noise * min(1.0, height / 256), script.seed, numbers)
@@ -96,81 +93,111 @@ def picture_shape(script: Script, size: Size) -> tuple[int, int]:
     return height, width
 
 
-def _draw(canvas: NDArray[np.uint8], stage: Stage, index: int, shape: str) -> None:
-    """Draw one actor onto all frames, in place. The masks of all frames are made together."""
+def _empty_stage(script: Script, stage: Stage, height: int, width: int) -> NDArray[np.uint8]:
+    """The scenes as the camera sees them, (T, H, W, 3), without actors."""
+    canvas = np.empty((len(stage.shot), height, width, 3), dtype=np.uint8)
+    at_home = (stage.zoom == 1.0) & (stage.camera_x == script.aspect / 2) & (stage.camera_y == 0.5)
+    for shot, cut in enumerate(script.of(SCENE, "cut")):
+        variant = script.seed + shot
+        in_shot = stage.shot == shot
+        canvas[in_shot & at_home] = paint_background(cut.value, variant, height, width)
+        away = np.flatnonzero(in_shot & ~at_home)
+        if len(away):
+            _film_panorama(canvas, away, script, stage, (cut.value, variant))
+    return canvas
+
+
+def _film_panorama(
+    canvas: NDArray[np.uint8],
+    frames: NDArray[np.int64],
+    script: Script,
+    stage: Stage,
+    scene: tuple[str, int],
+) -> None:
+    """Cut the views of a moving camera out of one large picture."""
     height, width = canvas.shape[1:3]
-    # Columns: centre x, centre y, radius in pixels; opacity; colour.
-    state = np.column_stack(
-        [
-            stage.x[index] * height,
-            stage.y[index] * height,
-            stage.size[index] * (0.5 * height),
-            stage.opacity[index],
-            stage.colour[index],
-        ]
+    # All that any camera position of the script shows, so that one panorama serves all its frames.
+    moments = np.array(
+        [time for e in script.of(CAMERA) for time in (e.start_seconds, e.end_seconds)]
     )
-    reach = state[:, 2] + 1.0
-    shown = (
-        (state[:, 3] > 0)
-        & (np.abs(state[:, 0] - width / 2) < width / 2 + reach)
-        & (np.abs(state[:, 1] - height / 2) < height / 2 + reach)
+    everywhere = perform(script, moments)
+    tall = 0.5 / everywhere.zoom
+    wide = tall * script.aspect
+    left = float((everywhere.camera_x - wide).min()) - 0.05
+    top = float((everywhere.camera_y - tall).min()) - 0.05
+    right = float((everywhere.camera_x + wide).max()) + 0.05
+    bottom = float((everywhere.camera_y + tall).max()) + 0.05
+    scale = height * max(1.0, float(everywhere.zoom.max()))
+    panorama = Image.fromarray(
+        paint_background(
+            *scene,
+            math.ceil((bottom - top) * scale),
+            math.ceil((right - left) * scale),
+            left=left,
+            top=top,
+            pixels_per_unit=scale,
+        )
     )
-    frames = np.flatnonzero(shown)
+    for frame in frames.tolist():
+        half_height = 0.5 / stage.zoom[frame]
+        half_width = half_height * width / height
+        x, y = stage.camera_x[frame] - left, stage.camera_y[frame] - top
+        box = (x - half_width, y - half_height, x + half_width, y + half_height)
+        canvas[frame] = panorama.resize(
+            (width, height),
+            Image.Resampling.BILINEAR,
+            box=tuple(float(edge) * scale for edge in box),
+        )
+
+
+def _draw_actor(canvas: NDArray[np.uint8], script: Script, stage: Stage, index: int) -> None:
+    """Draw one actor onto all frames, in place."""
+    height, width = canvas.shape[1:3]
+    scale = stage.zoom * height
+    states = np.empty((len(canvas), COLOUR.stop))
+    states[:, X] = (stage.x[index] - stage.camera_x) * scale + width / 2
+    size, hop = stage.size[index], stage.hop[index]
+    states[:, Y] = (stage.y[index] - hop * size - stage.camera_y) * scale + height / 2
+    states[:, RADIUS] = size * (0.5 * scale)
+    states[:, OPACITY] = stage.opacity[index]
+    states[:, OPACITY + 1 : COLOUR.start] = np.column_stack(
+        (stage.angle[index], stage.crouch[index], stage.stride[index], stage.arms[index])
+    )
+    states[:, COLOUR] = stage.colour[index]
+    reach = states[:, RADIUS] + 1.0
+    frames = np.flatnonzero(
+        (states[:, OPACITY] > 0)
+        & (np.abs(states[:, X] - width / 2) < width / 2 + reach)
+        & (np.abs(states[:, Y] - height / 2) < height / 2 + reach)
+    )
     if len(frames) == 0:
         return
-    state = state[frames]
-    # Frames in which nothing changed share one mask.
+    states = states[frames]
+    # Frames in which nothing changed share one sprite.
     is_new = np.ones(len(frames), dtype=bool)
-    is_new[1:] = (state[1:] != state[:-1]).any(axis=1)
-    mask_of = np.cumsum(is_new) - 1
-    left, top, keep, paint = _sprites(state[is_new], shape)
-    side = keep.shape[1]
-    for frame, mask in zip(frames.tolist(), mask_of.tolist(), strict=True):
-        x, y = left[mask], top[mask]
+    is_new[1:] = (states[1:] != states[:-1]).any(axis=1)
+    sprite_of = np.cumsum(is_new) - 1
+    sprites = draw_sprites(script.actors[index], states[is_new])
+    side = sprites.keep.shape[1]
+    for frame, sprite in zip(frames.tolist(), sprite_of.tolist(), strict=True):
+        x, y = sprites.left[sprite], sprites.top[sprite]
         x0, y0 = max(0, x), max(0, y)
         x1, y1 = min(width, x + side), min(height, y + side)
         window = canvas[frame, y0:y1, x0:x1]
-        part = np.s_[mask, y0 - y : y1 - y, x0 - x : x1 - x]
-        window[...] = window * keep[part] + paint[part]
-
-
-def _sprites(
-    state: NDArray[np.float64], shape: str
-) -> tuple[list[int], list[int], NDArray[np.float32], NDArray[np.float32]]:
-    """Masks of one actor in K states.
-
-    Returns:
-        left and top pixel of each window; (K, S, S, 1) how much of the background stays; and
-        (K, S, S, 3) the paint to add to it, with half a level for rounding.
-    """
-    centre_x, centre_y, radius, opacity = state[:, :4].T.astype(np.float32)
-    half = math.ceil(float(radius.max())) + 1
-    left, top = np.floor(centre_x) - half, np.floor(centre_y) - half
-    grid = np.arange(2 * half + 1, dtype=np.float32) + np.float32(0.5)
-    x = ((grid + (left - centre_x)[:, None]) / radius[:, None])[:, None, :]
-    y = ((grid + (top - centre_y)[:, None]) / radius[:, None])[:, :, None]
-    x, y = np.broadcast_arrays(x, y)
-    distance = SIGNED_DISTANCES[shape](x, y) * radius[:, None, None]
-    coverage = np.clip(np.float32(0.5) - distance, 0.0, 1.0) * opacity[:, None, None]
-    inside = np.clip(np.float32(0.5) - distance - _OUTLINE * radius[:, None, None], 0.0, 1.0)
-    # Lit from the top left; the rim is darker, so that no shape melts into its background.
-    light = (np.float32(0.5) + np.float32(0.5) * inside) * (
-        np.float32(0.95) - np.float32(0.1) * (x + y)
-    )
-    colour = state[:, None, None, 4:].astype(np.float32)
-    paint = np.minimum(light[..., None] * colour, np.float32(255.0)) * coverage[..., None]
-    keep = np.float32(1.0) - coverage[..., None]
-    return left.astype(int).tolist(), top.astype(int).tolist(), keep, paint + np.float32(0.5)
+        part = np.s_[sprite, y0 - y : y1 - y, x0 - x : x1 - x]
+        window[...] = window * sprites.keep[part] + sprites.paint[part]
 
 
 def _add_noise(
     canvas: NDArray[np.uint8], level: float, seed: int, numbers: NDArray[np.int64]
 ) -> None:
+    num_values = canvas[0].size
     grain = _grain(level)
-    picture = canvas[0].size
+    if len(grain) < 2 * num_values:
+        grain = np.resize(grain, 2 * num_values)
     for frame, number in zip(canvas, numbers.tolist(), strict=True):
-        start = (seed * 7919 + number * 104_729) % (len(grain) - picture)
-        noisy = frame.ravel() + grain[start : start + picture]
+        start = (seed * 7919 + number * 104_729) % (len(grain) - num_values)
+        noisy = frame.ravel() + grain[start : start + num_values]
         frame[...] = np.clip(noisy, 0, 255).reshape(frame.shape)
 
 

@@ -6,6 +6,8 @@ distance of each point. The outline stays inside the unit circle.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,7 +52,7 @@ def _star(x: Array, y: Array) -> Array:
     return np.asarray(np.abs(x) * _EDGE[0] + (y + np.float32(1.0)) * _EDGE[1], np.float32)
 
 
-SIGNED_DISTANCES = {
+SIGNED_DISTANCES: dict[str, Callable[[Array, Array], Array]] = {
     "circle": _circle,
     "square": _square,
     "triangle": _triangle,
@@ -58,3 +60,38 @@ SIGNED_DISTANCES = {
     "cross": _cross,
     "ring": _ring,
 }
+
+
+def capsule(
+    x: Array, y: Array, start: tuple[Array, Array], end: tuple[Array, Array], radius: float
+) -> Array:
+    """A thick line with round ends; its points may differ from picture to picture, (K, 1, 1)."""
+    dx, dy = end[0] - start[0], end[1] - start[1]
+    along = ((x - start[0]) * dx + (y - start[1]) * dy) / np.maximum(dx * dx + dy * dy, 1e-9)
+    along = np.clip(along, 0.0, 1.0)
+    away_x, away_y = x - start[0] - along * dx, y - start[1] - along * dy
+    return np.asarray(np.sqrt(away_x * away_x + away_y * away_y) - radius, np.float32)
+
+
+# Letters as strokes between points of a box that reaches from -1 to 1.
+_STROKES: dict[str, tuple[tuple[float, float, float, float], ...]] = {
+    "E": ((-0.7, -1, -0.7, 1), (-0.7, -1, 0.7, -1), (-0.7, 0, 0.5, 0), (-0.7, 1, 0.7, 1)),
+    "H": ((-0.7, -1, -0.7, 1), (0.7, -1, 0.7, 1), (-0.7, 0, 0.7, 0)),
+    "L": ((-0.6, -1, -0.6, 1), (-0.6, 1, 0.7, 1)),
+    "N": ((-0.7, 1, -0.7, -1), (-0.7, -1, 0.7, 1), (0.7, 1, 0.7, -1)),
+    "T": ((-0.8, -1, 0.8, -1), (0, -1, 0, 1)),
+    "V": ((-0.8, -1, 0, 1), (0, 1, 0.8, -1)),
+    "X": ((-0.7, -1, 0.7, 1), (-0.7, 1, 0.7, -1)),
+    "Z": ((-0.7, -1, 0.7, -1), (0.7, -1, -0.7, 1), (-0.7, 1, 0.7, 1)),
+}
+_LETTER_SIZE = 0.4  # half height of a letter, in radii of its shape
+
+
+def letter_distance(letter: str, x: Array, y: Array) -> Array:
+    """One of the letters that shapes wear in their middle."""
+    x, y = x / np.float32(_LETTER_SIZE), y / np.float32(_LETTER_SIZE)
+    strokes = [
+        capsule(x, y, (np.float32(x0), np.float32(y0)), (np.float32(x1), np.float32(y1)), 0.24)
+        for x0, y0, x1, y1 in _STROKES[letter]
+    ]
+    return np.minimum.reduce(strokes) * np.float32(_LETTER_SIZE)
