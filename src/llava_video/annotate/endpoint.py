@@ -1,0 +1,188 @@
+"""Asking an OpenAI-compatible endpoint once, and saying what kind of failure a failure is."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Protocol
+
+import openai
+from openai import AsyncOpenAI
+from openai.types.chat import ChatCompletion
+
+from llava_video.annotate.messages import Reply, Request, Usage
+from llava_video.annotate.recipe import Endpoint
+from llava_video.errors import EndpointError, InputError, LlavaVideoError
+
+_TRANSIENT = (408, 409, 425, 429, 500, 502, 503, 504, 529)
+_SAME_FOR_EVERY_CALL = (401, 402, 403, 404, 405)
+_RATE_LIMIT_PREFIX = "x-ratelimit-"
+
+
+class Annotator(Protocol):
+    """Whatever answers requests: an endpoint, the toy annotator, the writer of batch files."""
+
+    async def complete(self, request: Request, key: str) -> Reply:
+        """One attempt; raises `AttemptError` when there is no answer."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let connections go."""
+        ...
+
+
+class AttemptError(LlavaVideoError):
+    """One attempt brought no answer.
+
+    Attributes:
+        outcome: HTTP status or a short name, for the ledger.
+        is_transient: worth another attempt.
+        may_be_billed: the server may have done the work before the connection broke.
+        retry_after_seconds: the server's own wish, or None.
+        is_throttling: a rate limit, which says nothing about the server's health.
+        rate_limits: the ``x-ratelimit-*`` headers of the refusal.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        outcome: str,
+        *,
+        is_transient: bool,
+        may_be_billed: bool = False,
+        retry_after_seconds: float | None = None,
+        rate_limits: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.outcome = outcome
+        self.is_transient = is_transient
+        self.may_be_billed = may_be_billed
+        self.retry_after_seconds = retry_after_seconds
+        self.is_throttling = outcome == "429"
+        self.rate_limits = rate_limits
+
+
+class OpenAIEndpoint:
+    """The `openai` client with its silent retries off; every attempt is the caller's."""
+
+    def __init__(self, settings: Endpoint) -> None:
+        api_key = os.environ.get(settings.api_key_env)
+        if not api_key and settings.base_url is None:
+            raise InputError(
+                f"no API key: set {settings.api_key_env}, or give --base-url of your own server, "
+                "or --model toy for a run without any"
+            )
+        self._settings = settings
+        self._client = AsyncOpenAI(
+            api_key=api_key or "none",
+            base_url=settings.base_url,
+            max_retries=0,
+            timeout=settings.timeout_seconds,
+        )
+
+    async def complete(self, request: Request, key: str) -> Reply:
+        """Send one request; the key goes along as ``Idempotency-Key``."""
+        try:
+            raw = await self._client.chat.completions.with_raw_response.create(
+                **request.body(self._settings.structured),
+                extra_headers={"Idempotency-Key": key},
+                extra_body=self._settings.extra_body or None,
+            )
+            completion = raw.parse()
+        except openai.APITimeoutError as error:
+            raise AttemptError(
+                f"no answer within {self._settings.timeout_seconds:g} s",
+                "timeout",
+                is_transient=True,
+                may_be_billed=True,
+            ) from error
+        except openai.APIConnectionError as error:
+            raise self._connection_error(error) from error
+        except openai.APIStatusError as error:
+            raise self._status_error(error) from error
+        except (openai.APIError, ValueError) as error:
+            # A 200 whose body is no completion: the work was done, so it may be billed.
+            raise AttemptError(
+                f"the endpoint's answer is no chat completion: {_one_line(str(error))}",
+                "bad_body",
+                is_transient=True,
+                may_be_billed=True,
+            ) from error
+        return _reply(completion, _rate_limits(raw.headers))
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    def _connection_error(self, error: openai.APIConnectionError) -> AttemptError:
+        cause = error.__cause__
+        refused = type(cause).__name__ == "ConnectError"
+        reason = _one_line(str(cause or error)) or type(cause).__name__
+        return AttemptError(
+            f"cannot reach {self._client.base_url}: {reason}",
+            "unreachable" if refused else "connection_lost",
+            is_transient=True,
+            may_be_billed=not refused,
+        )
+
+    def _status_error(self, error: openai.APIStatusError) -> Exception:
+        status, text = error.status_code, _one_line(error.message)
+        where = f"{self._client.base_url} answered {status}: {text}"
+        if error.code == "insufficient_quota":
+            return EndpointError(f"{where}; top up the account and run again to go on")
+        if status in _SAME_FOR_EVERY_CALL:
+            remedy = {
+                401: f"check the key in {self._settings.api_key_env}",
+                404: f"check --base-url and --model {self._settings.model}",
+            }
+            return EndpointError(f"{where}; {remedy.get(status, 'check the account and the URL')}")
+        return AttemptError(
+            where,
+            str(status),
+            is_transient=status in _TRANSIENT,
+            retry_after_seconds=_retry_after_seconds(error.response.headers),
+            rate_limits=_rate_limits(error.response.headers),
+        )
+
+
+def _reply(completion: ChatCompletion, rate_limits: tuple[tuple[str, str], ...]) -> Reply:
+    if not isinstance(completion, ChatCompletion) or not completion.choices:
+        raise AttemptError(
+            "the endpoint's answer is no chat completion",
+            "bad_body",
+            is_transient=True,
+            may_be_billed=True,
+        )
+    choice, usage = completion.choices[0], completion.usage
+    counted = None
+    if usage is not None:
+        prompt, done = usage.prompt_tokens_details, usage.completion_tokens_details
+        counted = Usage(
+            usage.prompt_tokens,
+            usage.completion_tokens,
+            (prompt.cached_tokens or 0) if prompt else 0,
+            (done.reasoning_tokens or 0) if done else 0,
+        )
+    text = choice.message.content or choice.message.refusal or ""
+    return Reply(text, completion.id or "", choice.finish_reason or "", counted, rate_limits)
+
+
+def _rate_limits(headers: Any) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (name.lower().removeprefix(_RATE_LIMIT_PREFIX), value)
+        for name, value in headers.items()
+        if name.lower().startswith(_RATE_LIMIT_PREFIX)
+    )
+
+
+def _retry_after_seconds(headers: Any) -> float | None:
+    milliseconds, seconds = headers.get("retry-after-ms"), headers.get("retry-after")
+    try:
+        if milliseconds is not None:
+            return max(0.0, float(milliseconds) / 1000)
+        return None if seconds is None else max(0.0, float(seconds))
+    except ValueError:  # an HTTP date; the usual backoff serves
+        return None
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:300]

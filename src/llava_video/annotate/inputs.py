@@ -1,0 +1,124 @@
+"""From what a user names (files, folders, globs, manifests) to one record per video."""
+
+from __future__ import annotations
+
+import csv
+import glob
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from llava_video.annotate.records import VideoRecord
+from llava_video.errors import InputError
+
+VIDEO_SUFFIXES = frozenset(
+    ".mp4 .mkv .webm .mov .avi .m4v .mpg .mpeg .ogv .ts .flv .wmv .3gp .gif".split()
+)
+_MANIFEST_SUFFIXES = (".jsonl", ".csv")
+_COLUMNS = ("id", "path", "source", "category", "views")
+
+
+def find_videos(names: list[str]) -> list[VideoRecord]:
+    """One record per video, in the order named; folders are searched through, in name order.
+
+    Args:
+        names: video files, folders, glob patterns, or manifests (JSONL or CSV with ``path`` and,
+            where known, ``id``, ``source``, ``category``, ``views``; paths are relative to the
+            manifest). A file that a manifest names and that is missing becomes a rejected record
+            later; one that is named directly is an error now.
+
+    Raises:
+        InputError: a name matches nothing, or a manifest cannot be read.
+    """
+    rows = [row for name in names for row in _rows_of(name)]
+    unique = {os.path.realpath(row["path"]): row for row in reversed(rows)}
+    rows = [row for row in rows if unique.get(os.path.realpath(row["path"])) is row]
+    if not rows:
+        raise InputError(
+            f"{', '.join(names) or 'no names'}: no videos there; name files or folders"
+        )
+    ids = _ids([row["path"] for row in rows])
+    records = [
+        VideoRecord(
+            video_id=row.get("id") or video_id,
+            path=row["path"],
+            source=row.get("source") or "files",
+            category=row.get("category") or "all",
+            views=row.get("views") or 0,
+        )
+        for row, video_id in zip(rows, ids, strict=True)
+    ]
+    repeated = [name for name, n in Counter(r.video_id for r in records).items() if n > 1]
+    if repeated:
+        raise InputError(
+            f"the id {repeated[0]!r} belongs to two videos; make ids in the manifest unique"
+        )
+    return records
+
+
+def common_folder(records: list[VideoRecord]) -> Path:
+    """The deepest folder that holds all videos: what their paths in a dataset are relative to."""
+    return Path(os.path.commonpath([Path(record.path).resolve().parent for record in records]))
+
+
+def _rows_of(name: str) -> Iterator[dict[str, Any]]:
+    path = Path(name)
+    if path.suffix.lower() in _MANIFEST_SUFFIXES and path.is_file():
+        yield from _manifest_rows(path)
+    elif path.is_dir():
+        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
+        yield from ({"path": str(p)} for p in found if p.is_file())
+    elif path.is_file():
+        yield {"path": name}
+    else:
+        matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207  (patterns may be absolute)
+        if not matches:
+            raise InputError(f"{name}: no such file or folder, and no pattern that matches one")
+        for match in matches:
+            if Path(match).suffix.lower() in VIDEO_SUFFIXES or Path(match).is_dir():
+                yield from _rows_of(match)
+
+
+def _manifest_rows(path: Path) -> Iterator[dict[str, Any]]:
+    text = path.read_text(encoding="utf-8-sig")
+    if path.suffix.lower() == ".csv":
+        rows: list[Any] = list(csv.DictReader(text.splitlines()))
+    else:
+        rows = [
+            _json_row(line, path, n) for n, line in enumerate(text.splitlines(), 1) if line.strip()
+        ]
+    for number, row in enumerate(rows, 1):
+        if not row.get("path"):
+            raise InputError(f"{path}: row {number} has no path; columns are {', '.join(_COLUMNS)}")
+        views = row.get("views")
+        try:
+            views = int(float(views)) if views not in (None, "") else 0
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{path}: row {number}: views {views!r} is no number") from error
+        values = {column: str(row[column]) for column in _COLUMNS[:4] if row.get(column)}
+        yield {**values, "path": str(path.parent / str(row["path"])), "views": views}
+
+
+def _json_row(line: str, path: Path, number: int) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise InputError(f"{path}:{number}: not JSON ({error}); mend the line") from error
+    if not isinstance(row, dict):
+        raise InputError(f"{path}:{number}: a row is an object with {', '.join(_COLUMNS)}")
+    return row
+
+
+def _ids(paths: list[str]) -> list[str]:
+    """Paths below the common folder without suffix, or with it where two differ in nothing else."""
+    resolved = [Path(path).resolve() for path in paths]
+    root = Path(os.path.commonpath([path.parent for path in resolved]))
+    relative = [path.relative_to(root) for path in resolved]
+    counts = Counter(path.with_suffix("") for path in relative)
+    return [
+        (path if counts[path.with_suffix("")] > 1 else path.with_suffix("")).as_posix()
+        for path in relative
+    ]

@@ -1,0 +1,319 @@
+"""The ledger: every paid call, committed to SQLite before its result is used.
+
+A call is first reserved (its upper bound is set aside from the budget and the intent is on disk), then
+sent, then settled (answer, tokens and dollars are on disk) and only then returned. After a crash the
+settled calls are found again by key, and the calls that were in flight are known as ``sent`` without an
+outcome: the server may have billed them, so they keep counting against the budget at their upper bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llava_video.annotate.messages import Reply, Usage
+from llava_video.errors import BudgetError, InputError
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS calls (
+    key TEXT PRIMARY KEY, video_id TEXT NOT NULL, stage TEXT NOT NULL, model TEXT NOT NULL,
+    prompt TEXT NOT NULL, request_id TEXT NOT NULL, finish_reason TEXT NOT NULL, text TEXT NOT NULL,
+    prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
+    cached_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL,
+    usage_reported INTEGER NOT NULL, forecast_tokens INTEGER NOT NULL, usd REAL NOT NULL,
+    finished_at REAL NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS attempts (
+    attempt_id INTEGER PRIMARY KEY, key TEXT NOT NULL, video_id TEXT NOT NULL, stage TEXT NOT NULL,
+    upper_usd REAL NOT NULL, sent_at REAL NOT NULL, seconds REAL, outcome TEXT, detail TEXT
+);
+CREATE TABLE IF NOT EXISTS videos (
+    video_id TEXT PRIMARY KEY, position INTEGER NOT NULL, stage TEXT NOT NULL,
+    fingerprint TEXT NOT NULL, record TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS facts (
+    fingerprint TEXT PRIMARY KEY, facts TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class CallInfo:
+    """What the ledger writes down about a call before it is sent."""
+
+    key: str
+    video_id: str
+    stage: str
+    model: str
+    prompt: str
+    forecast_tokens: int
+    upper_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over a ledger, for progress and receipts."""
+
+    num_calls: int
+    num_attempts: int
+    num_failed_attempts: int
+    num_unknown: int
+    prompt_tokens: int
+    completion_tokens: int
+    reasoning_tokens: int
+    usd: float
+    unknown_usd: float
+
+
+class Ledger:
+    """One SQLite file in WAL mode with one writer; others may read it at any time.
+
+    Writes that wait at the same moment share one commit, which a thread makes durable (``fsync``)
+    while the event loop goes on.
+    """
+
+    def __init__(self, path: Path, max_usd: float | None = None) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self.max_usd = max_usd
+        self._writer_db = _open(path)
+        self._writer_db.executescript(_TABLES)
+        self._db = _open(path)  # reads see only what is committed
+        self._waiting: list[tuple[str, tuple[Any, ...], asyncio.Future[None]]] = []
+        self._writer: asyncio.Task[None] | None = None
+        self._next_attempt = 1 + int(self._one("SELECT COALESCE(MAX(attempt_id), 0) FROM attempts"))
+        self._totals = self._sum_up()
+        self._spent_usd = self._totals.usd + self._totals.unknown_usd
+        self._in_flight: dict[int, tuple[CallInfo, float]] = {}
+        self._settled = asyncio.Event()
+
+    # Calls ------------------------------------------------------------------------------------
+
+    async def find(self, key: str) -> Reply | None:
+        """The answer of a finished call, or None."""
+        row = self._db.execute(
+            "SELECT text, request_id, finish_reason, prompt_tokens, completion_tokens,"
+            " cached_tokens, reasoning_tokens, usage_reported FROM calls WHERE key = ?",
+            (key,),
+        ).fetchone()
+        if row is None:
+            return None
+        return Reply(row[0], row[1], row[2], Usage(*row[3:7]) if row[7] else None)
+
+    async def reserve(self, info: CallInfo) -> int:
+        """Set the call's upper bound aside and write down that it is about to be sent.
+
+        Returns:
+            The attempt's number, for `settle` or `fail`.
+
+        Raises:
+            BudgetError: the budget does not hold this call.
+        """
+        await self._wait_for_budget(info)
+        attempt, self._next_attempt = self._next_attempt, self._next_attempt + 1
+        self._in_flight[attempt] = (info, time.time())
+        await self._write(
+            "INSERT INTO attempts (attempt_id, key, video_id, stage, upper_usd, sent_at)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
+            (attempt, info.key, info.video_id, info.stage, info.upper_usd, time.time()),
+        )
+        return attempt
+
+    async def settle(self, attempt: int, reply: Reply, usd: float) -> None:
+        """Commit an answer; it may be used once this returns."""
+        info, sent_at = self._in_flight[attempt]
+        usage = reply.usage or Usage()
+        now = time.time()
+        insert = self._write(
+            "INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(info.key, info.video_id, info.stage, info.model, info.prompt),
+                *(reply.request_id, reply.finish_reason, reply.text),
+                *(usage.prompt_tokens, usage.completion_tokens),
+                *(usage.cached_tokens, usage.reasoning_tokens),
+                *(reply.usage is not None, info.forecast_tokens, usd, now),
+            ),
+        )
+        outcome = self._close(attempt, "ok", "", now - sent_at)
+        await asyncio.gather(insert, outcome)
+        self._spent_usd += usd
+        was = self._totals
+        self._totals = dataclasses.replace(
+            was,
+            num_calls=was.num_calls + 1,
+            num_attempts=was.num_attempts + 1,
+            prompt_tokens=was.prompt_tokens + usage.prompt_tokens,
+            completion_tokens=was.completion_tokens + usage.completion_tokens,
+            reasoning_tokens=was.reasoning_tokens + usage.reasoning_tokens,
+            usd=was.usd + usd,
+        )
+        self._release(attempt)
+
+    async def fail(self, attempt: int, outcome: str, detail: str, *, may_be_billed: bool) -> None:
+        """Write down that an attempt brought no answer.
+
+        Args:
+            attempt: what `reserve` returned.
+            outcome: a short name, such as ``429`` or ``timeout``.
+            detail: the server's message.
+            may_be_billed: the server may have worked; the upper bound then counts as spent.
+        """
+        info, sent_at = self._in_flight[attempt]
+        if may_be_billed:
+            self._spent_usd += info.upper_usd
+        await self._close(
+            attempt, None if may_be_billed else outcome, detail, time.time() - sent_at
+        )
+        was = self._totals
+        self._totals = dataclasses.replace(
+            was,
+            num_attempts=was.num_attempts + 1,
+            num_failed_attempts=was.num_failed_attempts + (not may_be_billed),
+            num_unknown=was.num_unknown + may_be_billed,
+            unknown_usd=was.unknown_usd + may_be_billed * info.upper_usd,
+        )
+        self._release(attempt)
+
+    def _close(self, attempt: int, outcome: str | None, detail: str, seconds: float) -> Any:
+        return self._write(
+            "UPDATE attempts SET outcome = ?, detail = ?, seconds = ? WHERE attempt_id = ?",
+            (outcome, detail, seconds, attempt),
+        )
+
+    def _release(self, attempt: int) -> None:
+        del self._in_flight[attempt]
+        self._settled.set()
+
+    async def _wait_for_budget(self, info: CallInfo) -> None:
+        """Return once the call fits; what is in flight usually costs less than its upper bound."""
+        while self.max_usd is not None:
+            reserved = sum(flying.upper_usd for flying, _ in self._in_flight.values())
+            if self._spent_usd + reserved + info.upper_usd <= self.max_usd:
+                return
+            if not self._in_flight:
+                raise BudgetError(
+                    f"budget of ${self.max_usd:g} reached: ${self._spent_usd:.4f} spent and the next "
+                    f"call may cost ${info.upper_usd:.4f}; raise --max-usd and run again to go on"
+                )
+            self._settled.clear()
+            await self._settled.wait()
+
+    # Videos -----------------------------------------------------------------------------------
+
+    async def save_video(
+        self, video_id: str, position: int, stage: str, fingerprint: str, record: str
+    ) -> None:
+        """Keep a video's record as of ``stage``."""
+        await self._write(
+            "INSERT OR REPLACE INTO videos VALUES (?, ?, ?, ?, ?)",
+            (video_id, position, stage, fingerprint, record),
+        )
+
+    def saved_videos(self) -> Iterator[tuple[str, str, str, str]]:
+        """``(video_id, stage, fingerprint, record)`` of every video, in input order."""
+        query = (
+            "SELECT video_id, stage, fingerprint, record FROM videos ORDER BY position, video_id"
+        )
+        yield from self._db.execute(query)
+
+    def forget_videos(self, keep: set[str]) -> None:
+        """Drop the records of videos that are no longer part of the input (calls stay)."""
+        gone = [row[0] for row in self._db.execute("SELECT video_id FROM videos")]
+        with self._db:
+            self._db.executemany(
+                "DELETE FROM videos WHERE video_id = ?", [(v,) for v in gone if v not in keep]
+            )
+
+    def facts(self, fingerprint: str) -> str | None:
+        """Measurements of a file that were kept before, as JSON."""
+        row = self._db.execute(
+            "SELECT facts FROM facts WHERE fingerprint = ?", (fingerprint,)
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+    def save_facts(self, fingerprint: str, facts: str) -> None:
+        """Keep the measurements of a file."""
+        with self._db:
+            self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (fingerprint, facts))
+
+    # Sums and reading -------------------------------------------------------------------------
+
+    def totals(self) -> Totals:
+        """Sums over all calls and attempts that have ended, and those a crash left open."""
+        return self._totals
+
+    def _sum_up(self) -> Totals:
+        calls = self._db.execute(
+            "SELECT COUNT(*), COALESCE(SUM(prompt_tokens), 0), COALESCE(SUM(completion_tokens), 0),"
+            " COALESCE(SUM(reasoning_tokens), 0), COALESCE(SUM(usd), 0) FROM calls"
+        ).fetchone()
+        attempts = self._db.execute(
+            "SELECT COUNT(*), COALESCE(SUM(outcome IS NOT 'ok' AND outcome IS NOT NULL), 0),"
+            " COALESCE(SUM(outcome IS NULL), 0),"
+            " COALESCE(SUM(upper_usd * (outcome IS NULL)), 0) FROM attempts"
+        ).fetchone()
+        return Totals(calls[0], *attempts[:3], *calls[1:4], calls[4], attempts[3])
+
+    def query(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+        """Rows of a read-only question, for reports."""
+        return self._db.execute(sql, values).fetchall()
+
+    async def aclose(self) -> None:
+        """Finish all writes and close the file."""
+        if self._writer is not None:
+            await self._writer
+        self._db.close()
+        self._writer_db.close()
+
+    def _one(self, sql: str) -> Any:
+        return self._db.execute(sql).fetchone()[0]
+
+    def _write(self, sql: str, values: tuple[Any, ...]) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((sql, values, future))
+        if self._writer is None or self._writer.done():
+            self._writer = asyncio.create_task(self._commit_waiting())
+        return future
+
+    async def _commit_waiting(self) -> None:
+        while self._waiting:
+            batch, self._waiting = self._waiting, []
+            await asyncio.to_thread(self._commit, batch)
+            for _, _, future in batch:
+                if not future.done():
+                    future.set_result(None)
+
+    def _commit(self, batch: list[tuple[str, tuple[Any, ...], asyncio.Future[None]]]) -> None:
+        with self._writer_db:
+            for sql, values, _ in batch:
+                self._writer_db.execute(sql, values)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        db = sqlite3.connect(path, check_same_thread=False, timeout=30)
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+    except sqlite3.DatabaseError as error:
+        raise InputError(
+            f"{path}: cannot be used as a ledger ({error}); give another --out folder"
+        ) from error
+    return db
+
+
+def open_ledger(folder: Path) -> Ledger:
+    """The ledger of an existing run folder.
+
+    Raises:
+        InputError: the folder holds none.
+    """
+    path = folder / "ledger.sqlite"
+    if not path.is_file():
+        raise InputError(f"{folder}: no ledger.sqlite in it; `llava-video annotate run` makes one")
+    return Ledger(path)

@@ -1,0 +1,189 @@
+"""The messages that go to an annotator and come back: plain values, no network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Stage = Literal["level1", "level2", "level3", "open_ended", "multi_choice", "faithfulness", "blind"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """One frame as it will be sent.
+
+    Attributes:
+        pixels: ``(H, W, 3)`` uint8 RGB, already at the size to send.
+        seconds: when the frame is shown.
+        detail: the ``detail`` field of an image part.
+        jpeg_quality: 1 to 100.
+        digest: of the pixels; two frames with one digest are the same picture.
+    """
+
+    pixels: NDArray[np.uint8]
+    seconds: float
+    detail: str = "low"
+    jpeg_quality: int = 85
+    digest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        sha = hashlib.sha256(repr(self.pixels.shape).encode())
+        sha.update(np.ascontiguousarray(self.pixels))
+        object.__setattr__(self, "digest", sha.hexdigest()[:32])
+
+    def data_url(self) -> str:
+        """The picture as a JPEG in a ``data:`` URL."""
+        return "data:image/jpeg;base64," + base64.b64encode(self.jpeg()).decode()
+
+    def jpeg(self) -> bytes:
+        """The picture as JPEG bytes."""
+        buffer = io.BytesIO()
+        Image.fromarray(self.pixels).save(buffer, "JPEG", quality=self.jpeg_quality)
+        return buffer.getvalue()
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The JSON that an answer has to be: a name (at most 64 of ``[A-Za-z0-9_-]``) and a JSON schema."""
+
+    name: str
+    schema: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a request is about. Never sent; it lets the toy annotator look the truth up.
+
+    Attributes:
+        video_path: the file that the question is about.
+        start_seconds: start of the span in question.
+        end_seconds: its end.
+        types: the question types asked for.
+        claims: the claims to check, or the choices of a blind question.
+    """
+
+    video_path: str
+    start_seconds: float = 0.0
+    end_seconds: float = 0.0
+    types: tuple[str, ...] = ()
+    claims: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One chat completion.
+
+    Attributes:
+        stage: the step that asks.
+        video_id: whose ledger account the call goes to.
+        model: model name.
+        prompt: prompt name and content hash.
+        system: the system message, with no part of the video in it, so that servers can cache it.
+        parts: the user message, texts and pictures in order.
+        params: sampling parameters, as they are sent.
+        max_output_tokens: upper limit of the answer.
+        schema: the JSON the answer has to be, or None for plain text.
+        sample: 0, then 1, 2 … when an answer did not parse and another is asked for.
+        subject: see `Subject`.
+    """
+
+    stage: Stage
+    video_id: str
+    model: str
+    prompt: str
+    system: str
+    parts: tuple[str | Picture, ...]
+    params: tuple[tuple[str, Any], ...]
+    max_output_tokens: int
+    subject: Subject
+    schema: Schema | None = None
+    sample: int = 0
+
+    @property
+    def pictures(self) -> tuple[Picture, ...]:
+        """The pictures among the parts."""
+        return tuple(part for part in self.parts if isinstance(part, Picture))
+
+    @property
+    def text(self) -> str:
+        """All text of the request, for counting tokens."""
+        return self.system + "\n".join(part for part in self.parts if isinstance(part, str))
+
+    def key(self) -> str:
+        """Hash of everything that can change the answer: the name of this call in the ledger."""
+        parts = [
+            part if isinstance(part, str) else [part.digest, part.detail, part.jpeg_quality]
+            for part in self.parts
+        ]
+        content = {
+            "model": self.model,
+            "system": self.system,
+            "parts": parts,
+            "params": list(self.params),
+            "max_output_tokens": self.max_output_tokens,
+            "schema": self.schema.schema if self.schema else None,
+            "sample": self.sample,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:40]
+
+    def body(self, structured: str = "json_schema") -> dict[str, Any]:
+        """The request as the body of ``POST /v1/chat/completions``."""
+        content = [
+            {"type": "text", "text": part}
+            if isinstance(part, str)
+            else {"type": "image_url", "image_url": {"url": part.data_url(), "detail": part.detail}}
+            for part in self.parts
+        ]
+        body: dict[str, Any] = {
+            "model": self.model,
+            "messages": [
+                {"role": "system", "content": self.system},
+                {"role": "user", "content": content},
+            ],
+            "max_completion_tokens": self.max_output_tokens,
+            **dict(self.params),
+        }
+        if self.schema is not None and structured != "none":
+            body["response_format"] = self._response_format(self.schema, structured)
+        return body
+
+    @staticmethod
+    def _response_format(schema: Schema, structured: str) -> dict[str, Any]:
+        if structured == "json_object":
+            return {"type": "json_object"}
+        named = {"name": schema.name, "schema": schema.schema, "strict": True}
+        return {"type": "json_schema", "json_schema": named}
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one answer as the server counted them; reasoning tokens are part of completion."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer.
+
+    Attributes:
+        usage: None where the server reported none.
+        rate_limits: the ``x-ratelimit-*`` headers, lower case, without that prefix.
+    """
+
+    text: str
+    request_id: str
+    finish_reason: str
+    usage: Usage | None
+    rate_limits: tuple[tuple[str, str], ...] = ()

@@ -1,0 +1,244 @@
+"""The local engine: all videos through all steps, concurrently over videos, in order within each."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import hashlib
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from av.error import FFmpegError
+
+from llava_video.annotate.ask import ask
+from llava_video.annotate.calls import Caller
+from llava_video.annotate.checks import check
+from llava_video.annotate.describe import describe
+from llava_video.annotate.endpoint import Annotator, AttemptError, OpenAIEndpoint
+from llava_video.annotate.filters import screen
+from llava_video.annotate.ledger import Ledger
+from llava_video.annotate.money import load_prices
+from llava_video.annotate.progress import Progress
+from llava_video.annotate.recipe import Recipe
+from llava_video.annotate.records import VideoRecord, dump_json, from_json, to_json
+from llava_video.annotate.select import FACTS, choose, fingerprint, measure
+from llava_video.annotate.tools import AnswerError, CanCall, Tools
+from llava_video.errors import (
+    BudgetError,
+    EndpointError,
+    InputError,
+    LlavaVideoError,
+    VideoError,
+)
+
+FAILED = "failed"
+DONE = "done"
+REJECTED = "rejected"
+UNSELECTED = "unselected"
+
+
+class InterruptedRunError(LlavaVideoError):
+    """The user asked the run to stop; what is done stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run went.
+
+    Attributes:
+        records: every video in input order, annotated, rejected or failed.
+        stopped_by: why the run stopped early, or None where every video was tried.
+    """
+
+    records: list[VideoRecord]
+    stopped_by: LlavaVideoError | None
+
+
+def make_annotator(recipe: Recipe) -> Annotator:
+    """The annotator that the recipe names."""
+    if recipe.endpoint.model == "toy":
+        from llava_video.annotate.toy import ToyAnnotator
+
+        return ToyAnnotator()
+    return OpenAIEndpoint(recipe.endpoint)
+
+
+def select_videos(
+    records: list[VideoRecord],
+    recipe: Recipe,
+    ledger: Ledger | None,
+    notice: Callable[[int, int], None] = lambda done, of: None,
+) -> list[VideoRecord]:
+    """Measure all videos (once per file, when there is a ledger to remember it) and choose.
+
+    Args:
+        records: what was found.
+        recipe: thresholds.
+        ledger: keeps the facts of measured files, or None to keep nothing.
+        notice: called with the number of measured videos and of all.
+    """
+    measured: list[VideoRecord] = []
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        jobs = []
+        for record in records:
+            rules = recipe.selection_of(record.source)
+            name = fingerprint(record.path, rules) if Path(record.path).is_file() else ""
+            known = ledger.facts(name) if ledger is not None and name else None
+            jobs.append((name, known, pool.submit(_measured, record, recipe, known)))
+        for name, known, job in jobs:
+            record = job.result()
+            if ledger is not None and known is None and record.facts is not None:
+                ledger.save_facts(name, FACTS.dump_json(record.facts).decode())
+            measured.append(record)
+            notice(len(measured), len(records))
+    return list(choose(measured, recipe))
+
+
+def _measured(record: VideoRecord, recipe: Recipe, known: str | None) -> VideoRecord:
+    if known is not None:
+        return dataclasses.replace(record, facts=FACTS.validate_json(known))
+    return measure(record, recipe.selection_of(record.source))
+
+
+async def annotate_video(
+    record: VideoRecord, tools: Tools, stage: Callable[[str, str], None]
+) -> tuple[str, VideoRecord]:
+    """One selected video through describe, ask, screen and check.
+
+    Returns:
+        How it ended (`DONE`, `REJECTED`, or `FAILED`: worth another try) and its record.
+
+    Raises:
+        EndpointError: the run as a whole cannot go on.
+        BudgetError: likewise.
+    """
+    steps: tuple[tuple[str, Callable[[VideoRecord, Tools], Awaitable[VideoRecord]]], ...] = (
+        ("describe", describe),
+        ("ask", ask),
+        ("check", _screen_and_check),
+    )
+    for name, step in steps:
+        stage(record.video_id, name)
+        try:
+            record = await step(record, tools)
+        except AttemptError as error:
+            return FAILED, record.rejected(name, "call_failed", str(error))
+        except AnswerError as error:
+            return REJECTED, record.rejected(name, error.reason, str(error), error.raw_text)
+        except (VideoError, InputError, OSError, FFmpegError) as error:
+            detail = str(error).replace(record.path, Path(record.path).name)
+            return REJECTED, record.rejected(name, "unreadable", detail)
+    return DONE, record
+
+
+async def _screen_and_check(record: VideoRecord, tools: Tools) -> VideoRecord:
+    [screened] = screen([record], tools.recipe)
+    return await check(screened, tools)
+
+
+async def annotate_all(
+    records: list[VideoRecord], recipe: Recipe, caller: CanCall, ledger: Ledger, progress: Progress
+) -> Outcome:
+    """All selected videos, each saved as it ends, so that a later run need not even decode it.
+
+    The first error that concerns every call stops the run: nothing new is sent, calls in flight are
+    waited for and committed.
+    """
+    tools = Tools(recipe, caller)
+    saved = {video: (stage, name, text) for video, stage, name, text in ledger.saved_videos()}
+    results: dict[str, VideoRecord] = {}
+    todo: asyncio.Queue[tuple[int, VideoRecord]] = asyncio.Queue()
+    for position, record in enumerate(records):
+        name = work_fingerprint(record, recipe)
+        old = saved.get(record.video_id)
+        if record.is_rejected:
+            await ledger.save_video(record.video_id, position, UNSELECTED, name, to_json(record))
+            progress.stage(record.video_id, REJECTED)
+            results[record.video_id] = record
+        elif old is not None and old[0] in (DONE, REJECTED) and old[1] == name:
+            progress.stage(record.video_id, old[0])
+            results[record.video_id] = from_json(old[2])
+        else:
+            progress.stage(record.video_id, "waiting")
+            todo.put_nowait((position, record))
+    ledger.forget_videos({record.video_id for record in records})
+    stops: list[LlavaVideoError] = []
+
+    async def work() -> None:
+        while not todo.empty() and not stops:
+            position, record = todo.get_nowait()
+            try:
+                end, result = await annotate_video(record, tools, progress.stage)
+            except (EndpointError, BudgetError, InterruptedRunError) as error:
+                stops.append(error)
+                progress.stage(record.video_id, "waiting")
+                return
+            name = work_fingerprint(record, recipe)
+            await ledger.save_video(record.video_id, position, end, name, to_json(result))
+            progress.stage(record.video_id, end)
+            results[record.video_id] = result
+
+    # A few more videos than calls at a time, so that decoding hides behind other videos' calls.
+    num_workers = min(len(records), recipe.endpoint.concurrency + (os.cpu_count() or 1))
+    await asyncio.gather(*(work() for _ in range(num_workers)))
+    unfinished = {r.video_id: r for r in records} | results
+    return Outcome([unfinished[r.video_id] for r in records], stops[0] if stops else None)
+
+
+async def run_local(
+    records: list[VideoRecord],
+    recipe: Recipe,
+    ledger: Ledger,
+    make_progress: Callable[[], Progress],
+) -> Outcome:
+    """Annotate selected videos in this process."""
+    annotator = make_annotator(recipe)
+    caller = Caller(annotator, ledger, recipe.endpoint, load_prices(recipe.endpoint.prices_file))
+    try:
+        async with _interruptible(caller), make_progress() as progress:
+            return await annotate_all(records, recipe, caller, ledger, progress)
+    finally:
+        await annotator.aclose()
+
+
+@asynccontextmanager
+async def _interruptible(caller: Caller) -> AsyncIterator[None]:
+    """The first Ctrl-C lets calls in flight finish; the second one stops at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        caller.stop(InterruptedRunError("interrupted; run the same command again to go on"))
+        loop.remove_signal_handler(signal.SIGINT)
+
+    loop.add_signal_handler(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
+def work_fingerprint(record: VideoRecord, recipe: Recipe) -> str:
+    """Names the work on a video: its file, and every choice that can change its record."""
+    path = Path(record.path)
+    stat = path.stat() if path.is_file() else None
+    choices = recipe.model_dump(
+        mode="json", include={"describe", "ask", "faithfulness", "blind", "seed"}
+    )
+    refusal, ratio = recipe.filters.refusal, recipe.filters.max_length_ratio
+    endpoint = recipe.endpoint.model_dump(
+        mode="json", include={"model", "temperature", "seed", "max_output_tokens"}
+    )
+    parts = [
+        *(record.video_id, record.path, stat and stat.st_size, stat and stat.st_mtime_ns),
+        *(choices, endpoint, refusal, ratio),
+    ]
+    return hashlib.sha256(dump_json(parts).encode()).hexdigest()[:32]

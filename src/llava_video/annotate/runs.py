@@ -1,0 +1,88 @@
+"""A run's folder: what is in it, how a run ends, how it is read again.
+
+recipe.yaml       the resolved recipe
+run.json          the command's videos and their common folder
+ledger.sqlite     every call, every video's state
+records.jsonl     one final record per video, rejected ones included
+review/*.jsonl    decisions of reviewers, one file each
+dataset/          the exported dataset, with its card
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from llava_video.annotate.choices import arrange_choices
+from llava_video.annotate.filters import compare
+from llava_video.annotate.recipe import Recipe, dump_recipe, load_recipe
+from llava_video.annotate.records import (
+    VideoRecord,
+    dump_json,
+    read_records,
+    write_atomically,
+    write_records,
+)
+from llava_video.annotate.review.overlay import apply_decisions, read_decisions
+from llava_video.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run folder that was read.
+
+    Attributes:
+        folder: where it is.
+        recipe: what it was made with.
+        root: the folder that the videos' paths in the dataset are relative to.
+        records: the final records, reviewers' decisions not applied.
+    """
+
+    folder: Path
+    recipe: Recipe
+    root: Path
+    records: tuple[VideoRecord, ...]
+
+    def reviewed(self) -> list[VideoRecord]:
+        """The records after the reviewers' decisions, choices balanced anew."""
+        decided = apply_decisions(self.records, read_decisions(self.folder))
+        return arrange_choices(decided, self.recipe.seed)
+
+
+def start_run(folder: Path, recipe: Recipe, root: Path) -> None:
+    """Write down what a run is made with; a folder that holds something else is refused."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; give --out a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / "run.json").is_file():
+        raise InputError(f"{folder}: holds something that is no run; give --out a new folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / "run.json", dump_json({"version": 1, "root": str(root)}) + "\n")
+    write_atomically(folder / "recipe.yaml", dump_recipe(recipe))
+
+
+def finish_records(records: Iterable[VideoRecord], recipe: Recipe) -> list[VideoRecord]:
+    """The steps that need all videos at once: comparing filters, then the order of choices."""
+    return arrange_choices(compare(records, recipe), recipe.seed)
+
+
+def save_records(records: list[VideoRecord], folder: Path) -> None:
+    """Write the final records."""
+    write_records(records, folder / "records.jsonl")
+
+
+def load_run(folder: Path) -> Run:
+    """Read a run folder.
+
+    Raises:
+        InputError: it is none, or its run did not end yet.
+    """
+    note = folder / "run.json"
+    if not note.is_file():
+        raise InputError(
+            f"{folder}: no run there; `llava-video annotate run --out {folder}` makes one"
+        )
+    root = Path(json.loads(note.read_text(encoding="utf-8"))["root"])
+    recipe = load_recipe(folder / "recipe.yaml")
+    return Run(folder, recipe, root, tuple(read_records(folder / "records.jsonl")))

@@ -1,0 +1,175 @@
+"""Which videos are worth annotating: the paper's dynamic-video filter, and near-duplicates (Figure 1)."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from llava_video.annotate.recipe import Recipe, Selection
+from llava_video.annotate.records import Facts, VideoRecord
+from llava_video.errors import InputError, VideoError
+from llava_video.video import probe_video, read_video
+
+HASH_FRAMES = 8
+_HASH_SIDE = 8
+FACTS = TypeAdapter(Facts)
+
+
+def fingerprint(path: str, rules: Selection) -> str:
+    """Name of a file's content for the ledger: path, size and time, and what is measured of it."""
+    stat = Path(path).stat()
+    measured = (rules.needs_scenes, rules.scene_detector, rules.scene_threshold)
+    text = f"{Path(path).resolve()} {stat.st_size} {stat.st_mtime_ns} {measured}"
+    return hashlib.sha256(f"{text} {rules.drop_near_duplicates}".encode()).hexdigest()[:32]
+
+
+def measure(record: VideoRecord, rules: Selection) -> VideoRecord:
+    """The record with its facts, or rejected because the file cannot be read.
+
+    Scenes are counted only when what is cheap to know does not reject the video already.
+    """
+    if not Path(record.path).is_file():
+        return record.rejected("select", "missing_file", Path(record.path).name)
+    try:
+        info = probe_video(record.path)
+        facts = Facts(info.duration_seconds, info.width, info.height, info.average_fps)
+        if judge(facts, rules) is None:
+            if rules.drop_near_duplicates:
+                facts = dataclasses.replace(facts, frame_hash=_frame_hash(record.path))
+            if rules.needs_scenes:
+                facts = dataclasses.replace(facts, num_scenes=count_scenes(record.path, rules))
+    except (VideoError, InputError) as error:
+        return record.rejected("select", "unreadable", _without_path(str(error), record.path))
+    return dataclasses.replace(record, facts=facts)
+
+
+def judge(facts: Facts, rules: Selection) -> tuple[str, str] | None:
+    """The first limit that a video breaks, with the numbers; None where it passes."""
+    if facts.duration_seconds < rules.min_seconds:
+        return "too_short", f"{facts.duration_seconds:.1f} s < {rules.min_seconds:g} s"
+    if rules.max_seconds is not None and facts.duration_seconds > rules.max_seconds:
+        return "too_long", f"{facts.duration_seconds:.1f} s > {rules.max_seconds:g} s"
+    if facts.height <= rules.over_height:
+        return "low_resolution", f"height {facts.height} <= {rules.over_height}"
+    if facts.num_scenes is None:
+        return None
+    if rules.over_scenes is not None and facts.num_scenes <= rules.over_scenes:
+        return "static", f"{facts.num_scenes} scenes <= {rules.over_scenes}"
+    rate = facts.num_scenes / facts.duration_seconds
+    if rules.max_scenes_per_second is not None and rate > rules.max_scenes_per_second:
+        return "slides", f"{rate:.2f} scenes per second > {rules.max_scenes_per_second:g}"
+    return None
+
+
+def choose(records: Iterable[VideoRecord], recipe: Recipe) -> Iterator[VideoRecord]:
+    """All measured records in their input order, each kept or rejected with a reason.
+
+    Candidates are looked at from the most viewed to the least: of near-duplicates the most viewed
+    stays, and a category's quota goes to its most viewed videos.
+    """
+    records = list(records)
+    order = sorted(range(len(records)), key=lambda i: -records[i].views)
+    verdicts: dict[int, tuple[str, str]] = {}
+    quota: Counter[tuple[str, str]] = Counter()
+    originals = _near_duplicates([records[i] for i in order], recipe)
+    for i in order:
+        record = records[i]
+        rules = recipe.selection_of(record.source)
+        if record.is_rejected or record.facts is None:
+            continue
+        verdict = judge(record.facts, rules)
+        if verdict is None and record.video_id in originals:
+            verdict = ("near_duplicate_video", f"like {originals[record.video_id]}")
+        category = (record.source, record.category)
+        if (
+            verdict is None
+            and rules.per_category is not None
+            and quota[category] >= rules.per_category
+        ):
+            verdict = (
+                "quota",
+                f"{rules.per_category} of category {record.category} with more views",
+            )
+        if verdict is None:
+            quota[category] += 1
+        else:
+            verdicts[i] = verdict
+    for i, record in enumerate(records):
+        yield record.rejected("select", *verdicts[i]) if i in verdicts else record
+
+
+def count_scenes(path: str, rules: Selection) -> int:
+    """Scenes by PySceneDetect; a video without cuts is one scene."""
+    from scenedetect import AdaptiveDetector, ContentDetector, SceneManager, open_video
+    from scenedetect.video_stream import VideoOpenFailure
+
+    detector = {
+        "adaptive": lambda: AdaptiveDetector(adaptive_threshold=rules.scene_threshold),
+        "content": lambda: ContentDetector(threshold=rules.scene_threshold),
+    }[rules.scene_detector]()
+    manager = SceneManager()
+    manager.add_detector(detector)
+    try:
+        manager.detect_scenes(open_video(path, backend="pyav"))
+    except VideoOpenFailure as error:
+        raise VideoError(f"{path}: scenes cannot be detected ({error})") from error
+    return max(1, len(manager.get_scene_list()))
+
+
+def _frame_hash(path: str) -> str:
+    """Average colours on an 8 x 8 grid of evenly spaced frames, as hexadecimal."""
+    frames = read_video(path, num_frames=HASH_FRAMES, size=(_HASH_SIDE * 4, _HASH_SIDE * 4))
+    cells = frames.pixels.reshape(HASH_FRAMES, _HASH_SIDE, 4, _HASH_SIDE, 4, 3)
+    return cells.mean(axis=(2, 4)).round().astype(np.uint8).tobytes().hex()
+
+
+def _near_duplicates(records: list[VideoRecord], recipe: Recipe) -> dict[str, str]:
+    """Id of the original, by id of each later near-duplicate.
+
+    Two videos are near-duplicates when their durations agree within 2 % and the colours of their
+    frame hashes differ by no more than the recipe's distance, of 255, on average.
+    """
+    hashed = [r for r in records if r.facts and r.facts.frame_hash and not r.is_rejected]
+    hashed = [r for r in hashed if _passes(r, recipe)]
+    if not hashed:
+        return {}
+    hashes = np.stack([_as_array(r) for r in hashed])
+    durations = np.array([r.facts.duration_seconds for r in hashed if r.facts])
+    by_duration = np.argsort(durations, kind="stable")
+    sorted_durations = durations[by_duration]
+    originals: dict[str, str] = {}
+    for number, record in enumerate(hashed):
+        limit = recipe.selection_of(record.source).near_duplicate_distance
+        low, high = np.searchsorted(
+            sorted_durations, [durations[number] * 0.98, durations[number] * 1.02 + 1e-9]
+        )
+        rivals = np.sort(by_duration[low:high])
+        rivals = [i for i in rivals[rivals < number] if hashed[i].video_id not in originals]
+        if rivals:
+            distances = np.abs(hashes[rivals] - hashes[number]).mean(axis=1)
+            if distances.min() <= limit:
+                originals[record.video_id] = hashed[rivals[int(distances.argmin())]].video_id
+    return originals
+
+
+def _passes(record: VideoRecord, recipe: Recipe) -> bool:
+    rules = recipe.selection_of(record.source)
+    assert record.facts is not None
+    return rules.drop_near_duplicates and judge(record.facts, rules) is None
+
+
+def _as_array(record: VideoRecord) -> NDArray[np.int16]:
+    assert record.facts is not None
+    return np.frombuffer(bytes.fromhex(record.facts.frame_hash), np.uint8).astype(np.int16)
+
+
+def _without_path(message: str, path: str) -> str:
+    """The message without the file's folder, so that records hold no machine's paths."""
+    return message.replace(path, Path(path).name)

@@ -1,0 +1,322 @@
+"""`llava-video annotate`: from a folder of videos to a filtered instruction dataset."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from llava_video.annotate.recipe import Recipe
+
+app = typer.Typer(
+    help="Make a video instruction dataset: describe, ask, filter, review, export.",
+    no_args_is_help=True,
+)
+
+Videos = Annotated[
+    list[str],
+    typer.Argument(
+        help="Files, folders, globs, or manifests (JSONL or CSV with id, path, source, category, views).",
+        show_default=False,
+    ),
+]
+Folder = Annotated[Path, typer.Argument(help="A run's folder.", show_default=False)]
+RecipeName = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        help="A YAML file, or paper, open or toyworld. [default: paper; toyworld with --model toy]",
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", help="Model name, or toy: the offline annotator for toyworld videos."),
+]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        "--base-url", help="An OpenAI-compatible endpoint, such as http://127.0.0.1:8000/v1."
+    ),
+]
+MaxUsd = Annotated[
+    float | None, typer.Option("--max-usd", min=0, help="Stop before spending more than this.")
+]
+Concurrency = Annotated[int | None, typer.Option("--concurrency", min=1, help="Calls at a time.")]
+Change = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="Change a value of the recipe, such as describe.history=none; may be repeated.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def plan(
+    videos: Videos,
+    recipe: RecipeName = None,
+    model: Model = None,
+    base_url: BaseUrl = None,
+    max_usd: MaxUsd = None,
+    concurrency: Concurrency = None,
+    change: Change = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="An earlier run, to calibrate the forecast by.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a run would do and cost. Nothing is sent or spent."""
+    import dataclasses
+
+    from llava_video.annotate.engine import check_budget
+    from llava_video.annotate.inputs import find_videos
+    from llava_video.annotate.ledger import open_ledger
+    from llava_video.annotate.money import load_prices
+    from llava_video.annotate.pipeline import select_videos
+    from llava_video.annotate.plan import make_plan
+
+    chosen = _recipe(recipe, model, base_url, max_usd, concurrency, change)
+    check_budget(chosen)
+    ledger = open_ledger(out) if out is not None else None
+    records = select_videos(find_videos(videos), chosen, ledger)
+    prices = load_prices(chosen.endpoint.prices_file)
+    found = make_plan(records, chosen, prices, ledger)
+    if as_json:
+        print(json.dumps(dataclasses.asdict(found), indent=2))
+        return
+    from llava_video.annotate.screens import plan_screen
+
+    Console().print(plan_screen(found, chosen))
+
+
+@app.command()
+def run(
+    videos: Videos,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            help="The run's folder; the same one again goes on where it stopped.",
+            show_default=False,
+        ),
+    ],
+    recipe: RecipeName = None,
+    model: Model = None,
+    base_url: BaseUrl = None,
+    max_usd: MaxUsd = None,
+    concurrency: Concurrency = None,
+    change: Change = None,
+    engine: Annotated[str, typer.Option("--engine", help="local or ray.")] = "local",
+    as_json: AsJson = False,
+) -> None:
+    """Annotate videos: select, describe, ask, filter, export. Resumable at any point."""
+    from llava_video.annotate import engine as engines
+    from llava_video.errors import InputError
+
+    if engine not in ("local", "ray"):
+        raise InputError(f"--engine {engine}: no such engine; use local or ray")
+    chosen = _recipe(recipe, model, base_url, max_usd, concurrency, change)
+    result = engines.run(videos, chosen, out, engine="ray" if engine == "ray" else "local")
+    _print_result(result, out, as_json)
+    if result.stopped_by is not None:
+        raise result.stopped_by
+
+
+@app.command()
+def status(folder: Folder, as_json: AsJson = False) -> None:
+    """Show how far a run is, what it cost, and what failed; also while it runs."""
+    from llava_video.annotate.screens import status_of, status_screen
+
+    found = status_of(folder)
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        Console().print(status_screen(found))
+
+
+@app.command()
+def explain(
+    folder: Folder,
+    qa_id: Annotated[
+        str, typer.Argument(help="Id of a question, caption or video.", show_default=False)
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Show where a question or caption comes from: calls, prompts, frames, parents, cost."""
+    from llava_video.annotate.explain import explain as find_chain
+    from llava_video.annotate.screens import chain_screen
+
+    chain = find_chain(folder, qa_id)
+    if as_json:
+        print(json.dumps(chain, indent=2))
+    else:
+        Console().print(chain_screen(chain))
+
+
+@app.command()
+def review(
+    folder: Folder,
+    reviewer: Annotated[str, typer.Option("--reviewer", help="Whose decisions these are.")] = "me",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1; 0 takes a free one.")
+    ] = 8765,
+) -> None:
+    """Serve the review page on this machine; decisions are kept and honoured by export."""
+    from llava_video.annotate.review.server import make_server
+
+    server = make_server(folder, reviewer, port)
+    Console(stderr=True).print(
+        f"review page: http://127.0.0.1:{server.server_port}/  (Ctrl-C ends it)"
+    )
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        server.server_close()
+
+
+@app.command()
+def report(
+    folder: Folder,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="The HTML file. [default: report.html in the folder]"),
+    ] = None,
+) -> None:
+    """Write one offline HTML page about a run."""
+    from llava_video.annotate.report import write_report
+
+    print(write_report(folder, output or folder / "report.html"))
+
+
+@app.command()
+def export(
+    folder: Folder,
+    format_name: Annotated[
+        str, typer.Option("--format", help="llava, jsonl, parquet, webdataset or hf.")
+    ] = "llava",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="Where to. [default: dataset, or dataset-FORMAT, in the folder]"
+        ),
+    ] = None,
+    video_root: Annotated[
+        Path | None, typer.Option("--video-root", help="What video paths are relative to.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the dataset, with the reviewers' decisions applied."""
+    from llava_video.annotate.engine import export_run
+    from llava_video.annotate.ledger import open_ledger
+    from llava_video.annotate.runs import load_run
+
+    name = "dataset" if format_name == "llava" else f"dataset-{format_name}"
+    paths = export_run(
+        load_run(folder), format_name, output or folder / name, open_ledger(folder), video_root
+    )
+    _print_paths(paths, as_json)
+
+
+@app.command("compare-history")
+def compare_history(
+    video: Annotated[str, typer.Argument(help="A video.", show_default=False)],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", help="A run's folder, for the calls and the page.", show_default=False
+        ),
+    ],
+    recipe: RecipeName = None,
+    model: Model = None,
+    base_url: BaseUrl = None,
+    max_usd: MaxUsd = None,
+    change: Change = None,
+    as_json: AsJson = False,
+) -> None:
+    """Describe a video with and without history, side by side (the paper's Figure 2)."""
+    from llava_video.annotate.history import compare, history_screen
+
+    found = compare(video, _recipe(recipe or "open", model, base_url, max_usd, None, change), out)
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        Console().print(history_screen(found))
+
+
+@app.command("batch-write")
+def batch_write(
+    videos: Videos,
+    out: Annotated[Path, typer.Option("--out", help="The run's folder.", show_default=False)],
+    recipe: RecipeName = None,
+    model: Model = None,
+    change: Change = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the next wave of calls as OpenAI Batch files. Nothing is sent."""
+    from llava_video.annotate.batch import write_wave
+
+    chosen = _recipe(recipe, model, None, None, None, change)
+    _print_paths(write_wave(videos, chosen, out), as_json)
+
+
+@app.command("batch-read")
+def batch_read(
+    folder: Folder,
+    files: Annotated[
+        list[Path], typer.Argument(help="Output files of finished batches.", show_default=False)
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Take the answers of finished batches into the ledger."""
+    from llava_video.annotate.batch import read_results
+
+    found = read_results(folder, files)
+    print(json.dumps(found) if as_json else ", ".join(f"{name} {n}" for name, n in found.items()))
+
+
+def _recipe(
+    name: str | None,
+    model: str | None,
+    base_url: str | None,
+    max_usd: float | None,
+    concurrency: int | None,
+    change: list[str] | None,
+) -> Recipe:
+    import yaml
+
+    from llava_video.annotate.recipe import load_recipe
+    from llava_video.errors import InputError
+
+    changes: dict[str, Any] = {
+        "endpoint.model": model,
+        "endpoint.base_url": base_url,
+        "endpoint.concurrency": concurrency,
+        "max_usd": max_usd,
+    }
+    changes = {key: value for key, value in changes.items() if value is not None}
+    for text in change or ():
+        key, sign, value = text.partition("=")
+        if not sign:
+            raise InputError(f"--set {text}: write it as KEY=VALUE, such as describe.history=none")
+        changes[key.strip()] = yaml.safe_load(value)
+    return load_recipe(name or ("toyworld" if model == "toy" else "paper"), changes)
+
+
+def _print_result(result: Any, out: Path, as_json: bool) -> None:
+    from llava_video.annotate.screens import result_of, result_screen
+
+    found = result_of(result, out)
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        Console().print(result_screen(found))
+
+
+def _print_paths(paths: list[Path], as_json: bool) -> None:
+    names = [str(path) for path in paths]
+    print(json.dumps(names, indent=2) if as_json else "\n".join(names))

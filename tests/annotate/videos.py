@@ -1,0 +1,41 @@
+"""Small videos for tests, written with PyAV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+
+
+def write_video(
+    path: Path,
+    *,
+    seconds: float = 4.0,
+    fps: int = 4,
+    size: tuple[int, int] = (48, 64),
+    scenes: int = 1,
+    seed: int = 0,
+) -> Path:
+    """A video with moving stripes whose colours change with every scene."""
+    rng = np.random.default_rng(seed)
+    colours = rng.integers(40, 255, (scenes, 3))
+    num_frames = round(seconds * fps)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=fps)
+        stream.height, stream.width = size
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"preset": "ultrafast", "crf": "20"}
+        stream.thread_count = 1
+        columns = np.arange(size[1])
+        for number in range(num_frames):
+            scene = number * scenes // num_frames
+            # Direction of the stripes depends on the scene, so that cuts are cuts in brightness too.
+            wave = (np.sin((columns + number) / (2 + 3 * scene % 7)) + 1) / 2
+            picture = wave[None, :, None] * colours[scene]
+            picture = np.broadcast_to(picture, (*size, 3)).astype(np.uint8)
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
