@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
 
 import numpy as np
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
+from llava_video.video.decoding import count_cpus
 from llava_video.video.picture import PictureMaker
 from llava_video.video.resize import resize
 
 
 class Album:
-    """Pictures by frame index.
+    """Pictures by frame index. Threads of its own turn frames into pictures while others decode.
 
     Args:
         sample_aspect_ratio: width of a stored pixel divided by its height.
@@ -24,20 +28,35 @@ class Album:
     def __init__(
         self, sample_aspect_ratio: float, size: tuple[int, int] | None, *, exact_resize: bool
     ) -> None:
-        self._maker_arguments = (sample_aspect_ratio, size, exact_resize)
         self._exact_resize = exact_resize
-        self._pictures: dict[int, NDArray[np.uint8]] = {}
         self._local = threading.local()
+        self._pool = ThreadPoolExecutor(
+            count_cpus(),
+            initializer=self._equip_thread,
+            initargs=(sample_aspect_ratio, size),
+        )
+        self._num_waiting = threading.Semaphore(2 * count_cpus())
+        self._pictures: dict[int, Future[NDArray[np.uint8]]] = {}
 
-    def __contains__(self, index: int) -> bool:
-        return index in self._pictures
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown(cancel_futures=True)
 
     def add(self, index: int, frame: VideoFrame) -> None:
-        """Keep the picture of a decoded frame; the frame itself is not kept."""
-        if not hasattr(self._local, "maker"):
-            ratio, size, exact = self._maker_arguments
-            self._local.maker = PictureMaker(ratio, size, exact_resize=exact)
-        self._pictures[index] = np.array(self._local.maker.make(frame))
+        """Keep the picture of a decoded frame; waits while too many frames wait to be turned."""
+        self._num_waiting.acquire()
+        self._pictures[index] = self._pool.submit(self._make, frame)
+
+    def clear(self) -> None:
+        """Forget all pictures."""
+        self._pictures.clear()
 
     def take(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], bool]:
         """All pictures in one array; the album is empty afterwards, so that memory holds them once.
@@ -50,16 +69,26 @@ class Album:
         Returns:
             ``(T, H, W, 3)`` uint8, and whether sizes differed.
         """
-        height, width, _ = self._pictures[int(indices[0])].shape
+        height, width, _ = self._pictures[int(indices[0])].result().shape
         pixels = np.empty((len(indices), height, width, 3), np.uint8)
         sizes_differ = False
         for place, index in enumerate(indices):
             if place > 0 and index == indices[place - 1]:
                 pixels[place] = pixels[place - 1]
                 continue
-            picture = self._pictures.pop(int(index))
+            picture = self._pictures.pop(int(index)).result()
             if picture.shape != (height, width, 3):
                 sizes_differ = True
                 picture = resize(picture, (height, width), exact=self._exact_resize)
             pixels[place] = picture
         return pixels, sizes_differ
+
+    def _equip_thread(self, sample_aspect_ratio: float, size: tuple[int, int] | None) -> None:
+        self._local.maker = PictureMaker(sample_aspect_ratio, size, exact_resize=self._exact_resize)
+
+    def _make(self, frame: VideoFrame) -> NDArray[np.uint8]:
+        try:
+            maker: PictureMaker = self._local.maker
+            return maker.make(frame)
+        finally:
+            self._num_waiting.release()

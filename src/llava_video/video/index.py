@@ -61,6 +61,15 @@ class FrameIndex:
     sample_aspect_ratio: float
     warnings: tuple[str, ...]
 
+    def find_packet(self, packet: Packet[VideoStream]) -> int:
+        """Position of a packet in the file, told by its decoding tick; -1 if it is not there."""
+        if packet.dts is None:
+            return -1
+        position = int(np.searchsorted(self.packet_dts, packet.dts))
+        if position < len(self.packet_dts) and self.packet_dts[position] == packet.dts:
+            return position
+        return -1
+
     @property
     def num_frames(self) -> int:
         """Frames that are shown."""

@@ -6,31 +6,25 @@ import math
 import os
 from dataclasses import dataclass
 
+import av
 import numpy as np
-from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from llava_video.errors import InputError, VideoError
 from llava_video.types import Frames
 from llava_video.video import sampling
 from llava_video.video.album import Album
-from llava_video.video.decoding import (
-    DecodingUnsoundError,
-    can_seek,
-    decode_in_order,
-    decode_runs,
-    decode_tolerantly,
-    plan_runs,
-)
+from llava_video.video.decoding import UnsoundError, decode_runs
+from llava_video.video.in_order import decode_in_order, first_frame
 from llava_video.video.index import FrameIndex, index_video
 from llava_video.video.info import VideoInfo
-from llava_video.video.opening import check_local_file, open_video
-from llava_video.video.picture import (
-    quarter_turns_clockwise,
-    square_pixel_width,
-)
+from llava_video.video.opening import check_local_file
+from llava_video.video.picture import quarter_turns_clockwise, square_pixel_width
+from llava_video.video.planning import can_seek, plan_runs
 
 Warnings = tuple[str, ...]
+
+_NOTHING_DECODES = "{file}: no picture of it decodes soundly; record or download it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +46,9 @@ def probe_video(path: str | os.PathLike[str]) -> VideoInfo:
         VideoError: the file cannot be read as a video; one line naming it and what to do.
     """
     index = index_video(check_local_file(path))
-    frame = _first_picture(index)
+    frame = first_frame(index)
+    if frame is None:
+        raise VideoError(_NOTHING_DECODES.format(file=index.file))
     turns = quarter_turns_clockwise(frame)
     width, height = square_pixel_width(frame.width, index.sample_aspect_ratio), frame.height
     if turns % 2:
@@ -114,9 +110,15 @@ def read_video(
             f"{index.duration_seconds:.2f} s; start earlier"
         )
 
-    album = Album(index.sample_aspect_ratio, shape, exact_resize=exact_resize)
-    wanted, warnings = _fill(album, index, request)
-    pixels, sizes_differ = album.take(wanted)
+    with Album(index.sample_aspect_ratio, shape, exact_resize=exact_resize) as album:
+        try:
+            wanted, warnings = _fill(album, index, request)
+            pixels, sizes_differ = album.take(wanted)
+        except av.FFmpegError as error:
+            raise VideoError(
+                f"{name}: its pictures cannot be turned into RGB ({error.strerror}); "
+                "convert it to h264 with ffmpeg"
+            ) from error
     if sizes_differ:
         warnings += ("the picture size changes on the way; all are resized to the first one's",)
     return Frames(
@@ -155,26 +157,28 @@ def _choose(
 
 
 def _fill(album: Album, index: FrameIndex, request: _Request) -> tuple[NDArray[np.int64], Warnings]:
-    """Decode the wanted frames: the fast way if it works, else in order, else those that decode."""
-    everything = np.arange(index.num_frames)
-    wanted = _choose(index, everything, request)
+    """Decode the wanted frames: the fast way if that is sound, else in order, else sound ones."""
+    wanted = _choose(index, np.arange(index.num_frames), request)
     targets = {int(i) for i in wanted}
     if can_seek(index):
         try:
-            decode_runs(index, plan_runs(index, sorted(targets)), album.add)
-        except DecodingUnsoundError:
-            pass
+            decode_runs(index, plan_runs(index, targets), album.add)
+        except UnsoundError:
+            album.clear()
         else:
             return wanted, ()
-    decodable = decode_in_order(index, targets, album.add)
-    if targets <= set(decodable.tolist()):
+    survey = decode_in_order(index, targets, album.add)
+    if not survey.damaged_packets and targets <= set(survey.decoded):
         return wanted, ()
-    if len(decodable) == 0:
-        raise VideoError(f"{index.file}: no picture of it decodes; record or download it again")
-    wanted = _choose(index, decodable, request)
+    sound = survey.sound_frames(index)
+    if len(sound) == 0:
+        raise VideoError(_NOTHING_DECODES.format(file=index.file))
+    wanted = _choose(index, sound, request)
+    album.clear()
     decode_in_order(index, {int(i) for i in wanted}, album.add)
     return wanted, (
-        f"only {len(decodable)} of {index.num_frames} frames decode; frames are sampled from those",
+        f"damaged: {len(sound)} of {index.num_frames} frames decode soundly, "
+        "and only those are sampled",
     )
 
 
@@ -205,10 +209,3 @@ def _check_size(name: str, size: int | tuple[int, int] | None) -> tuple[int, int
     if height < 1 or width < 1:
         raise InputError(f"{name}: size must be at least 1 x 1 pixels, got {height} x {width}")
     return height, width
-
-
-def _first_picture(index: FrameIndex) -> VideoFrame:
-    with open_video(index.file) as (container, stream):
-        for frame in decode_tolerantly(container, stream):
-            return frame
-    raise VideoError(f"{index.file}: no picture of it decodes; record or download it again")
