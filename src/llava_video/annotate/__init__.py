@@ -1,10 +1,11 @@
-"""The data engine: from a folder of videos to a filtered instruction dataset (LLaVA-Video-178K's recipe).
+"""The data engine: from videos to a filtered instruction dataset, by LLaVA-Video-178K's recipe.
 
     from llava_video.annotate.engine import run
     from llava_video.annotate.recipe import load_recipe
 
-    run(["videos/"], load_recipe("open", {"endpoint.base_url": "http://127.0.0.1:8000/v1"}), Path("out"))
+    run(["videos/"], load_recipe("open", {"endpoint.base_url": "http://127.0.0.1:8000/v1"}),
+    Path("out"))
 
-One record per video flows through select, describe, ask, screen, check, compare and export. Every paid
-call is committed to a ledger before its answer is used.
+One record per video flows through select, describe, ask, screen, check, compare and export. Every
+paid call is committed to a ledger before its answer is used.
 """

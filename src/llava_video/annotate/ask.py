@@ -1,4 +1,4 @@
-"""Questions and answers from the description, open-ended and multiple-choice, once or type by type."""
+"""Questions and answers from the description: open-ended, multiple-choice, once or type by type."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHORT = {"open_ended": "oe", "multi_choice": "mc"}
 
 
 async def ask(record: VideoRecord, tools: Tools) -> VideoRecord:
-    """The record with its questions; what did not parse is among the rejections, with its raw text."""
+    """The record with its questions; what did not parse is rejected, with its raw text."""
     description = record.description
     assert description is not None, "the description comes first"
     rules = tools.recipe.ask
@@ -50,7 +50,7 @@ async def _ask_group(
 ) -> Found:
     raw_text = ""
     for sample in range(tools.recipe.ask.max_parse_retries + 1):
-        request = make_request(record, description, kind, types, tools, sample)
+        request = make_request(record, description, kind, types, tools, sample=sample)
         reply = await tools.caller.call(request)
         try:
             pairs = _pairs_in(parse_json(reply.text))
@@ -69,9 +69,10 @@ def make_request(
     kind: Kind,
     types: tuple[str, ...],
     tools: Tools,
+    *,
     sample: int = 0,
 ) -> Request:
-    """The request for one group of types. Definitions come first, so that servers can cache them."""
+    """The request for some types. Definitions come first, so that servers can cache them."""
     prompt = load_prompt(kind)
     values: dict[str, object] = {
         "dimensions": dimensions(types, kind),

@@ -13,7 +13,8 @@ from llava_video.annotate.similarity import jaccard, shingles, words
 from llava_video.errors import InputError
 
 _QUESTION_KEYS = ("question", "Question")
-# The first of these that a row has is the video; many files number their rows as `video_id` as well.
+# The first of these that a row has is the video; many files number their rows as `video_id` as
+# well.
 _VIDEO_KEYS = ("video_path", "video_name", "video", "videoID", "video_id", "q_uid", "vid")
 
 

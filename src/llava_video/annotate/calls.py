@@ -16,7 +16,8 @@ from llava_video.annotate.pacing import Breaker, Pacer
 from llava_video.annotate.recipe import Endpoint
 from llava_video.errors import BudgetError, EndpointError, LlavaVideoError
 
-# Attempts are in the ledger; stamina's own warnings would print each of them into the progress table.
+# Attempts are in the ledger; stamina's own warnings would print each of them into the progress
+# table.
 logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 

@@ -1,4 +1,4 @@
-"""Optional checks by a second model: are the claims seen in the frames, and is the video needed at all?"""
+"""Optional checks by a second model: do the frames show it, and is the video needed at all?"""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ async def _verdicts(
 
 
 async def check_blind(record: VideoRecord, tools: Tools) -> VideoRecord:
-    """Drop or tag the questions that a model answers without the video, in every one of several trials.
+    """Drop or tag what a model answers without the video in every one of several trials.
 
     The choices are shuffled anew for each trial, so with four of them and four trials a guesser
     passes for a knower once in 256.

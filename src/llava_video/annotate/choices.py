@@ -26,7 +26,8 @@ def arrange_choices(records: Iterable[VideoRecord], seed: int) -> list[VideoReco
     flat = [qa for record in records for qa in record.qas if qa.options]
     letters: dict[int, Counter[int]] = {}
     arranged: dict[str, QA] = {}
-    # Questions whose letter is forced or restricted go first, so that the free ones can even it out.
+    # Questions whose letter is forced or restricted go first, so that the free ones can even it
+    # out.
     for qa in sorted(flat, key=lambda qa: (_pinned(qa) is None, draw(seed, qa.qa_id))):
         counts = letters.setdefault(len(qa.options), Counter())
         place = _choose_place(qa, counts, seed)

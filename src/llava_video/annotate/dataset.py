@@ -153,7 +153,8 @@ def _relative(path: str, root: Path) -> str:
         return Path(path).resolve().relative_to(root.resolve()).as_posix()
     except ValueError as error:
         raise InputError(
-            f"{Path(path).name} does not lie below {root}; give --video-root a folder that holds all videos"
+            f"{Path(path).name} does not lie below {root}; give --video-root a folder that "
+            "holds all videos"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The recurrent description: level 1 per clip, level 2 per half minute, level 3 for the whole video."""
+"""The recurrent description: level 1 per clip, level 2 so far, level 3 of the whole video."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ def _reply(completion: ChatCompletion, rate_limits: tuple[tuple[str, str], ...])
             (done.reasoning_tokens or 0) if done else 0,
         )
     text = choice.message.content or choice.message.refusal or ""
-    return Reply(text, completion.id or "", choice.finish_reason or "", counted, rate_limits)
+    return Reply(text, completion.id or "", str(choice.finish_reason), counted, rate_limits)
 
 
 def _rate_limits(headers: Any) -> tuple[tuple[str, str], ...]:

@@ -139,7 +139,7 @@ def check_budget(recipe: Recipe) -> None:
     for model in models:
         if recipe.max_usd is not None and not prices.of(model).is_known:
             raise InputError(
-                f"--max-usd needs a price of {model}, and the table of {prices.date} has none; give "
+                f"--max-usd needs a price of {model}; the table of {prices.date} has none; give "
                 "endpoint.prices_file (see docs/data-engine.md) or leave --max-usd out"
             )
 

@@ -1,4 +1,4 @@
-"""Where in the video an answer can be seen: the clip whose description shares most words with it."""
+"""Where in the video an answer can be seen: the clip whose description is closest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is thrown away after asking. Every filter is a generator over records and names its reason."""
+"""What is thrown away after asking: filters are generators over records and name their reasons."""
 
 from __future__ import annotations
 
@@ -61,8 +61,9 @@ def judge_refusal(qa: QA, rule: str) -> tuple[str, str] | None:
     """Whether the answer says that the video does not tell.
 
     ``prefix`` is the paper's literal rule: the answer begins with "does not specify" and the like.
-    ``first_clause`` also finds "The video does not specify ...": the verb stands in the first clause,
-    and what does not specify is the video or its description. "The man does not show his face" stays.
+    ``first_clause`` also finds "The video does not specify ...": the verb stands in the first
+    clause, and what does not specify is the video or its description. "The man does not show his
+    face" stays.
     """
     if rule == "off":
         return None

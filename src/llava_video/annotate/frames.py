@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from llava_video.annotate.messages import Picture
-from llava_video.annotate.records import Facts
 from llava_video.annotate.recipe import Describe
+from llava_video.annotate.records import Facts
 from llava_video.types import Frames
 from llava_video.video import read_video
 
 
 def size_to_send(facts: Facts, max_side: int) -> tuple[int, int]:
-    """``(height, width)`` with the aspect ratio kept and no side over ``max_side``; never enlarged."""
+    """``(height, width)`` with the aspect ratio kept, no side over ``max_side``."""
     scale = min(1.0, max_side / max(facts.width, facts.height))
     return max(1, round(facts.height * scale)), max(1, round(facts.width * scale))
 

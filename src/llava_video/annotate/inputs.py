@@ -15,7 +15,8 @@ from llava_video.annotate.records import VideoRecord
 from llava_video.errors import InputError
 
 VIDEO_SUFFIXES = frozenset(
-    ".mp4 .mkv .webm .mov .avi .m4v .mpg .mpeg .ogv .ts .flv .wmv .3gp .gif".split()
+    f".{name}"
+    for name in "mp4 mkv webm mov avi m4v mpg mpeg ogv ts flv wmv 3gp gif".split()  # noqa: SIM905
 )
 _MANIFEST_SUFFIXES = (".jsonl", ".csv")
 _COLUMNS = ("id", "path", "source", "category", "views")

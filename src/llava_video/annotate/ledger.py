@@ -1,9 +1,10 @@
 """The ledger: every paid call, committed to SQLite before its result is used.
 
-A call is first reserved (its upper bound is set aside from the budget and the intent is on disk), then
-sent, then settled (answer, tokens and dollars are on disk) and only then returned. After a crash the
-settled calls are found again by key, and the calls that were in flight are known as ``sent`` without an
-outcome: the server may have billed them, so they keep counting against the budget at their upper bound.
+A call is first reserved (its upper bound is set aside from the budget and the intent is on disk),
+then sent, then settled (answer, tokens and dollars are on disk) and only then returned. After a
+crash the settled calls are found again by key, and the calls that were in flight are known as
+``sent`` without an outcome: the server may have billed them, so they keep counting against the
+budget at their upper bound.
 """
 
 from __future__ import annotations
@@ -198,8 +199,8 @@ class Ledger:
                 return
             if not self._in_flight:
                 raise BudgetError(
-                    f"budget of ${self.max_usd:g} reached: ${self._spent_usd:.4f} spent and the next "
-                    f"call may cost ${info.upper_usd:.4f}; raise --max-usd and run again to go on"
+                    f"budget of ${self.max_usd:g} reached: ${self._spent_usd:.4f} spent and "
+                    f"the next call may cost ${info.upper_usd:.4f}; raise --max-usd and run again to go on"
                 )
             self._settled.clear()
             await self._settled.wait()
@@ -258,7 +259,17 @@ class Ledger:
             " COALESCE(SUM(outcome IS NULL), 0),"
             " COALESCE(SUM(upper_usd * (outcome IS NULL)), 0) FROM attempts"
         ).fetchone()
-        return Totals(calls[0], *attempts[:3], *calls[1:4], calls[4], attempts[3])
+        return Totals(
+            num_calls=calls[0],
+            num_attempts=attempts[0],
+            num_failed_attempts=attempts[1],
+            num_unknown=attempts[2],
+            prompt_tokens=calls[1],
+            completion_tokens=calls[2],
+            reasoning_tokens=calls[3],
+            usd=calls[4],
+            unknown_usd=attempts[3],
+        )
 
     def query(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Rows of a read-only question, for reports."""

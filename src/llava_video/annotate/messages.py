@@ -36,7 +36,7 @@ class Picture:
 
     def __post_init__(self) -> None:
         sha = hashlib.sha256(repr(self.pixels.shape).encode())
-        sha.update(np.ascontiguousarray(self.pixels))
+        sha.update(np.ascontiguousarray(self.pixels).tobytes())
         object.__setattr__(self, "digest", sha.hexdigest()[:32])
 
     def data_url(self) -> str:
@@ -52,7 +52,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """The JSON that an answer has to be: a name (at most 64 of ``[A-Za-z0-9_-]``) and a JSON schema."""
+    """The JSON that an answer has to be: a name (up to 64 of ``[A-Za-z0-9_-]``) and its schema."""
 
     name: str
     schema: dict[str, Any]

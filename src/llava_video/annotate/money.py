@@ -1,4 +1,4 @@
-"""Tokens and dollars: image tokens by model family, text tokens within bounds, prices from a dated table."""
+"""Tokens and dollars: image tokens by family, text tokens within bounds, dated prices."""
 
 from __future__ import annotations
 
@@ -138,10 +138,10 @@ def _check(model: str, values: dict[str, Any], path: str) -> None:
 def image_tokens(price: Price, width: int, height: int, detail: str) -> int:
     """Tokens of one picture.
 
-    ``tile``: the base at low detail; else the picture is brought into 2048 x 2048, then its short side
-    to 768, and each started 512-pixel tile counts. ``patch``: started 32-pixel patches, at most 1536,
-    times the model's factor; these models were measured to ignore ``detail``. ``merged_patch``: the
-    picture rounded to whole patches (Qwen-VL). ``fixed``: always the same.
+    ``tile``: the base at low detail; else the picture is brought into 2048 x 2048, then its short
+    side to 768, and each started 512-pixel tile counts. ``patch``: started 32-pixel patches, at
+    most 1536, times the model's factor; these models were measured to ignore ``detail``.
+    ``merged_patch``: the picture rounded to whole patches (Qwen-VL). ``fixed``: always the same.
     """
     if price.image_tokens == "fixed":
         return price.per_image

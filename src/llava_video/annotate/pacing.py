@@ -1,4 +1,4 @@
-"""Keeping to an endpoint's limits: requests and tokens per minute, pauses, and knowing when to stop."""
+"""Keeping to an endpoint's limits: rates per minute, pauses, and knowing when to stop."""
 
 from __future__ import annotations
 
@@ -89,8 +89,9 @@ class Pacer:
 class Breaker:
     """Stops the run when nothing succeeds any more.
 
-    An endpoint that never answered is given up after ten failures in a row; one that did answer gets
-    ``give_up_after_seconds`` to come back. Rate limits do not count: they prove that it is alive.
+    An endpoint that never answered is given up after ten failures in a row; one that did answer
+    gets ``give_up_after_seconds`` to come back. Rate limits do not count: they prove that it is
+    alive.
     """
 
     failures_in_a_row = 10
@@ -123,7 +124,7 @@ class Breaker:
         if never or self._clock() - (self._last_success or 0.0) >= self._patience_seconds:
             raise EndpointError(
                 f"{error}; {self._num_failures} attempts in a row failed"
-                f"{', none ever succeeded' if never else ''}: mend the endpoint and run again to go on"
+                f"{', none ever succeeded' if never else ''}: mend the endpoint and run again"
             )
 
 

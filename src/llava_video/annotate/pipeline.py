@@ -1,4 +1,4 @@
-"""The local engine: all videos through all steps, concurrently over videos, in order within each."""
+"""The local engine: videos concurrently, the steps of each in order."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from llava_video.annotate.progress import Progress
 from llava_video.annotate.recipe import Recipe
 from llava_video.annotate.records import VideoRecord, dump_json, from_json, to_json
 from llava_video.annotate.select import FACTS, choose, fingerprint, measure
-from llava_video.annotate.tools import AnswerError, CanCall, Tools
+from llava_video.annotate.tools import AnswerError, CanCall, Tools, WaitingError
 from llava_video.errors import (
     BudgetError,
     EndpointError,
@@ -41,6 +41,7 @@ FAILED = "failed"
 DONE = "done"
 REJECTED = "rejected"
 UNSELECTED = "unselected"
+WAITING = "waiting"
 
 
 class InterruptedRunError(LlavaVideoError):
@@ -112,7 +113,8 @@ async def annotate_video(
     """One selected video through describe, ask, screen and check.
 
     Returns:
-        How it ended (`DONE`, `REJECTED`, or `FAILED`: worth another try) and its record.
+        How it ended (`DONE`, `REJECTED`, `FAILED`: worth another try, `WAITING`: for a batch) and
+        its record.
 
     Raises:
         EndpointError: the run as a whole cannot go on.
@@ -127,6 +129,8 @@ async def annotate_video(
         stage(record.video_id, name)
         try:
             record = await step(record, tools)
+        except WaitingError:
+            return WAITING, record
         except AttemptError as error:
             return FAILED, record.rejected(name, "call_failed", str(error))
         except AnswerError as error:

@@ -42,7 +42,7 @@ class Example:
 
 
 def fill(text: str, **values: object) -> str:
-    """The text with every hole filled; a hole without a value or a value without a hole is an error.
+    """The text with every hole filled; a hole without a value, or the reverse, is an error.
 
     Values are put in once and not searched for holes themselves.
     """

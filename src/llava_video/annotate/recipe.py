@@ -1,4 +1,4 @@
-"""The recipe: every threshold and choice of a run, from a YAML file with the paper's values as defaults."""
+"""The recipe: every choice of a run, from YAML, with the paper's values as defaults."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Selection(Part):
     scene_threshold: float = 3.0
     per_category: int | None = 50
     drop_near_duplicates: bool = True
-    near_duplicate_distance: float = Field(4.0, ge=0)
+    near_duplicate_distance: float = Field(default=4.0, ge=0)
 
     @property
     def needs_scenes(self) -> bool:
@@ -44,13 +44,13 @@ class Selection(Part):
 class Describe(Part):
     """The recurrent description (paper section 3.2)."""
 
-    fps: float = Field(1.0, gt=0)
-    clip_seconds: float = Field(10.0, gt=0)
-    min_clip_seconds: float = Field(2.0, ge=0)
-    clips_per_summary: int = Field(3, ge=1)
+    fps: float = Field(default=1.0, gt=0)
+    clip_seconds: float = Field(default=10.0, gt=0)
+    min_clip_seconds: float = Field(default=2.0, ge=0)
+    clips_per_summary: int = Field(default=3, ge=1)
     history: Literal["all_unsummarised", "last_one", "none"] = "all_unsummarised"
-    image_max_side: int = Field(512, ge=16)
-    jpeg_quality: int = Field(85, ge=1, le=100)
+    image_max_side: int = Field(default=512, ge=16)
+    jpeg_quality: int = Field(default=85, ge=1, le=100)
     image_detail: Literal["low", "high", "auto", "original"] = "low"
 
 
@@ -60,8 +60,8 @@ class Ask(Part):
     kinds: tuple[Kind, ...] = KINDS
     mode: Literal["once", "polling"] = "once"
     types: tuple[str, ...] = SLUGS
-    num_choices: int = Field(4, ge=2, le=8)
-    max_parse_retries: int = Field(2, ge=0)
+    num_choices: int = Field(default=4, ge=2, le=8)
+    max_parse_retries: int = Field(default=2, ge=0)
 
 
 class Filters(Part):
@@ -70,13 +70,13 @@ class Filters(Part):
     refusal: Literal["first_clause", "prefix", "off"] = "first_clause"
     similarity: Literal["lexical", "embeddings"] = "lexical"
     embedding_model: str = "sentence-transformers/all-MiniLM-L6-v2"
-    within_video_similarity: float | None = Field(0.8, gt=0, le=1)
-    across_videos_similarity: float | None = Field(0.95, gt=0, le=1)
-    across_videos_copies: int = Field(20, ge=1)
-    max_length_ratio: float | None = Field(2.0, gt=1)
+    within_video_similarity: float | None = Field(default=0.8, gt=0, le=1)
+    across_videos_similarity: float | None = Field(default=0.95, gt=0, le=1)
+    across_videos_copies: int = Field(default=20, ge=1)
+    max_length_ratio: float | None = Field(default=2.0, gt=1)
     benchmark_files: tuple[str, ...] = ()
-    benchmark_similarity: float = Field(0.9, gt=0, le=1)
-    benchmark_min_words: int = Field(6, ge=1)
+    benchmark_similarity: float = Field(default=0.9, gt=0, le=1)
+    benchmark_min_words: int = Field(default=6, ge=1)
 
 
 class Check(Part):
@@ -90,13 +90,13 @@ class Check(Part):
 class Faithfulness(Check):
     """Claims against frames: supported, contradicted or unclear."""
 
-    max_frames: int = Field(32, ge=1)
+    max_frames: int = Field(default=32, ge=1)
 
 
 class Blind(Check):
     """Can a text-only model answer without the video, in every one of several trials?"""
 
-    trials: int = Field(4, ge=1)
+    trials: int = Field(default=4, ge=1)
 
 
 class Endpoint(Part):
@@ -105,16 +105,16 @@ class Endpoint(Part):
     model: str = "gpt-4o-2024-05-13"
     base_url: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
-    concurrency: int = Field(16, ge=1)
-    rpm: float | None = Field(None, gt=0)
-    tpm: float | None = Field(None, gt=0)
-    timeout_seconds: float = Field(120.0, gt=0)
-    attempts: int = Field(8, ge=1)
-    max_wait_seconds: float = Field(60.0, ge=0)
-    give_up_after_seconds: float = Field(120.0, ge=0)
+    concurrency: int = Field(default=16, ge=1)
+    rpm: float | None = Field(default=None, gt=0)
+    tpm: float | None = Field(default=None, gt=0)
+    timeout_seconds: float = Field(default=120.0, gt=0)
+    attempts: int = Field(default=8, ge=1)
+    max_wait_seconds: float = Field(default=60.0, ge=0)
+    give_up_after_seconds: float = Field(default=120.0, ge=0)
     temperature: float | None = None
     seed: int | None = None
-    max_output_tokens: int = Field(2048, ge=16)
+    max_output_tokens: int = Field(default=2048, ge=16)
     structured: Literal["json_schema", "json_object", "none"] = "json_schema"
     extra_body: dict[str, Any] = Field(default_factory=dict)
     prices_file: str | None = None
@@ -140,7 +140,7 @@ class Recipe(Part):
     blind: Blind = Blind()
     endpoint: Endpoint = Endpoint()
     export: Export = Export()
-    max_usd: float | None = Field(None, ge=0)
+    max_usd: float | None = Field(default=None, ge=0)
 
     def selection_of(self, source: str) -> Selection:
         """The selection rules of one source: the general ones with that source's own on top."""

@@ -1,8 +1,8 @@
 """The value types that flow through the data engine: one record per video, growing step by step.
 
-Records hold only what follows from the videos, the recipe and the answers, so two runs with the same
-answers write the same bytes. What differs from run to run (request ids, attempts, dollars) stays in the
-ledger, which a record reaches through `Provenance.call_key`.
+Records hold only what follows from the videos, the recipe and the answers, so two runs with the
+same answers write the same bytes. What differs from run to run (request ids, attempts, dollars)
+stays in the ledger, which a record reaches through `Provenance.call_key`.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class QA:
 
     Attributes:
         qa_id: ``video/oe/type`` or ``video/mc/type``.
-        options: the choices in the order shown, empty for open-ended questions. The answer is one of
-            them, word for word.
+        options: the choices in the order shown, empty for open-ended questions. The answer is one
+            of them, word for word.
         evidence_start_seconds: the clip whose description is closest to the answer.
         evidence_end_seconds: end of that clip.
         tags: marks that checks leave when the recipe says to tag and not to drop.

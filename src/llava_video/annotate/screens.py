@@ -24,7 +24,8 @@ from llava_video.annotate.statistics import count
 def plan_screen(plan: Plan, recipe: Recipe) -> RenderableType:
     """A plan as tables."""
     head = Text(
-        f"{plan.num_selected} of {plan.num_videos} videos, {plan.seconds_of_video / 60:.1f} minutes, "
+        f"{plan.num_selected} of {plan.num_videos} videos, "
+        f"{plan.seconds_of_video / 60:.1f} minutes, "
         f"{plan.num_clips} clips, {plan.num_calls} calls to {recipe.endpoint.model}"
     )
     table = Table(
@@ -46,9 +47,7 @@ def plan_screen(plan: Plan, recipe: Recipe) -> RenderableType:
             f"dollars unknown: no price of {recipe.endpoint.model} (table of {plan.price_date})"
         )
     else:
-        lines.append(
-            "dollars: {:.2f} to {:.2f}, likely {:.2f}".format(plan.usd[0], plan.usd[2], plan.usd[1])
-        )
+        lines.append(f"dollars: {plan.usd[0]:.2f} to {plan.usd[2]:.2f}, likely {plan.usd[1]:.2f}")
         if plan.usd_batch is not None:
             lines.append(f"through batch files: likely {plan.usd_batch[1]:.2f}")
         lines.append(
@@ -87,8 +86,8 @@ def result_of(result: RunResult, folder: Path) -> dict[str, Any]:
 def result_screen(found: dict[str, Any]) -> RenderableType:
     """A finished run as text."""
     lines = [
-        f"{found['annotated']} of {found['videos']} videos annotated: {found['open_ended']} open-ended and "
-        f"{found['multi_choice']} multiple-choice questions",
+        f"{found['annotated']} of {found['videos']} videos annotated: {found['open_ended']} "
+        f"open-ended and {found['multi_choice']} multiple-choice questions",
     ]
     if found["left_out"]:
         lines.append("left out: " + ", ".join(f"{k} {n}" for k, n in found["left_out"].items()))

@@ -1,4 +1,4 @@
-"""Which videos are worth annotating: the paper's dynamic-video filter, and near-duplicates (Figure 1)."""
+"""Which videos are worth annotating: the paper's dynamic-video filter, and near-duplicates."""
 
 from __future__ import annotations
 
@@ -127,7 +127,8 @@ def _frame_hash(path: str) -> str:
     """Average colours on an 8 x 8 grid of evenly spaced frames, as hexadecimal."""
     frames = read_video(path, num_frames=HASH_FRAMES, size=(_HASH_SIDE * 4, _HASH_SIDE * 4))
     cells = frames.pixels.reshape(HASH_FRAMES, _HASH_SIDE, 4, _HASH_SIDE, 4, 3)
-    return cells.mean(axis=(2, 4)).round().astype(np.uint8).tobytes().hex()
+    averages: NDArray[np.uint8] = cells.mean(axis=(2, 4)).round().astype(np.uint8)
+    return averages.tobytes().hex()
 
 
 def _near_duplicates(records: list[VideoRecord], recipe: Recipe) -> dict[str, str]:
@@ -150,8 +151,8 @@ def _near_duplicates(records: list[VideoRecord], recipe: Recipe) -> dict[str, st
         low, high = np.searchsorted(
             sorted_durations, [durations[number] * 0.98, durations[number] * 1.02 + 1e-9]
         )
-        rivals = np.sort(by_duration[low:high])
-        rivals = [i for i in rivals[rivals < number] if hashed[i].video_id not in originals]
+        same_length = sorted(int(i) for i in by_duration[low:high] if i < number)
+        rivals = [i for i in same_length if hashed[i].video_id not in originals]
         if rivals:
             distances = np.abs(hashes[rivals] - hashes[number]).mean(axis=1)
             if distances.min() <= limit:

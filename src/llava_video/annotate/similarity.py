@@ -1,4 +1,4 @@
-"""How alike two texts are, and which of many are: exact word-overlap joins, or sentence embeddings."""
+"""How alike texts are: exact joins by word overlap, or sentence embeddings."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -25,7 +26,7 @@ def words(text: str) -> list[str]:
 def shingles(text: str) -> frozenset[str]:
     """Words and pairs of neighbouring words: what lexical similarity compares."""
     found = words(text)
-    return frozenset([*found, *(f"{a} {b}" for a, b in zip(found, found[1:], strict=False))])
+    return frozenset([*found, *(f"{a} {b}" for a, b in pairwise(found))])
 
 
 def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
@@ -37,8 +38,9 @@ def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
 def similar_before(texts: Sequence[str], threshold: float) -> Iterator[list[int]]:
     """For each text the indices of earlier texts that are at least this similar, exactly.
 
-    Prefix filtering: with each text's shingles sorted from rare to common, two texts of similarity t
-    must share one of the first ``n - ceil(t * n) + 1``, so only those are indexed. No pair is missed.
+    Prefix filtering: with each text's shingles sorted from rare to common, two texts of similarity
+    t must share one of the first ``n - ceil(t * n) + 1``, so only those are indexed. No pair is
+    missed.
     """
     sets = [shingles(text) for text in texts]
     counts = Counter(shingle for one in sets for shingle in one)

@@ -1,4 +1,4 @@
-"""Counting a dataset: what its card and its report say, beside what the paper says of LLaVA-Video-178K."""
+"""Counting a dataset, for its card and report, beside the paper's LLaVA-Video-178K."""
 
 from __future__ import annotations
 

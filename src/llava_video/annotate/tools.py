@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from llava_video.annotate.messages import Picture, Reply, Request, Schema, Stage, Subject
-from llava_video.annotate.records import VideoRecord
 from llava_video.annotate.recipe import Recipe
+from llava_video.annotate.records import VideoRecord
 from llava_video.errors import LlavaVideoError
 
 
@@ -23,6 +23,10 @@ class AnswerError(LlavaVideoError):
         super().__init__(message)
         self.reason = reason
         self.raw_text = raw_text
+
+
+class WaitingError(LlavaVideoError):
+    """An answer that a batch has still to bring; the video goes on in a later wave."""
 
 
 class CanCall(Protocol):

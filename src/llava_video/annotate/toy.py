@@ -1,7 +1,7 @@
-"""The toy annotator: answers requests about toyworld videos from their scripts, so all of it is true.
+"""The toy annotator: answers requests about toyworld videos from their scripts, truly.
 
-It stands where an endpoint would, gets the same requests and answers in the same JSON, costs nothing
-and needs no network: the whole pipeline can be run, tested and shown with it.
+It stands where an endpoint would, gets the same requests and answers in the same JSON, costs
+nothing and needs no network: the whole pipeline can be run, tested and shown with it.
 """
 
 from __future__ import annotations

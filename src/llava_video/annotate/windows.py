@@ -1,4 +1,4 @@
-"""When each description is written and what it gets to see: the timetable of one video, pure arithmetic."""
+"""When each description is written and what it gets to see: pure arithmetic."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Step:
 def clip_bounds(duration_seconds: float, rules: Describe) -> list[tuple[float, float]]:
     """Spans of the level-1 clips: whole windows, then what remains.
 
-    A remainder shorter than ``min_clip_seconds`` joins the window before it, so only the last clip is
-    ever longer or shorter than the others. A video shorter than one window is one clip.
+    A remainder shorter than ``min_clip_seconds`` joins the window before it, so only the last clip
+    is ever longer or shorter than the others. A video shorter than one window is one clip.
     """
     if duration_seconds <= 0:
         raise InputError("a video of no duration cannot be described; check the file")
@@ -50,9 +50,9 @@ def timetable(duration_seconds: float, rules: Describe) -> list[Step]:
     """All descriptions of a video, in the order in which they are written (paper section 3.2).
 
     Level 1 comes with every clip and reads what ``history`` allows. Level 2 comes after every
-    ``clips_per_summary`` clips, reads those and the level 2 before, and covers the video so far; where
-    the video ends at that very moment, level 3 takes its place. Level 3 reads the clips that no level 2
-    has read, of which there is always at least one, and the latest level 2.
+    ``clips_per_summary`` clips, reads those and the level 2 before, and covers the video so far;
+    where the video ends at that very moment, level 3 takes its place. Level 3 reads the clips that
+    no level 2 has read, of which there is always at least one, and the latest level 2.
     """
     bounds = clip_bounds(duration_seconds, rules)
     steps: list[Step] = []

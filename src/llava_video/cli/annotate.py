@@ -20,7 +20,7 @@ app = typer.Typer(
 Videos = Annotated[
     list[str],
     typer.Argument(
-        help="Files, folders, globs, or manifests (JSONL or CSV with id, path, source, category, views).",
+        help="Files, folders, globs, manifests (JSONL, CSV: id, path, source, category, views).",
         show_default=False,
     ),
 ]
@@ -59,6 +59,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command()
 def plan(
     videos: Videos,
+    *,
     recipe: RecipeName = None,
     model: Model = None,
     base_url: BaseUrl = None,
@@ -80,7 +81,14 @@ def plan(
     from llava_video.annotate.pipeline import select_videos
     from llava_video.annotate.plan import make_plan
 
-    chosen = _recipe(recipe, model, base_url, max_usd, concurrency, change)
+    chosen = _recipe(
+        recipe,
+        model=model,
+        base_url=base_url,
+        max_usd=max_usd,
+        concurrency=concurrency,
+        change=change,
+    )
     check_budget(chosen)
     ledger = open_ledger(out) if out is not None else None
     records = select_videos(find_videos(videos), chosen, ledger)
@@ -97,6 +105,7 @@ def plan(
 @app.command()
 def run(
     videos: Videos,
+    *,
     out: Annotated[
         Path,
         typer.Option(
@@ -120,7 +129,14 @@ def run(
 
     if engine not in ("local", "ray"):
         raise InputError(f"--engine {engine}: no such engine; use local or ray")
-    chosen = _recipe(recipe, model, base_url, max_usd, concurrency, change)
+    chosen = _recipe(
+        recipe,
+        model=model,
+        base_url=base_url,
+        max_usd=max_usd,
+        concurrency=concurrency,
+        change=change,
+    )
     result = engines.run(videos, chosen, out, engine="ray" if engine == "ray" else "local")
     _print_result(result, out, as_json)
     if result.stopped_by is not None:
@@ -225,6 +241,7 @@ def export(
 @app.command("compare-history")
 def compare_history(
     video: Annotated[str, typer.Argument(help="A video.", show_default=False)],
+    *,
     out: Annotated[
         Path,
         typer.Option(
@@ -241,7 +258,11 @@ def compare_history(
     """Describe a video with and without history, side by side (the paper's Figure 2)."""
     from llava_video.annotate.history import compare, history_screen
 
-    found = compare(video, _recipe(recipe or "open", model, base_url, max_usd, None, change), out)
+    found = compare(
+        video,
+        _recipe(recipe or "open", model=model, base_url=base_url, max_usd=max_usd, change=change),
+        out,
+    )
     if as_json:
         print(json.dumps(found, indent=2))
     else:
@@ -251,6 +272,7 @@ def compare_history(
 @app.command("batch-write")
 def batch_write(
     videos: Videos,
+    *,
     out: Annotated[Path, typer.Option("--out", help="The run's folder.", show_default=False)],
     recipe: RecipeName = None,
     model: Model = None,
@@ -260,7 +282,7 @@ def batch_write(
     """Write the next wave of calls as OpenAI Batch files. Nothing is sent."""
     from llava_video.annotate.batch import write_wave
 
-    chosen = _recipe(recipe, model, None, None, None, change)
+    chosen = _recipe(recipe, model=model, change=change)
     _print_paths(write_wave(videos, chosen, out), as_json)
 
 
@@ -281,11 +303,12 @@ def batch_read(
 
 def _recipe(
     name: str | None,
+    *,
     model: str | None,
-    base_url: str | None,
-    max_usd: float | None,
-    concurrency: int | None,
     change: list[str] | None,
+    base_url: str | None = None,
+    max_usd: float | None = None,
+    concurrency: int | None = None,
 ) -> Recipe:
     import yaml
 

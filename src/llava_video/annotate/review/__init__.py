@@ -1,1 +1,1 @@
-"""People looking at annotations: a local page, and their decisions as an overlay over the records."""
+"""People looking at annotations: a local page, and their decisions over the records."""

@@ -1,4 +1,4 @@
-"""Reviewers' decisions: appended to one file each, applied over the records, compared for agreement."""
+"""Reviewers' decisions: one file each, applied over the records, compared for agreement."""
 
 from __future__ import annotations
 

@@ -1,0 +1,113 @@
+"""What history is worth: one video described with and without it, side by side (paper, Figure 2)."""
+
+from __future__ import annotations
+
+import asyncio
+import html
+from pathlib import Path
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from llava_video.annotate.calls import Caller
+from llava_video.annotate.describe import describe
+from llava_video.annotate.engine import check_budget
+from llava_video.annotate.inputs import common_folder, find_videos
+from llava_video.annotate.ledger import Ledger
+from llava_video.annotate.money import load_prices
+from llava_video.annotate.pipeline import make_annotator
+from llava_video.annotate.recipe import Recipe, make_recipe
+from llava_video.annotate.records import Caption, VideoRecord, write_atomically
+from llava_video.annotate.runs import start_run
+from llava_video.annotate.select import measure
+from llava_video.annotate.tools import Tools
+from llava_video.errors import InputError
+
+SETTINGS = ("all_unsummarised", "none")
+
+
+def compare(video: str, recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """Describe a video with history and without; both cost calls, which the ledger keeps.
+
+    Returns:
+        The level-1 and level-3 texts of both, as plain values; ``page`` is the HTML file.
+    """
+    check_budget(recipe)
+    records = find_videos([video])
+    if len(records) != 1:
+        raise InputError(f"{video}: {len(records)} videos there; name one")
+    start_run(folder, recipe, common_folder(records))
+    record = measure(records[0], recipe.selection_of(records[0].source))
+    if record.is_rejected:
+        raise InputError(f"{video}: {record.rejections[0].detail}")
+    with_history, without = asyncio.run(_describe_both(record, recipe, folder))
+    rows = [
+        {
+            "span": f"{a.start_seconds:g} to {a.end_seconds:g} s",
+            "level": a.level,
+            "with_history": a.text,
+            "without_history": b.text,
+        }
+        for a, b in zip(_shown(with_history), _shown(without), strict=True)
+    ]
+    page = folder / "history.html"
+    write_atomically(page, _page(record.video_id, rows))
+    return {"video": record.video_id, "rows": rows, "page": str(page)}
+
+
+async def _describe_both(
+    record: VideoRecord, recipe: Recipe, folder: Path
+) -> tuple[VideoRecord, VideoRecord]:
+    ledger = Ledger(folder / "ledger.sqlite", recipe.max_usd)
+    annotator = make_annotator(recipe)
+    caller = Caller(annotator, ledger, recipe.endpoint, load_prices(recipe.endpoint.prices_file))
+    try:
+        results = []
+        for setting in SETTINGS:
+            values = recipe.model_dump()
+            values["describe"]["history"] = setting
+            results.append(await describe(record, Tools(make_recipe(values), caller)))
+    finally:
+        await annotator.aclose()
+        await ledger.aclose()
+    return results[0], results[1]
+
+
+def _shown(record: VideoRecord) -> list[Caption]:
+    return [caption for caption in record.captions if caption.level != 2]
+
+
+def history_screen(found: dict[str, Any]) -> RenderableType:
+    """The comparison as a table."""
+    table = Table("span", "with history", "without history", show_lines=True)
+    for row in found["rows"]:
+        name = "whole video" if row["level"] == 3 else row["span"]
+        table.add_row(name, Text(row["with_history"]), Text(row["without_history"]))
+    table.caption = found["page"]
+    return table
+
+
+def _page(video_id: str, rows: list[dict[str, Any]]) -> str:
+    cells = "\n".join(
+        f"<tr><th>{'whole video' if row['level'] == 3 else row['span']}</th>"
+        f"<td>{html.escape(row['with_history'])}</td>"
+        f"<td>{html.escape(row['without_history'])}</td></tr>"
+        for row in rows
+    )
+    return f"""<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>History: {html.escape(video_id)}</title>
+<style>
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem }}
+table {{ border-collapse: collapse; width: 100% }}
+th, td {{ border: 1px solid #ccc; padding: .5rem; text-align: left; vertical-align: top }}
+th {{ white-space: nowrap; font-weight: 600 }}
+</style>
+<h1>{html.escape(video_id)}: descriptions with and without history</h1>
+<p>With history, each clip's description was written with the descriptions before it at hand; without,
+from its frames alone. The summary of the whole video is made of them in the same way.</p>
+<table><tr><th>span</th><th>with history</th><th>without history</th></tr>
+{cells}
+</table></html>
+"""
