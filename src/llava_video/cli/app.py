@@ -1,24 +1,66 @@
-"""The command line: one module per verb, each imported only when its verb is used."""
+"""The command line: one module per verb. They import what is heavy only when they run."""
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
-from typing import Any
+from typing import Annotated
 
-import click
 import typer
-from typer.core import TyperGroup
 
+from llava_video import __version__
+from llava_video.cli import annotate, ask, frames, presets, tokens, toyworld
 from llava_video.errors import LlavaVideoError
 
-# verb -> (module under llava_video.cli, help line). A module offers either `command`, a function with
-# Typer annotations, or `app`, a typer.Typer with verbs of its own.
-VERBS = {
-    "ask": ("ask", "Answer a question about a video."),
-    "frames": ("frames", "Show which frames of a video are seen, and when."),
-    "tokens": ("tokens", "Draw the video tokens that a representation makes of a video."),
-    "presets": ("presets", "List the video representations that have a name."),
-    "toyworld": ("toyworld", "Make videos with known truth."),
-}
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="llava-video",
+    help="Ask questions about videos, and see what the model saw.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("ask")(ask.command)
+app.command("frames")(frames.command)
+app.command("tokens")(tokens.command)
+app.command("presets")(presets.command)
+app.add_typer(toyworld.app, name="toyworld")
+app.add_typer(annotate.app, name="annotate")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"llava-video {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    ctx: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    ctx.obj = debug
+
+
+def main() -> None:
+    """Run the command line: errors that are meant for the user become one line and exit code 2."""
+    debug = "--debug" in sys.argv
+    sys.argv = [word for word in sys.argv if word != "--debug"]
+    try:
+        app()
+    except LlavaVideoError as error:
+        if debug:
+            raise
+        typer.echo(f"llava-video: {error}", err=True)
+        sys.exit(EXIT_BAD_INPUT)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # a closed pipe is no error

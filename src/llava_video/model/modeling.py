@@ -318,4 +318,6 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
                 num_frames_per_video = [len(pixel_values_videos)]
             video_tokens = self.get_video_features(pixel_values_videos, num_frames_per_video)
             kwargs["inputs_embeds"] = self.model.embed(input_ids, video_tokens)
+        # A placeholder stands for a video that was given; the model cannot write one.
+        kwargs.setdefault("suppress_tokens", [self.config.video_token_id])
         return super().generate(input_ids, **kwargs)

@@ -1,1 +1,1 @@
-"""To be written."""
+"""Training. So far one recipe: the embedded ``tiny`` model, from scratch, on toyworld."""

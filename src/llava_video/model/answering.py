@@ -1,0 +1,120 @@
+"""One question about one video, from the file to the answer, with the time that each stage took."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers.utils import logging as transformers_logging
+
+from llava_video.model.loading import TINY, load
+from llava_video.representation import VideoRepresentation
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model said, and what it saw.
+
+    Attributes:
+        answer: the text.
+        model: name or directory of the model.
+        num_frames: T, frames seen.
+        timestamps_seconds: when each was shown, from the start of the video.
+        num_video_tokens: V.
+        representation: how frames became tokens.
+        seconds: wall time per stage.
+        warnings: what went wrong while reading the video.
+    """
+
+    answer: str
+    model: str
+    num_frames: int
+    timestamps_seconds: list[float]
+    num_video_tokens: int
+    representation: str
+    seconds: dict[str, float]
+    warnings: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values under the names of the attributes."""
+        return asdict(self)
+
+
+class Stopwatch:
+    """Wall time between calls, by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def stage(self, name: str) -> None:
+        """End a stage that began where the last one ended."""
+        now = time.perf_counter()
+        self.seconds[name] = round(now - self._last, 4)
+        self._last = now
+
+
+@torch.inference_mode()
+def answer_question(
+    video: str | Path,
+    question: str,
+    *,
+    model: str | Path = TINY,
+    num_frames: int | None = None,
+    fps: float | None = None,
+    representation: VideoRepresentation | str | None = None,
+    max_new_tokens: int = 256,
+) -> Answer:
+    """Ask a model about a video, greedily.
+
+    Args:
+        video: a file.
+        question: plain text; nothing in it is read as a control token.
+        model: see `load`.
+        num_frames: frames to sample uniformly, by default T of the representation.
+        fps: sample at this rate instead, up to T frames.
+        representation: see `load`.
+        max_new_tokens: the longest answer.
+
+    Raises:
+        LlavaVideoError: the video, the model or the representation cannot be used.
+    """
+    if model == TINY:
+        transformers_logging.disable_progress_bar()  # it loads in a blink
+    watch = Stopwatch()
+    network, processor = load(model, representation=representation)
+    watch.stage("load")
+    frames = processor.sample_frames(video, num_frames=num_frames, fps=fps)
+    watch.stage("frames")
+    inputs = processor(question, frames).to(network.device)
+    watch.stage("prepare")
+    video_tokens = network.get_video_features(
+        inputs["pixel_values_videos"], inputs["num_frames_per_video"]
+    )
+    inputs_embeds = network.model.embed(inputs["input_ids"], video_tokens)
+    watch.stage("vision")
+    output = network.generate(
+        input_ids=inputs["input_ids"],
+        attention_mask=inputs["attention_mask"],
+        inputs_embeds=inputs_embeds,
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        temperature=None,
+        top_p=None,
+        top_k=None,
+    )
+    text = processor.decode_answer(output[0], inputs["input_ids"].shape[1])
+    watch.stage("answer")
+    return Answer(
+        answer=text,
+        model=str(model),
+        num_frames=len(frames),
+        timestamps_seconds=[round(float(seconds), 4) for seconds in frames.timestamps_seconds],
+        num_video_tokens=len(video_tokens[0]),
+        representation=str(network.config.representation),
+        seconds=watch.seconds,
+        warnings=list(frames.warnings),
+    )

@@ -1,0 +1,284 @@
+"""The token tape: every frame on a line, as wide as its tokens, drawn as SVG, HTML or terminal text."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from llava_video.representation.layout import Block, TokenLayout
+from llava_video.representation.video_representation import paper_token_count
+from llava_video.types import Frames
+
+SLOW_COLOUR, FAST_COLOUR = "#2f6fb2", "#e0a33b"
+NEWLINE_COLOUR, SEPARATOR_COLOUR = "#7a7a7a", "#b3373d"
+_INK, _PAPER = "#222222", "#ffffff"
+
+_TAPE_WIDTH = 1100.0  # pixels for all tokens of a line of the tape
+_BLOCK_HEIGHT = 34.0
+_LINE_GAP = 26.0  # room for the labels below a line
+_MARGIN = 24.0
+_TOKENS_PER_LINE = 2600
+_THUMBNAIL_HEIGHT = 38
+
+
+@dataclass(frozen=True, slots=True)
+class TapeLine:
+    """Blocks that stand on one line of the tape, and the tokens that it holds."""
+
+    blocks: tuple[Block, ...]
+    num_tokens: int
+
+
+def summary(layout: TokenLayout) -> list[tuple[str, str]]:
+    """What is to be said beside the picture: names and values."""
+    representation = layout.representation
+    slow = _block_text(layout, slow=True)
+    rows = [
+        ("representation", f"V = {representation}"),
+        ("frames", f"{layout.num_frames}"),
+        ("slow", f"{layout.num_slow} frames x {slow}"),
+    ]
+    if layout.num_fast:
+        rows.append(("fast", f"{layout.num_fast} frames x {_block_text(layout, slow=False)}"))
+    if representation.newline == "end":
+        rows.append(("newline", "1 at the end"))
+    rows.append(("total", f"{layout.num_tokens:,} video tokens"))
+    formula = paper_token_count(
+        layout.num_frames,
+        representation.tokens_per_frame,
+        representation.slow_stride,
+        representation.pool_stride,
+    )
+    rows.append(
+        ("paper's formula", f"⌊T/s⌋·⌊M/p²⌋ + (T−⌊T/s⌋)·⌊M/4p²⌋ = {formula:,} for T = {layout.num_frames}")
+    )
+    return rows
+
+
+def to_dict(layout: TokenLayout, frames: Frames | None = None) -> dict[str, object]:
+    """The layout as plain values: totals, and one entry per block in token order."""
+    representation = layout.representation
+    blocks = []
+    for block in layout.blocks():
+        grid = layout.grid(block.slow)
+        entry: dict[str, object] = {
+            "frame": block.frame,
+            "kind": "slow" if block.slow else "fast",
+            "rows": grid.rows,
+            "columns": grid.columns,
+            "first_token": block.first_token,
+            "num_tokens": block.num_tokens,
+        }
+        if frames is not None:
+            entry["timestamp_seconds"] = round(float(frames.timestamps_seconds[block.frame]), 4)
+        blocks.append(entry)
+    return {
+        "representation": {
+            **representation.to_dict(),
+            "tokens_per_frame": representation.tokens_per_frame,
+        },
+        "num_frames": layout.num_frames,
+        "num_slow": layout.num_slow,
+        "num_fast": layout.num_fast,
+        "num_tokens": layout.num_tokens,
+        "paper_formula": paper_token_count(
+            layout.num_frames,
+            representation.tokens_per_frame,
+            representation.slow_stride,
+            representation.pool_stride,
+        ),
+        "blocks": blocks,
+    }
+
+
+def to_text(layout: TokenLayout, width: int = 80) -> str:
+    """The tape for a terminal: a line of ``width`` characters in which each frame has its share.
+
+    Slow frames are drawn as ``█``, fast ones as ``▒``, alternating shades where frames of a kind meet.
+    """
+    owners = [""] * width
+    for index, block in enumerate(layout.blocks()):
+        start = block.first_token * width // layout.num_tokens
+        stop = max((block.first_token + block.num_tokens) * width // layout.num_tokens, start + 1)
+        shades = ("█", "▓") if block.slow else ("▒", "░")
+        owners[start:stop] = [shades[index % 2]] * (min(stop, width) - start)
+    tape = "".join(character or " " for character in owners)
+    names = max(len(name) for name, _ in summary(layout))
+    lines = [f"{name:<{names}}  {value}" for name, value in summary(layout)]
+    return "\n".join([tape, "█▓ slow  ▒░ fast", "", *lines])
+
+
+def to_svg(layout: TokenLayout, frames: Frames | None = None) -> str:
+    """The tape as one SVG picture without outside assets.
+
+    Args:
+        layout: what to draw.
+        frames: the pictures behind it, shown as thumbnails with their times.
+    """
+    lines = split_lines(layout)
+    scale = _TAPE_WIDTH / max(line.num_tokens for line in lines)
+    texts = summary(layout)
+    head = _MARGIN + 20.0 * (len(texts) + 1) + 26.0
+    line_height = _BLOCK_HEIGHT + _LINE_GAP + (0 if frames is None else _THUMBNAIL_HEIGHT)
+    height = head + line_height * len(lines) + _MARGIN
+    width = _TAPE_WIDTH + 2 * _MARGIN
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
+        f'viewBox="0 0 {width:.0f} {height:.0f}" font-family="sans-serif" font-size="13">',
+        f'<rect width="100%" height="100%" fill="{_PAPER}"/>',
+    ]
+    for index, (name, value) in enumerate(texts):
+        y = _MARGIN + 20.0 * index + 12
+        parts.append(f'<text x="{_MARGIN}" y="{y}" fill="#666666">{html.escape(name)}</text>')
+        parts.append(f'<text x="{_MARGIN + 130}" y="{y}" fill="{_INK}">{html.escape(value)}</text>')
+    parts.append(_legend(layout, _MARGIN + 20.0 * len(texts) + 8))
+    for number, line in enumerate(lines):
+        parts += _svg_line(layout, line, head + line_height * number, scale, frames)
+    return "\n".join([*parts, "</svg>"])
+
+
+def to_html(layout: TokenLayout, frames: Frames | None = None) -> str:
+    """The tape as one HTML page without outside assets."""
+    title = html.escape(f"Token tape: V = {layout.representation}")
+    return (
+        "<!doctype html>\n"
+        f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title>\n'
+        "<style>body{margin:0;background:#fff}svg{max-width:100%;height:auto}</style></head>\n"
+        f"<body>\n{to_svg(layout, frames)}\n</body></html>\n"
+    )
+
+
+def split_lines(layout: TokenLayout) -> list[TapeLine]:
+    """Break a long tape into lines at frame borders."""
+    lines: list[TapeLine] = []
+    current: list[Block] = []
+    count = 0
+    for block in layout.blocks():
+        if current and count + block.num_tokens > _TOKENS_PER_LINE:
+            lines.append(TapeLine(tuple(current), count))
+            current, count = [], 0
+        current.append(block)
+        count += block.num_tokens
+    ending = int(layout.representation.newline == "end")
+    lines.append(TapeLine(tuple(current), count + ending))
+    return lines
+
+
+def _block_text(layout: TokenLayout, slow: bool) -> str:
+    """For example ``(13 x 13 + 13 newlines + 1 separator = 183)``."""
+    grid = layout.grid(slow)
+    words = [f"{grid.rows} x {grid.columns}"]
+    newlines = {"grid": grid.rows, "frame": 1}.get(layout.representation.newline, 0)
+    if newlines:
+        words.append(f"{newlines} newline{'s' if newlines > 1 else ''}")
+    if layout.representation.separator:
+        words.append("1 separator")
+    return f"({' + '.join(words)} = {layout.tokens_per_block(slow)})"
+
+
+def _legend(layout: TokenLayout, y: float) -> str:
+    entries = [(SLOW_COLOUR, "slow frame"), (FAST_COLOUR, "fast frame")]
+    if layout.representation.newline != "none":
+        entries.append((NEWLINE_COLOUR, "newline"))
+    if layout.representation.separator:
+        entries.append((SEPARATOR_COLOUR, "separator"))
+    parts = []
+    for index, (colour, name) in enumerate(entries):
+        x = _MARGIN + 120 * index
+        parts.append(f'<rect x="{x}" y="{y}" width="12" height="12" fill="{colour}"/>')
+        parts.append(f'<text x="{x + 18}" y="{y + 11}" fill="{_INK}">{name}</text>')
+    return "\n".join(parts)
+
+
+def _svg_line(
+    layout: TokenLayout, line: TapeLine, top: float, scale: float, frames: Frames | None
+) -> list[str]:
+    """One line of the tape: blocks at token scale, special tokens over them, thumbnails, labels."""
+    blocks_y = top + (2 if frames is None else _THUMBNAIL_HEIGHT + 2)
+    first = line.blocks[0].first_token
+    blocks, specials, labels = [], [], []
+    next_label = -1.0
+    for block in line.blocks:
+        x = _MARGIN + (block.first_token - first) * scale
+        width = block.num_tokens * scale
+        blocks.append(_svg_block(block, x, blocks_y, width))
+        specials += _svg_specials(layout, block, x, blocks_y, scale)
+        label = f"{block.frame}"
+        room = 7.0 * len(label)
+        if frames is not None:
+            label = f"{frames.timestamps_seconds[block.frame]:.1f}s"
+            room = max(7.0 * len(label), _THUMBNAIL_HEIGHT * 1.4)
+        if x < next_label:
+            continue
+        if frames is not None:
+            picture = frames.pixels[block.frame]
+            labels.append(_thumbnail(picture, x, top, max(width, room) - 3))
+        y = blocks_y + _BLOCK_HEIGHT + 13
+        labels.append(f'<text x="{x:.1f}" y="{y}" font-size="10" fill="#555555">{label}</text>')
+        next_label = x + room
+    if line.num_tokens > sum(block.num_tokens for block in line.blocks):
+        x = _MARGIN + (line.num_tokens - 1) * scale
+        specials.append(_rect(x, blocks_y, max(scale, 1.5), NEWLINE_COLOUR))
+    return [*blocks, *specials, *labels]
+
+
+def _svg_block(block: Block, x: float, y: float, width: float) -> str:
+    """A frame's rectangle; its details show when the pointer rests on it."""
+    kind = "slow" if block.slow else "fast"
+    colour = SLOW_COLOUR if block.slow else FAST_COLOUR
+    title = f"<title>frame {block.frame}, {kind}, {block.num_tokens} tokens</title>"
+    return f"<g>{title}{_rect(x, y, width, colour, border=True)}</g>"
+
+
+def _svg_specials(
+    layout: TokenLayout, block: Block, x: float, y: float, scale: float
+) -> list[str]:
+    """The newlines and the separator of a block at their true places."""
+    grid = layout.grid(block.slow)
+    places: Sequence[int] = ()
+    if layout.representation.newline == "grid":
+        places = [(row + 1) * (grid.columns + 1) - 1 for row in range(grid.rows)]
+    elif layout.representation.newline == "frame":
+        places = [grid.num_tokens]
+    parts = [_rect(x + place * scale, y, max(scale, 0.6), NEWLINE_COLOUR) for place in places]
+    if layout.representation.separator:
+        last = x + (block.num_tokens - 1) * scale
+        parts.append(_rect(last, y - 2, max(scale, 1.6), SEPARATOR_COLOUR, height=_BLOCK_HEIGHT + 4))
+    return parts
+
+
+def _rect(
+    x: float,
+    y: float,
+    width: float,
+    colour: str,
+    *,
+    height: float = _BLOCK_HEIGHT,
+    border: bool = False,
+) -> str:
+    stroke = f' stroke="{_PAPER}" stroke-width="0.6"' if border else ""
+    return (
+        f'<rect x="{x:.2f}" y="{y:.1f}" width="{width:.2f}" height="{height}" '
+        f'fill="{colour}"{stroke}/>'
+    )
+
+
+def _thumbnail(pixels: NDArray[np.uint8], x: float, y: float, most_width: float) -> str:
+    """A small picture as a data URL, no wider than there is room."""
+    image = Image.fromarray(pixels)
+    width = max(1, min(round(image.width * _THUMBNAIL_HEIGHT / image.height), int(most_width)))
+    image.thumbnail((2 * width, 2 * _THUMBNAIL_HEIGHT))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=80)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return (
+        f'<image x="{x:.1f}" y="{y:.1f}" width="{width}" height="{_THUMBNAIL_HEIGHT}" '
+        f'preserveAspectRatio="xMinYMax slice" href="data:image/jpeg;base64,{data}"/>'
+    )

@@ -1,0 +1,234 @@
+"""Toyworld clips as training batches, made as they are needed.
+
+All questions about one clip share its video: a row is the prompt up to the end of the video, then one
+branch per question. Each branch sees the video and itself, and counts its positions from the end of the
+video, so that its loss is the one it would have alone.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import IterableDataset, get_worker_info
+
+from llava_video.model.processing import LlavaVideoProcessor
+from llava_video.model.prompt import Prompt, PromptRenderer, VideoSlot
+from llava_video.representation import make_layout
+from llava_video.toyworld import (
+    COLOURS,
+    SHAPES,
+    Question,
+    Script,
+    describe,
+    generate_script,
+    make_questions,
+    render,
+    render_at,
+)
+from llava_video.toyworld.stage import perform
+from llava_video.types import Frames
+
+FIRST_TRAINING_SEED = 1_000_000
+"""Seeds from here on are for training; smaller ones are held out."""
+
+DESCRIBE_PROMPTS = ("Describe the video.", "What happens in the video?")
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One question and the answer to learn."""
+
+    question: str
+    answer: str
+
+
+def exchanges(script: Script, seed: int, most: int) -> list[Exchange]:
+    """A description and up to ``most - 1`` questions with answers, for one clip."""
+    rng = random.Random(seed)
+    found = [as_exchange(question, rng) for question in make_questions(script, seed=seed)]
+    rng.shuffle(found)
+    text = describe(script, 0.0, script.duration_seconds, seed=seed)
+    return [Exchange(rng.choice(DESCRIBE_PROMPTS), text), *found[: most - 1]]
+
+
+def as_exchange(question: Question, rng: random.Random) -> Exchange:
+    """A question as it is put to the model, and what it should say."""
+    if question.options:
+        return Exchange(question.prompt_multiple_choice(), f"{question.answer_letter}.")
+    return Exchange(question.prompt_open_ended(one_word=rng.random() < 0.5), question.answer)
+
+
+class ClipStream(IterableDataset[Script]):
+    """Endless scripts of one level, each worker its own."""
+
+    def __init__(self, level: str, first_seed: int) -> None:
+        self._level = level
+        self._first_seed = first_seed
+
+    def __iter__(self) -> Iterator[Script]:
+        worker = get_worker_info()
+        start, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
+        seed = self._first_seed + start
+        while True:
+            yield generate_script(seed=seed, level=self._level)
+            seed += step
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionCollator:
+    """Makes rows of a shared video and its questions; see the module's text.
+
+    Attributes:
+        processor: renders prompts, prepares pixels.
+        num_frames: frames per clip, T.
+        most_questions: questions per clip, the description included.
+    """
+
+    processor: LlavaVideoProcessor
+    num_frames: int
+    most_questions: int
+
+    def __call__(self, scripts: list[Script]) -> dict[str, Tensor]:
+        """Rows for clips: ids, positions, labels (B, L), a mask (B, 1, L, L), and the frames."""
+        size = self.processor.image_size
+        clips = [render(script, num_frames=self.num_frames, size=size) for script in scripts]
+        num_tokens = make_layout(self.processor.representation, self.num_frames).num_tokens
+        renderer = self.processor.renderer
+        rows = [
+            self._row(renderer, exchanges(script, script.seed, self.most_questions), num_tokens)
+            for script in scripts
+        ]
+        length = max(len(row.input_ids) for row in rows)
+        batch = {
+            "input_ids": torch.full((len(rows), length), self.processor.tokenizer.pad_token_id),
+            "position_ids": torch.zeros(len(rows), length, dtype=torch.long),
+            "labels": torch.full((len(rows), length), -100),
+            "attention_mask": torch.eye(length, dtype=torch.bool).repeat(len(rows), 1, 1, 1),
+        }
+        for index, row in enumerate(rows):
+            size = len(row.input_ids)
+            batch["input_ids"][index, :size] = row.input_ids
+            batch["position_ids"][index, :size] = row.position_ids
+            batch["labels"][index, :size] = row.labels
+            batch["attention_mask"][index, 0, :size, :size] = _visible(row.branch)
+        pixels = [self.processor.preprocess(clip) for clip in clips]
+        batch["pixel_values_videos"] = torch.cat(pixels)
+        batch["num_frames_per_video"] = torch.tensor([len(clip) for clip in clips])
+        return batch
+
+    def _row(
+        self, renderer: PromptRenderer, questions: list[Exchange], num_tokens: int
+    ) -> _Row:
+        prompts = [render_exchange(renderer, exchange, num_tokens) for exchange in questions]
+        video = self.processor.video_token_id
+        split = len(prompts[0].input_ids) - prompts[0].input_ids[::-1].index(video)
+        parts = [(prompts[0].input_ids[:split], [False] * split, 0, 0)]
+        parts += [
+            (prompt.input_ids[split:], prompt.supervised[split:], split, number)
+            for number, prompt in enumerate(prompts, start=1)
+        ]
+        ids, labels, positions, branch = [], [], [], []
+        for part_ids, supervised, first_position, number in parts:
+            ids += part_ids
+            labels += [
+                i if wanted else -100 for i, wanted in zip(part_ids, supervised, strict=True)
+            ]
+            positions += range(first_position, first_position + len(part_ids))
+            branch += [number] * len(part_ids)
+        return _Row(*(torch.tensor(values) for values in (ids, labels, positions, branch)))
+
+
+def render_exchange(renderer: PromptRenderer, exchange: Exchange, num_tokens: int) -> Prompt:
+    """A video, a question and its answer as one conversation."""
+    question = [{"type": "video"}, {"type": "text", "text": exchange.question}]
+    messages = [
+        {"role": "user", "content": question},
+        {"role": "assistant", "content": exchange.answer},
+    ]
+    return renderer.render(messages, [VideoSlot(num_tokens)], add_generation_prompt=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One clip's tokens; ``branch`` is 0 for the shared video, then counts the questions."""
+
+    input_ids: Tensor
+    labels: Tensor
+    position_ids: Tensor
+    branch: Tensor
+
+
+def _visible(branch_L: Tensor) -> Tensor:
+    """(L, L): earlier tokens of the same branch, and the whole shared part."""
+    same = branch_L[:, None] == branch_L[None, :]
+    return (same | (branch_L == 0)[None, :]).tril()
+
+
+@dataclass(frozen=True, slots=True)
+class PatchCollator:
+    """Single frames with what each patch shows: the first lesson of the vision encoder.
+
+    Attributes:
+        processor: prepares pixels.
+        grid_side: patches per side.
+        num_frames: random moments taken of each clip.
+    """
+
+    processor: LlavaVideoProcessor
+    grid_side: int
+    num_frames: int
+
+    def __call__(self, scripts: list[Script]) -> dict[str, Tensor]:
+        """``pixel_values`` (N, 3, S, S); ``colour``, ``shape`` (N, M) with 0 for none; ``offset`` (N, M, 2)."""
+        pixels, colours, shapes, offsets = [], [], [], []
+        for script in scripts:
+            rng = np.random.default_rng(script.seed)
+            times = np.sort(rng.uniform(0.0, script.duration_seconds, self.num_frames))
+            pictures = render_at(script, times, self.processor.image_size)
+            pixels.append(self.processor.preprocess(Frames.from_array(pictures)))
+            colour, shape, offset = patch_labels(script, times, self.grid_side)
+            colours.append(colour)
+            shapes.append(shape)
+            offsets.append(offset)
+        return {
+            "pixel_values": torch.cat(pixels),
+            "colour": torch.from_numpy(np.concatenate(colours)),
+            "shape": torch.from_numpy(np.concatenate(shapes)),
+            "offset": torch.from_numpy(np.concatenate(offsets)).float(),
+        }
+
+
+def patch_labels(
+    script: Script, times: NDArray[np.float64], grid_side: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Which actor each patch shows: colour and shape numbers from 1, and the way to its centre.
+
+    Returns:
+        Colours and shapes (T, M), 0 where there is nobody, and offsets (T, M, 2) in picture heights.
+    """
+    stage = perform(script, times)
+    centres = (np.arange(grid_side) + 0.5) / grid_side
+    patch_x, patch_y = np.meshgrid(centres, centres)  # square pictures: aspect 1
+    dx = stage.x[:, :, None] - patch_x.ravel()  # (A, T, M)
+    dy = stage.y[:, :, None] - patch_y.ravel()
+    distance = np.hypot(dx, dy)
+    here = (distance < stage.size[:, :, None] / 2) & (stage.opacity[:, :, None] > 0)
+    nearest = np.where(here, distance, np.inf).argmin(axis=0)  # (T, M)
+    covered = here.any(axis=0)
+    colour_of = np.array([list(COLOURS).index(actor.colour) + 1 for actor in script.actors])
+    shape_of = np.array([SHAPES.index(actor.shape) + 1 for actor in script.actors])
+    pick = nearest[None]
+    offset = np.stack(
+        [np.take_along_axis(dx, pick, axis=0)[0], np.take_along_axis(dy, pick, axis=0)[0]], axis=-1
+    )
+    return (
+        np.where(covered, colour_of[nearest], 0),
+        np.where(covered, shape_of[nearest], 0),
+        np.where(covered[:, :, None], offset, 0.0),
+    )

@@ -1,0 +1,233 @@
+"""Loading: our layout, the released one, and one clear error for everything else."""
+
+import json
+import shutil
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import llava_video as lv
+from llava_video.errors import CheckpointError, RepresentationError
+from llava_video.model.loading import load, load_model
+from tests.model.small import random_frames
+from tests.model.test_goldens import GOLDENS
+
+
+@pytest.fixture
+def copy(small_checkpoint: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(small_checkpoint, tmp_path / "copy"))
+
+
+@pytest.fixture
+def released(small_checkpoint: Path, tmp_path: Path) -> Path:
+    """The golden checkpoint in released layout, with a tokenizer beside it."""
+    directory = tmp_path / "released"
+    directory.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(GOLDENS / name, directory)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(small_checkpoint / name, directory)
+    return directory
+
+
+def change_config(directory: Path, **changes: object) -> None:
+    path = directory / "config.json"
+    values = json.loads(path.read_text())
+    values.update(changes)
+    path.write_text(json.dumps({k: v for k, v in values.items() if v is not None}))
+
+
+def change_weights(directory: Path, change) -> None:  # type: ignore[no-untyped-def]
+    path = directory / "model.safetensors"
+    weights = load_file(path)
+    change(weights)
+    save_file(weights, path, metadata={"format": "pt"})
+
+
+def test_our_layout_answers(small_checkpoint: Path) -> None:
+    model, processor = lv.load(small_checkpoint)
+    output = model.generate(**processor("What?", random_frames(8)), max_new_tokens=3)
+    assert output.shape[1] > 3
+    assert not model.training
+
+
+def test_released_layout_maps_every_weight(released: Path) -> None:
+    weights = load_file(released / "model.safetensors")
+    model = load_model(released, dtype=torch.float32)
+    loaded = model.state_dict()
+    assert len(loaded) == len(weights)
+    renamed = {
+        "model.image_newline": "model.newline",
+        "model.faster_token": "model.separator",
+        "model.mm_projector.2.bias": "model.projector.linear_2.bias",
+        "model.norm.weight": "model.language_model.norm.weight",
+        "lm_head.weight": "lm_head.weight",
+    }
+    for theirs, ours in renamed.items():
+        assert torch.equal(weights[theirs], loaded[ours])
+
+
+def test_released_layout_in_shards(released: Path) -> None:
+    whole = load_model(released, dtype=torch.float32).state_dict()
+    weights = load_file(released / "model.safetensors")
+    names = sorted(weights)
+    shards = {f"model-0000{i + 1}-of-00002.safetensors": names[i::2] for i in range(2)}
+    for shard, members in shards.items():
+        save_file({name: weights[name] for name in members}, released / shard, {"format": "pt"})
+    (released / "model.safetensors").unlink()
+    weight_map = {name: shard for shard, members in shards.items() for name in members}
+    index = released / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    sharded = load_model(released, dtype=torch.float32).state_dict()
+    assert all(torch.equal(whole[name], sharded[name]) for name in whole)
+    (released / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="00002.safetensors is missing, though the index"):
+        load_model(released)
+
+
+def test_released_defaults_are_the_official_ones(released: Path) -> None:
+    absent = ["mm_spatial_pool_mode", "mm_spatial_pool_stride", "mm_newline_position"]
+    absent += ["mm_patch_merge_type", "add_faster_video", "faster_token_stride", "rope_scaling"]
+    absent += ["add_time_instruction", "mm_projector_type", "mm_vision_select_layer"]
+    change_config(released, **dict.fromkeys(absent))
+    representation = load_model(released).config.representation
+    assert (representation.pooling, representation.pool_stride) == ("bilinear", 2)
+    assert (representation.newline, representation.slow_stride) == ("end", 1)
+
+
+def test_released_slowfast_reads_its_stride_and_separator(released: Path) -> None:
+    change_config(released, add_faster_video=True, faster_token_stride=3)
+    representation = load_model(released).config.representation
+    assert (representation.slow_stride, representation.separator) == (3, True)
+
+
+def test_configured_pool_stride_is_not_ignored(released: Path) -> None:
+    change_config(released, mm_spatial_pool_stride=4)
+    assert load_model(released).config.representation.slow_grid.num_tokens == 49
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mm_projector_type": "linear"}, "projector 'linear'"),
+        ({"mm_spatial_pool_mode": "mean"}, "mm_spatial_pool_mode 'mean'"),
+        ({"mm_newline_position": "row"}, "mm_newline_position 'row'"),
+        ({"hidden_size": None}, "has no 'hidden_size'"),
+        ({"vision_config": None, "mm_vision_tower": "openai/clip"}, "vision encoder 'openai/clip'"),
+        ({"hidden_size": 64}, "of another shape than config.json says"),
+        ({"num_hidden_layers": 3}, "lacks the tensor model.language_model.layers.2"),
+        ({"num_hidden_layers": 1}, "has a tensor that the model does not know"),
+    ],
+)
+def test_released_configurations_that_cannot_be(
+    released: Path, changes: dict[str, object], message: str
+) -> None:
+    change_config(released, **changes)
+    with pytest.raises(CheckpointError, match=message):
+        load_model(released)
+
+
+def test_a_local_copy_of_siglip_is_still_siglip(released: Path) -> None:
+    """Upstream takes a local directory of that name for CLIP; the name decides here."""
+    change_config(released, vision_config=None, mm_vision_tower="/data/siglip-so400m-patch14-384")
+    with pytest.raises(CheckpointError, match="lacks the tensor|another shape"):
+        load_model(released)  # the tiny weights are not so400m's, which is what the message says
+
+
+def test_missing_and_left_over_weights(copy: Path) -> None:
+    change_weights(copy, lambda weights: weights.pop("model.newline"))
+    with pytest.raises(CheckpointError, match=r"lacks the tensor model\.newline"):
+        load(copy)
+    change_weights(copy, lambda weights: weights.update({"model.newline": torch.zeros(48)}))
+    change_weights(copy, lambda weights: weights.update({"extra": torch.zeros(1)}))
+    with pytest.raises(CheckpointError, match="does not know: extra"):
+        load(copy)
+
+
+def test_weights_of_another_shape(copy: Path) -> None:
+    change_weights(copy, lambda weights: weights.update({"model.newline": torch.zeros(7)}))
+    with pytest.raises(CheckpointError, match=r"another shape .* model\.newline"):
+        load(copy)
+
+
+def test_truncated_weights(copy: Path) -> None:
+    path = copy / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="is cut short"):
+        load(copy)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"abc", struct.pack("<Q", 1 << 60), struct.pack("<Q", 4) + b"[{}]"]
+)
+def test_files_that_are_not_safetensors(copy: Path, content: bytes) -> None:
+    (copy / "model.safetensors").write_bytes(content)
+    with pytest.raises(CheckpointError, match="is not a safetensors file"):
+        load(copy)
+
+
+def test_pickles_are_never_read(copy: Path) -> None:
+    (copy / "model.safetensors").rename(copy / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match="is a pickle"):
+        load(copy)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "is not valid JSON"),
+        ("[]", "does not hold a JSON object"),
+        ('{"model_type": "llama"}', "describes a 'llama' model"),
+        ("{}", "describes a None model"),
+    ],
+)
+def test_configurations_that_are_not_ours(copy: Path, content: str, message: str) -> None:
+    (copy / "config.json").write_text(content)
+    with pytest.raises(CheckpointError, match=message):
+        load(copy)
+
+
+def test_directories_that_are_no_checkpoint(copy: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="no such directory"):
+        load(tmp_path / "nowhere")
+    with pytest.raises(CheckpointError, match=r"has no config\.json"):
+        load(tmp_path)
+    with pytest.raises(CheckpointError, match="is a file"):
+        load(copy / "config.json")
+    (copy / "tokenizer.json").unlink()
+    with pytest.raises(CheckpointError, match="has no tokenizer"):
+        load(copy)
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"has no model\.safetensors"):
+        load(copy)
+
+
+def test_hub_names_say_what_failed_without_a_network() -> None:
+    with pytest.raises(CheckpointError, match="nobody/nothing: neither a directory nor"):
+        load("nobody/nothing")
+
+
+@pytest.mark.parametrize(
+    ("representation", "message"),
+    [
+        ("64,729,3,2", "M = 729 does not fit this model"),
+        ("8,64,0,2", "slow_stride must be"),
+        ("8,64,3,9", "would keep no token"),
+        ("nonsense", "no representation is called"),
+    ],
+)
+def test_representations_that_do_not_fit(
+    small_checkpoint: Path, representation: str, message: str
+) -> None:
+    with pytest.raises(RepresentationError, match=message):
+        load(small_checkpoint, representation=representation)
+
+
+def test_presets_take_the_grid_of_the_model(small_checkpoint: Path) -> None:
+    model, processor = load(small_checkpoint, representation="llava-video-slowfast")
+    assert model.config.representation == processor.representation
+    assert model.config.representation.grid_side == 8
+    assert model.config.representation.slow_stride == 3
