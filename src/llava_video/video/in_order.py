@@ -17,6 +17,9 @@ from llava_video.video.index import FrameIndex
 from llava_video.video.opening import open_video
 from llava_video.video.planning import packets_of_frames
 
+_MOST_REORDERED_FRAMES = 16
+"""No codec shows a frame further from its place in the file."""
+
 
 @dataclass(slots=True)
 class Survey:
@@ -35,14 +38,16 @@ class Survey:
 
         A picture may refer to any one before it back to a keyframe, so damage counts up to the next
         keyframe, and on to the pictures after that one in the file which are shown before it.
+        Without timestamps packets are matched to frames by counting, which reordering shifts.
         """
+        slack = 0 if index.has_timestamps else _MOST_REORDERED_FRAMES
         is_sound = np.ones(len(index.packet_frames), np.bool_)
         keyframes = np.flatnonzero(index.is_keyframe)
         for packet in self.damaged_packets:
             place = int(np.searchsorted(keyframes, packet, side="right"))
             stop = int(keyframes[place]) if place < len(keyframes) else len(is_sound)
             end = int(keyframes[place + 1]) if place + 1 < len(keyframes) else len(is_sound)
-            is_sound[packet:stop] = False
+            is_sound[max(packet - slack, 0) : stop + slack] = False
             if stop < len(is_sound):
                 leads = index.packet_pts[stop:end] < index.packet_pts[stop]
                 is_sound[stop:end][leads] = False

@@ -31,7 +31,9 @@ class FrameIndex:
         codec: the codec, by FFmpeg's name.
         decoder: the decoder, by FFmpeg's name.
         packet_pts: ``(P,)`` int64 presentation ticks, -1 repeated where the file has none.
-        packet_dts: ``(P,)`` int64 decoding ticks.
+        positions: position of a packet in the file by its presentation ticks or, where those do not
+            tell packets apart, its decoding ticks; empty where neither do.
+        positions_are_by_pts: which of the two.
         is_keyframe: ``(P,)`` bool, decoding may start here.
         packet_frames: ``(P,)`` int64 index of the packet's frame, -1 where it shows none.
         times_seconds: ``(N,)`` float64 when each frame appears, from the first one.
@@ -49,7 +51,8 @@ class FrameIndex:
     codec: str
     decoder: str
     packet_pts: NDArray[np.int64]
-    packet_dts: NDArray[np.int64]
+    positions: dict[int, int]
+    positions_are_by_pts: bool
     is_keyframe: NDArray[np.bool_]
     packet_frames: NDArray[np.int64]
     frame_pts: NDArray[np.int64]
@@ -62,13 +65,9 @@ class FrameIndex:
     warnings: tuple[str, ...]
 
     def find_packet(self, packet: Packet[VideoStream]) -> int:
-        """Position of a packet in the file, told by its decoding tick; -1 if it is not there."""
-        if packet.dts is None:
-            return -1
-        position = int(np.searchsorted(self.packet_dts, packet.dts))
-        if position < len(self.packet_dts) and self.packet_dts[position] == packet.dts:
-            return position
-        return -1
+        """Position of a packet in the file; -1 if there is none like it."""
+        tick = packet.pts if self.positions_are_by_pts else packet.dts
+        return -1 if tick is None else self.positions.get(tick, -1)
 
     @property
     def num_frames(self) -> int:
@@ -102,7 +101,9 @@ def index_video(file: Path) -> FrameIndex:
             raise VideoError(f"{file}: holds no picture; record or download it again")
         shown_pts = [p for p, shown in zip(packets.pts, packets.shown, strict=True) if shown]
         known_pts = [p for p in shown_pts if p is not None]
-        has_timestamps = len(set(known_pts)) == num_frames
+        has_timestamps = len(set(known_pts)) == num_frames and not (
+            container.format.name == "avi" and stream.codec_context.has_b_frames
+        )  # avi numbers frames in decoding order only
         packet_pts = np.array([-1 if p is None else p for p in packets.pts], np.int64)
         shown = np.array(packets.shown, np.bool_)
         packet_frames = np.full(len(shown), -1, np.int64)
@@ -119,13 +120,15 @@ def index_video(file: Path) -> FrameIndex:
             [float(rate) for rate in rates],
             packets.last_duration,
         )
+        by_pts = _positions(packets.pts)
         return FrameIndex(
             file=file,
             container=container.format.name,
             codec=stream.codec_context.codec.canonical_name,
             decoder=stream.codec_context.codec.name,
             packet_pts=packet_pts,
-            packet_dts=np.array([-1 if d is None else d for d in packets.dts], np.int64),
+            positions=by_pts or _positions(packets.dts),
+            positions_are_by_pts=bool(by_pts),
             is_keyframe=np.array(packets.keyframes, np.bool_),
             packet_frames=packet_frames,
             frame_pts=frame_pts,
@@ -162,6 +165,11 @@ def _forget_before_first_keyframe(packets: _Packets) -> None:
     if True in packets.keyframes:
         first = packets.keyframes.index(True)
         packets.shown[:first] = [False] * first
+
+
+def _positions(ticks: list[int | None]) -> dict[int, int]:
+    positions = {tick: position for position, tick in enumerate(ticks) if tick is not None}
+    return positions if len(positions) == len(ticks) else {}
 
 
 def _clock(

@@ -32,7 +32,7 @@ def can_seek(index: FrameIndex) -> bool:
     return (
         index.has_timestamps
         and index.codec in _SEEKABLE
-        and bool(np.all(np.diff(index.packet_dts) > 0))
+        and bool(index.positions)
         and bool(index.is_keyframe.any())
     )
 

@@ -17,6 +17,9 @@ DEFAULT_NUM_FRAMES = 64
 _EPSILON_SECONDS = 1e-6
 """Moments closer than this are the same: products of rates and counts are not exact."""
 
+_MOST_MOMENTS_PER_FRAME = 16
+"""Bounds what a rate can ask of a video that is mostly one long still."""
+
 
 def spread_indices(num_total: int, num_frames: int) -> NDArray[np.int64]:
     """``num_frames`` indices from 0 to ``num_total - 1``, evenly spread and truncated.
@@ -73,8 +76,8 @@ def rate_times(
 ) -> NDArray[np.int64]:
     """The frame on screen every ``1 / fps`` seconds, or ``max_frames`` spread ones if fewer.
 
-    A frame that stays on screen for several moments is taken as often. As with a constant rate, a
-    rate that is about the video's own or above means every frame once.
+    A frame that stays on screen for several moments is taken as often. A rate above the video's
+    usual one, that of its median gap between frames, counts as the usual one.
 
     Args:
         times_seconds: ``(N,)`` when each frame appears, never decreasing.
@@ -87,12 +90,13 @@ def rate_times(
     """
     num_total = len(times_seconds)
     edges_seconds = np.append(times_seconds, end_seconds) - times_seconds[0]
-    average_fps = num_total / max(float(edges_seconds[-1]), _EPSILON_SECONDS)
-    if round(average_fps / fps) <= 1:
-        indices = np.arange(num_total, dtype=np.int64)
-    else:
-        num_moments_before = np.ceil((edges_seconds - _EPSILON_SECONDS) * fps).astype(np.int64)
-        indices = np.repeat(np.arange(num_total, dtype=np.int64), np.diff(num_moments_before))
+    shortest_gap_seconds = edges_seconds[-1] / (_MOST_MOMENTS_PER_FRAME * num_total)
+    usual_gap_seconds = max(float(np.median(np.diff(edges_seconds))), shortest_gap_seconds)
+    rate = min(fps, 1 / max(usual_gap_seconds, _EPSILON_SECONDS))
+    num_moments_before = np.ceil((edges_seconds - _EPSILON_SECONDS) * rate).astype(np.int64)
+    num_moments_before[0] = 0
+    num_moments_before[-1] = max(1, num_moments_before[-1])
+    indices = np.repeat(np.arange(num_total, dtype=np.int64), np.diff(num_moments_before))
     if max_frames is not None and len(indices) > max_frames:
         return spread_times(times_seconds, max_frames)
     return indices
