@@ -1,8 +1,8 @@
 """OpenAI Batch files: the same pipeline, with calls written to files and read back in waves.
 
-A wave is everything that can be asked now. Level 1 waits for the level 1 before it, so describing takes
-as many waves as a video has descriptions; questions take one. Between waves the files go to the batch
-API and its output files come back; half the price, no rate limits.
+A wave is everything that can be asked now. Level 1 waits for the level 1 before it, so describing
+takes as many waves as a video has descriptions; questions take one. Between waves the files go to
+the batch API and its output files come back; half the price, no rate limits.
 """
 
 from __future__ import annotations
@@ -124,7 +124,9 @@ async def _read_results(folder: Path, files: list[Path]) -> dict[str, int]:
                     row = json.loads(line)
                     key = row["custom_id"]
                 except (ValueError, KeyError, TypeError) as error:
-                    message = f"{path}:{number}: not a line of a batch's output; give its output file"
+                    message = (
+                        f"{path}:{number}: not a line of a batch's output; give its output file"
+                    )
                     raise InputError(message) from error
                 if key not in infos:
                     counts["foreign"] += 1

@@ -1,4 +1,4 @@
-"""What history is worth: one video described with and without it, side by side (paper, Figure 2)."""
+"""What history is worth: a video described with and without it, side by side (Figure 2)."""
 
 from __future__ import annotations
 
@@ -99,14 +99,14 @@ def _page(video_id: str, rows: list[dict[str, Any]]) -> str:
     return f"""<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>History: {html.escape(video_id)}</title>
 <style>
-body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem; padding: 0 1rem }}
+body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem }}
 table {{ border-collapse: collapse; width: 100% }}
 th, td {{ border: 1px solid #ccc; padding: .5rem; text-align: left; vertical-align: top }}
 th {{ white-space: nowrap; font-weight: 600 }}
 </style>
 <h1>{html.escape(video_id)}: descriptions with and without history</h1>
-<p>With history, each clip's description was written with the descriptions before it at hand; without,
-from its frames alone. The summary of the whole video is made of them in the same way.</p>
+<p>With history, each clip's description was written with those before it at hand; without, from
+its frames alone. The description of the whole video is made of them in the same way.</p>
 <table><tr><th>span</th><th>with history</th><th>without history</th></tr>
 {cells}
 </table></html>

@@ -200,7 +200,8 @@ class Ledger:
             if not self._in_flight:
                 raise BudgetError(
                     f"budget of ${self.max_usd:g} reached: ${self._spent_usd:.4f} spent and "
-                    f"the next call may cost ${info.upper_usd:.4f}; raise --max-usd and run again to go on"
+                    f"the next call may cost ${info.upper_usd:.4f}; raise --max-usd and run "
+                    "again to go on"
                 )
             self._settled.clear()
             await self._settled.wait()

@@ -1,14 +1,15 @@
 """The cluster engine: the same steps on Ray Data, with output identical to the local engine.
 
 Videos flow through ``map_batches`` on a pool of actors, each of which runs the local steps with its
-share of the concurrency. One more actor on the driver's node holds the ledger, so every call of every
-worker is committed in one place, the budget is one budget, and a worker that dies loses only calls that
-were in flight: its videos start anew on another worker and find their finished calls.
+share of the concurrency. One more actor on the driver's node holds the ledger, so every call of
+every worker is committed in one place, the budget is one budget, and a worker that dies loses only
+calls that were in flight: its videos start anew on another worker and find their finished calls.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -187,15 +188,17 @@ async def run_ray(records: list[VideoRecord], recipe: Recipe, ledger: Ledger) ->
 def _map_videos(todo: list[dict[str, Any]], recipe: Recipe, path: Path) -> list[dict[str, Any]]:
     import ray
 
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     if not ray.is_initialized():
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    num_workers = max(1, min(int(ray.cluster_resources().get("CPU", 1)), len(todo)))
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    num_workers = max(1, min(int(resources.get("CPU", 1)), len(todo)))
     # The ledger is a file of this machine, so its actor stays here; it needs no core of its own.
     here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
         ray.get_runtime_context().get_node_id(), soft=False
     )
-    keeper = (
+    keeper: Any = (
         ray.remote(LedgerKeeper)
         .options(num_cpus=0, scheduling_strategy=here, max_concurrency=1000)
         .remote(str(path), recipe.max_usd)

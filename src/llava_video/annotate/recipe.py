@@ -188,10 +188,13 @@ def make_recipe(values: dict[str, Any], name: str = "recipe") -> Recipe:
     """A checked recipe from plain values; messages start with ``name``."""
     try:
         recipe = Recipe(**values)
-        for source in recipe.sources:
-            recipe.selection_of(source)
     except ValidationError as error:
-        raise InputError(f"{name}: {_explain(error)}") from error
+        raise InputError(f"{name}: {_explain(error, Recipe)}") from error
+    for source in recipe.sources:
+        try:
+            recipe.selection_of(source)
+        except ValidationError as error:
+            raise InputError(f"{name}: sources.{source}: {_explain(error, Selection)}") from error
     unknown = [t for t in recipe.ask.types if t not in SLUGS]
     if unknown:
         raise InputError(
@@ -211,20 +214,14 @@ def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:
     values[keys[-1]] = value
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, model: Any) -> str:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        names = _keys_at(first["loc"][:-1])
-        return f"unknown key {where!r}{_nearest(str(first['loc'][-1]), names)}"
-    return f"{where}: {first['msg']} (got {first['input']!r})"
-
-
-def _keys_at(path: tuple[int | str, ...]) -> list[str]:
-    model: Any = Recipe
-    for part in path:
+    if first["type"] != "extra_forbidden":
+        return f"{where}: {first['msg']} (got {first['input']!r})"
+    for part in first["loc"][:-1]:
         model = model.model_fields[part].annotation
-    return list(model.model_fields) if model is not None else []
+    return f"unknown key {where!r}{_nearest(str(first['loc'][-1]), list(model.model_fields))}"
 
 
 def _nearest(word: str, names: list[str] | tuple[str, ...]) -> str:

@@ -1,0 +1,240 @@
+"""The review page's server: this machine only, one reviewer, one run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import mimetypes
+import re
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import resources
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from PIL import Image
+
+from llava_video.annotate.explain import explain
+from llava_video.annotate.question_types import QUESTION_TYPES
+from llava_video.annotate.records import VideoRecord
+from llava_video.annotate.review.overlay import (
+    add_decision,
+    agreements,
+    check_reviewer,
+    parse_decision,
+    read_decisions,
+)
+from llava_video.annotate.runs import Run, load_run
+from llava_video.errors import InputError, LlavaVideoError
+from llava_video.video import read_video
+
+_CHUNK_BYTES = 256 * 1024
+_MAX_BODY_BYTES = 64 * 1024
+_TITLES = {question_type.slug: question_type.title for question_type in QUESTION_TYPES}
+
+
+class ReviewServer(ThreadingHTTPServer):
+    """Serves the records of one run to one reviewer.
+
+    Attributes:
+        reviewed_run: the run that is reviewed.
+        reviewer: whose decisions are taken.
+        records: its annotated videos, by id.
+        lock: one decision is written at a time.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, run: Run, reviewer: str, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
+        self.reviewed_run = run
+        self.reviewer = check_reviewer(reviewer)
+        self.records: dict[str, VideoRecord] = {
+            record.video_id: record
+            for record in run.records
+            if record.description is not None and not record.is_rejected
+        }
+        self.qa_ids = {qa.qa_id for record in self.records.values() for qa in record.qas}
+        self.lock = threading.Lock()
+
+
+def make_server(folder: Path, reviewer: str, port: int) -> ReviewServer:
+    """A server that listens on 127.0.0.1; call ``serve_forever``.
+
+    Raises:
+        InputError: there is no run, the reviewer's name cannot be a file's, or the port is taken.
+    """
+    run = load_run(folder)
+    check_reviewer(reviewer)
+    try:
+        return ReviewServer(run, reviewer, port)
+    except OSError as error:
+        raise InputError(f"port {port}: {error.strerror}; give another --port, or 0") from error
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: ReviewServer
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        values = {name: found[0] for name, found in parse_qs(url.query).items()}
+        pages = {
+            "/": self._page,
+            "/api/videos": self._videos,
+            "/api/video": self._video,
+            "/api/explain": self._explain,
+            "/api/agreement": self._agreement,
+            "/media": self._media,
+            "/frame": self._frame,
+        }
+        self._answer(pages.get(url.path), values)
+
+    def do_POST(self) -> None:
+        pages = {"/api/decision": self._decide}
+        self._answer(pages.get(urlsplit(self.path).path), {})
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Requests are not printed."""
+
+    def _answer(self, page: Any, values: dict[str, str]) -> None:
+        if not self._is_from_here():
+            self._send_json({"error": "this page is for this machine only"}, HTTPStatus.FORBIDDEN)
+        elif page is None:
+            self._send_json({"error": "no such page"}, HTTPStatus.NOT_FOUND)
+        else:
+            try:
+                page(values)
+            except (BrokenPipeError, ConnectionResetError):
+                self.close_connection = True  # the browser moved on, say by seeking
+            except (LlavaVideoError, OSError) as error:
+                self._send_json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
+
+    def _is_from_here(self) -> bool:
+        """Other sites must not reach this server through the user's browser."""
+        allowed = {f"{name}:{self.server.server_port}" for name in ("127.0.0.1", "localhost")}
+        origin = self.headers.get("Origin")
+        return self.headers.get("Host") in allowed and (
+            origin is None or urlsplit(origin).netloc in allowed
+        )
+
+    def _page(self, values: dict[str, str]) -> None:
+        page = resources.files("llava_video.annotate.review") / "page.html"
+        self._send(page.read_bytes(), "text/html; charset=utf-8")
+
+    def _videos(self, values: dict[str, str]) -> None:
+        own = read_decisions(self.server.reviewed_run.folder).get(self.server.reviewer, {})
+        rows = [
+            {
+                "id": record.video_id,
+                "seconds": record.facts.duration_seconds if record.facts else 0,
+                "questions": len(record.qas),
+                "decided": sum(qa.qa_id in own for qa in record.qas),
+            }
+            for record in self.server.records.values()
+        ]
+        self._send_json({"reviewer": self.server.reviewer, "videos": rows})
+
+    def _video(self, values: dict[str, str]) -> None:
+        record = self._record(values)
+        own = read_decisions(self.server.reviewed_run.folder).get(self.server.reviewer, {})
+        qas = [
+            {
+                **dataclasses.asdict(qa),
+                "title": _TITLES[qa.type],
+                "letter": qa.letter,
+                "decision": dataclasses.asdict(own[qa.qa_id]) if qa.qa_id in own else None,
+            }
+            for qa in record.qas
+        ]
+        captions = [dataclasses.asdict(caption) for caption in record.captions]
+        seconds = record.facts.duration_seconds if record.facts else 0
+        found = {"id": record.video_id, "seconds": seconds, "captions": captions, "qas": qas}
+        self._send_json(found)
+
+    def _explain(self, values: dict[str, str]) -> None:
+        self._send_json(explain(self.server.reviewed_run.folder, values.get("id", "")))
+
+    def _agreement(self, values: dict[str, str]) -> None:
+        found = agreements(read_decisions(self.server.reviewed_run.folder))
+        self._send_json([dataclasses.asdict(agreement) for agreement in found])
+
+    def _decide(self, values: dict[str, str]) -> None:
+        length = int(self.headers.get("Content-Length") or 0)
+        if self.headers.get_content_type() != "application/json" or length > _MAX_BODY_BYTES:
+            raise InputError("a decision is a small JSON object")
+        try:
+            value = json.loads(self.rfile.read(length))
+        except ValueError as error:
+            raise InputError(f"a decision is a JSON object ({error})") from error
+        if not isinstance(value, dict) or value.get("qa_id") not in self.server.qa_ids:
+            raise InputError("no such question")
+        decision = parse_decision({**value, "reviewer": self.server.reviewer})
+        with self.server.lock:
+            add_decision(self.server.reviewed_run.folder, decision)
+        self._send_json(dataclasses.asdict(decision))
+
+    def _record(self, values: dict[str, str]) -> VideoRecord:
+        record = self.server.records.get(values.get("id", ""))
+        if record is None:
+            raise InputError("no such video")
+        return record
+
+    def _media(self, values: dict[str, str]) -> None:
+        """The video file, in the byte ranges that a browser asks for when it seeks."""
+        path = Path(self._record(values).path)
+        size = path.stat().st_size
+        start, stop = 0, size
+        wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+        if wanted and wanted[1]:
+            start = int(wanted[1])
+            stop = min(size, int(wanted[2]) + 1) if wanted[2] else size
+        elif wanted and wanted[2]:
+            start = max(0, size - int(wanted[2]))
+        if start >= max(stop, 1) and size:
+            self.send_response(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE)
+            self.send_header("Content-Range", f"bytes */{size}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.send_response(HTTPStatus.PARTIAL_CONTENT if wanted else HTTPStatus.OK)
+        self.send_header("Content-Type", mimetypes.guess_type(path.name)[0] or "video/mp4")
+        self.send_header("Content-Length", str(stop - start))
+        self.send_header("Accept-Ranges", "bytes")
+        if wanted:
+            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{size}")
+        self.end_headers()
+        with path.open("rb") as file:
+            file.seek(start)
+            left = stop - start
+            while left > 0 and (chunk := file.read(min(_CHUNK_BYTES, left))):
+                self.wfile.write(chunk)
+                left -= len(chunk)
+
+    def _frame(self, values: dict[str, str]) -> None:
+        """A still, for formats that the browser cannot play."""
+        record = self._record(values)
+        try:
+            seconds = max(0.0, float(values.get("t", "0")))
+        except ValueError as error:
+            raise InputError("t is a time in seconds") from error
+        last = record.facts.duration_seconds - 0.1 if record.facts else seconds
+        frames = read_video(record.path, num_frames=1, start_seconds=max(0.0, min(seconds, last)))
+        buffer = io.BytesIO()
+        Image.fromarray(frames.pixels[0]).save(buffer, "JPEG")
+        self._send(buffer.getvalue(), "image/jpeg")
+
+    def _send_json(self, value: Any, status: HTTPStatus = HTTPStatus.OK) -> None:
+        self._send(json.dumps(value).encode(), "application/json", status)
+
+    def _send(self, body: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        self.end_headers()
+        self.wfile.write(body)

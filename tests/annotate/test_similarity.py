@@ -1,0 +1,65 @@
+"""Near-duplicate texts: the indexed search finds what comparing all pairs finds."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llava_video.annotate.similarity import (
+    jaccard,
+    shingles,
+    similar_before,
+    similar_before_by_meaning,
+)
+
+WORDS = st.sampled_from(["what", "is", "man", "dog", "red", "ball", "doing", "the", "how", "many"])
+TEXTS = st.lists(st.lists(WORDS, max_size=7).map(" ".join), max_size=25)
+
+
+@given(TEXTS, st.sampled_from([0.3, 0.5, 0.8, 0.95, 1.0]))
+def test_the_index_misses_no_pair(texts, threshold):
+    expected = [
+        [
+            earlier
+            for earlier in range(number)
+            if jaccard(shingles(texts[earlier]), shingles(texts[number])) >= threshold
+        ]
+        for number in range(len(texts))
+    ]
+    assert list(similar_before(texts, threshold)) == expected
+
+
+def test_articles_case_and_punctuation_do_not_matter():
+    assert jaccard(shingles("What is the dog doing?"), shingles("what is a dog doing")) == 1
+    assert jaccard(shingles("dog bites man"), shingles("man bites dog")) < 1
+
+
+def test_embeddings_go_by_the_angle_of_vectors():
+    vectors = {"a": [1, 0], "b": [0.9, 0.1], "c": [0, 1], "d": [0, 5]}
+
+    class Encoder:
+        def encode(self, sentences):
+            return np.array([vectors[s] for s in sentences], dtype=np.float32)
+
+    found = list(similar_before_by_meaning(list("abcd"), 0.95, Encoder()))
+    assert found == [[], [0], [], [2]]
+    assert list(similar_before_by_meaning([], 0.9, Encoder())) == []
+
+
+def test_a_real_sentence_model_is_loaded_from_a_folder(tmp_path):
+    pytest.importorskip("sentence_transformers", reason="needs the embeddings extra")
+    from sentence_transformers import SentenceTransformer, models
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+
+    from llava_video.annotate.similarity import load_encoder
+
+    tokenizer = Tokenizer(WordLevel({"[UNK]": 0, "red": 1, "ball": 2, "dog": 3}, "[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    weights = np.eye(4, dtype=np.float32)
+    module = models.StaticEmbedding(tokenizer, embedding_weights=weights)
+    SentenceTransformer(modules=[module], device="cpu").save(str(tmp_path / "model"))
+    encoder = load_encoder(str(tmp_path / "model"))
+    found = list(similar_before_by_meaning(["red ball", "ball red", "dog"], 0.9, encoder))
+    assert found == [[], [0], []]
