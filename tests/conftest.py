@@ -12,7 +12,8 @@ import pytest
 
 @pytest.fixture(scope="session")
 def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint in our own layout: random weights, 64 px frames, an 8 x 8 grid, newline, separator."""
+    """A checkpoint in our own layout: random weights, 64 px frames, an 8 x 8 grid, newline,
+    separator."""
     from tests.model.small import save_small_checkpoint
 
     directory = tmp_path_factory.mktemp("small")

@@ -1,7 +1,7 @@
 """Ask questions about videos: LLaVA-Video with SlowFast video tokens.
 
-The whole public Python interface is listed in ``__all__``. Names are imported when first used, so that
-``import llava_video`` costs milliseconds; the model classes are known to the Auto classes of
+The whole public Python interface is listed in ``__all__``. Names are imported when first used, so
+that ``import llava_video`` costs milliseconds; the model classes are known to the Auto classes of
 transformers as soon as both packages are imported.
 """
 
@@ -28,7 +28,20 @@ _HOMES = {
     "LlavaVideoError": "llava_video.errors",
 }
 
-__all__ = [*_HOMES, "__version__"]
+__all__ = [
+    "Frames",
+    "LlavaVideoConfig",
+    "LlavaVideoError",
+    "LlavaVideoForConditionalGeneration",
+    "LlavaVideoProcessor",
+    "TokenLayout",
+    "VideoInfo",
+    "VideoRepresentation",
+    "__version__",
+    "load",
+    "probe_video",
+    "read_video",
+]
 
 if TYPE_CHECKING:
     from llava_video.errors import LlavaVideoError

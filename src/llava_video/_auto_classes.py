@@ -1,7 +1,8 @@
 """Makes the Auto classes of transformers know LLaVA-Video after ``import llava_video``.
 
-transformers takes a second to import and torch two more, so ``import llava_video`` imports neither. When the
-Auto classes are imported, before or after, `llava_video.model` is imported too, and registers itself.
+transformers takes a second to import and torch two more, so ``import llava_video`` imports neither.
+When the Auto classes are imported, before or after, `llava_video.model` is imported too, and
+registers itself.
 """
 
 from __future__ import annotations

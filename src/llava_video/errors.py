@@ -8,8 +8,8 @@
     ├── EndpointError           an annotator cannot be reached or refuses every call
     └── BudgetError             the next paid call does not fit into the budget
 
-Each message is one line that says what is wrong, names the file where there is one, and says what to
-do. The command line prints that line and exits with code 2; ``--debug`` shows the traceback.
+Each message is one line that says what is wrong, names the file where there is one, and says what
+to do. The command line prints that line and exits with code 2; ``--debug`` shows the traceback.
 """
 
 
@@ -34,7 +34,7 @@ class InputError(LlavaVideoError, ValueError):
 
 
 class EndpointError(LlavaVideoError):
-    """An annotator's endpoint cannot be reached, or refuses in a way that repeats for every call."""
+    """An annotator's endpoint cannot be reached, or refuses every call for the same reason."""
 
 
 class BudgetError(LlavaVideoError):

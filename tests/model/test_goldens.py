@@ -1,4 +1,5 @@
-"""Parity with recorded outputs of the official implementation, for every case of a golden directory.
+"""Parity with recorded outputs of the official implementation, for every case of a golden
+directory.
 
 Set LLAVA_VIDEO_GOLDENS to check another directory; its README tells how one is laid out.
 """

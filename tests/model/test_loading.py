@@ -84,7 +84,7 @@ def test_released_layout_in_shards(released: Path) -> None:
     sharded = load_model(released, dtype=torch.float32).state_dict()
     assert all(torch.equal(whole[name], sharded[name]) for name in whole)
     (released / "model-00002-of-00002.safetensors").unlink()
-    with pytest.raises(CheckpointError, match="00002.safetensors is missing, though the index"):
+    with pytest.raises(CheckpointError, match=r"00002\.safetensors is missing, though the index"):
         load_model(released)
 
 
@@ -133,7 +133,7 @@ def test_released_configurations_that_cannot_be(
 def test_a_local_copy_of_siglip_is_still_siglip(released: Path) -> None:
     """Upstream takes a local directory of that name for CLIP; the name decides here."""
     change_config(released, vision_config=None, mm_vision_tower="/data/siglip-so400m-patch14-384")
-    with pytest.raises(CheckpointError, match="lacks the tensor|another shape"):
+    with pytest.raises(CheckpointError, match=r"lacks the tensor|another shape"):
         load_model(released)  # the tiny weights are not so400m's, which is what the message says
 
 

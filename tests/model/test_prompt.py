@@ -32,15 +32,18 @@ def test_a_video_and_a_question_read_as_in_the_official_code() -> None:
 def test_time_instruction_is_the_official_sentence() -> None:
     frames = Frames.from_array(random_frames(3).pixels, fps=2.0)
     assert describe_sampling(frames) == (
-        "The video lasts for 1.50 seconds, and 3 frames are uniformly sampled from it. These frames "
-        "are located at 0.00s,0.50s,1.00s.Please answer the following questions related to this video."
+        "The video lasts for 1.50 seconds, and 3 frames are uniformly sampled from it. "
+        "These frames are located at 0.00s,0.50s,1.00s."
+        "Please answer the following questions related to this video."
     )
 
 
 @settings(deadline=None, max_examples=300)
 @given(
     st.lists(
-        st.one_of(st.sampled_from([*CONTROL_TOKENS, "<|im_", "start|>", "<ima", "ge>", "<"]), st.text()),
+        st.one_of(
+            st.sampled_from([*CONTROL_TOKENS, "<|im_", "start|>", "<ima", "ge>", "<"]), st.text()
+        ),
         max_size=8,
     ).map("".join)
 )
@@ -72,7 +75,9 @@ def test_supervision_covers_the_assistants_words_and_the_end_of_its_turn() -> No
         {"role": "assistant", "content": "yes"},
     ]
     prompt = RENDERER.render(messages, add_generation_prompt=False)
-    supervised = [i for i, wanted in zip(prompt.input_ids, prompt.supervised, strict=True) if wanted]
+    supervised = [
+        i for i, wanted in zip(prompt.input_ids, prompt.supervised, strict=True) if wanted
+    ]
     assert TOKENIZER.decode(supervised) == "red<|im_end|>yes<|im_end|>"
 
 

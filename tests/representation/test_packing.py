@@ -58,9 +58,7 @@ def pack_frame_by_frame(
 
 def example(representation: VideoRepresentation, num_frames: int) -> tuple[Tensor, Tensor, Tensor]:
     generator = torch.Generator().manual_seed(num_frames)
-    features = torch.randn(
-        num_frames, representation.tokens_per_frame, WIDTH, generator=generator
-    )
+    features = torch.randn(num_frames, representation.tokens_per_frame, WIDTH, generator=generator)
     return features, torch.full((WIDTH,), 7.0), torch.full((WIDTH,), -7.0)
 
 

@@ -19,7 +19,8 @@ def command(
         str, typer.Option(help="'tiny', a checkpoint's directory, or its name on the model hub.")
     ] = "tiny",
     num_frames: Annotated[
-        int | None, typer.Option(help="Frames to sample uniformly; at most T, which is the default.")
+        int | None,
+        typer.Option(help="Frames to sample uniformly; at most T, which is the default."),
     ] = None,
     representation: Annotated[
         str | None, typer.Option(help="T,M,s,p or a name from `presets`; default: the model's own.")

@@ -10,7 +10,7 @@ import typer
 def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
 ) -> None:
-    """List named representations: exact counts beside the formula and the figures that the paper prints."""
+    """List named representations: exact counts beside the paper's formula and printed figures."""
     import json
 
     from llava_video.representation import PRESETS

@@ -25,7 +25,7 @@ def command(
     svg: Annotated[Path | None, typer.Option(help="Write the tape as an SVG picture.")] = None,
     html: Annotated[Path | None, typer.Option(help="Write the tape as an HTML page.")] = None,
 ) -> None:
-    """Draw the video tokens of a representation: slow and fast frames, newlines, separators, the total."""
+    """Draw the video tokens of a representation: every frame at its width, and the total."""
     import json
 
     from llava_video.representation import make_layout, parse_representation, tape

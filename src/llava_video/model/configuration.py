@@ -1,5 +1,4 @@
-"""Configuration of a LLaVA-Video model: a vision encoder, a projector, a language model, and how frames
-become tokens."""
+"""Configuration of a LLaVA-Video model: its three parts, and how frames become tokens."""
 
 from __future__ import annotations
 
@@ -27,7 +26,8 @@ class LlavaVideoConfig(PreTrainedConfig):
         vision_config: the SigLIP vision encoder; its layers are all used, the head never.
         text_config: the Qwen2 language model.
         video_token_id: id that stands in ``input_ids`` for each video token.
-        video_representation: values of a `VideoRepresentation`; ``grid_side`` follows the vision encoder.
+        video_representation: values of a `VideoRepresentation`; ``grid_side`` follows the vision
+            encoder.
         has_newline: whether there is a learned newline vector.
         has_separator: whether there is a learned separator vector.
         add_time_instruction: whether prompts say how long the video is and when its frames are.

@@ -35,12 +35,12 @@ def load(
     """Load a model and the processor that goes with it.
 
     Args:
-        name_or_dir: ``"tiny"``, a directory in our layout or in that of the official release, or the name
-            of such a checkpoint on the model hub.
+        name_or_dir: ``"tiny"``, a directory in our layout or in that of the official release, or
+            the name of such a checkpoint on the model hub.
         representation: use this one instead of the checkpoint's: ``"T,M,s,p"``, a preset, or a
             `VideoRepresentation`.
-        **options: passed to ``from_pretrained`` of transformers, such as ``dtype`` and ``device_map``. The
-            dtype is that of the checkpoint unless given.
+        **options: passed to ``from_pretrained`` of transformers, such as ``dtype`` and
+            ``device_map``. The dtype is that of the checkpoint unless given.
 
     Returns:
         The model in evaluation mode, and its processor.
@@ -88,8 +88,8 @@ def load_model(directory: Path, **options: Any) -> LlavaVideoForConditionalGener
     """Load the weights of a checkpoint directory in either layout.
 
     Raises:
-        CheckpointError: the configuration or the weights are missing, unsafe, of another architecture,
-            or do not fit each other.
+        CheckpointError: the configuration or the weights are missing, unsafe, of another
+            architecture, or do not fit each other.
     """
     values = _read_json(directory / "config.json")
     shapes = dict(_weight_shapes(directory))
@@ -129,8 +129,8 @@ def load_processor(directory: Path, config: LlavaVideoConfig) -> LlavaVideoProce
     text: Any = config.text_config
     if not any((directory / name).is_file() for name in ("tokenizer.json", "vocab.json")):
         raise CheckpointError(
-            f"{directory} has no tokenizer (tokenizer.json, or vocab.json with merges.txt); copy the "
-            "tokenizer files of the checkpoint into it"
+            f"{directory} has no tokenizer (tokenizer.json, or vocab.json with merges.txt); copy "
+            "the tokenizer files of the checkpoint into it"
         )
     return LlavaVideoProcessor(
         AutoTokenizer.from_pretrained(directory),
@@ -212,7 +212,11 @@ def _header_shapes(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
         header = file.read(length) if 0 < length < 1 << 28 else b""
     try:
         entries = json.loads(header)
-        end = 8 + length + max(e["data_offsets"][1] for n, e in entries.items() if n != "__metadata__")
+        end = (
+            8
+            + length
+            + max(e["data_offsets"][1] for n, e in entries.items() if n != "__metadata__")
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} is not a safetensors file; download it again") from error
     if path.stat().st_size < end:

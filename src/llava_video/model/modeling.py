@@ -1,19 +1,19 @@
 """The model: frames -> vision encoder -> projector -> video tokens -> language model.
 
-Shapes: N frames of all videos, M tokens per frame, C vision width, D language width, V video tokens of one
-video, B rows of a batch, L positions.
+Shapes: N frames of all videos, M tokens per frame, C vision width, D language width, V video tokens
+of one video, B rows of a batch, L positions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from transformers import GenerationMixin, PreTrainedModel, Qwen2Model, SiglipVisionModel
-from transformers.modeling_outputs import CausalLMOutputWithPast
+from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
 from llava_video.errors import InputError, RepresentationError
 from llava_video.model.configuration import LlavaVideoConfig
@@ -21,14 +21,22 @@ from llava_video.representation import LINEAR_POOLINGS, VideoRepresentation, mak
 from llava_video.representation.packing import Pool, pack_video
 
 FRAMES_PER_VISION_CHUNK = 8
-"""Frames that go through the vision encoder at a time, so that memory does not grow with the video."""
+"""Frames that go through the vision encoder at a time, so that memory does not grow with the
+video."""
 
 LABEL_IGNORED = -100
 
 
 @dataclass
+class LlavaVideoModelOutput(BaseModelOutputWithPast):
+    """Last hidden states; ``video_tokens`` are the V x D tokens of each video, in order."""
+
+    video_tokens: tuple[Tensor, ...] | None = None
+
+
+@dataclass
 class LlavaVideoOutput(CausalLMOutputWithPast):
-    """Output of the model; ``video_tokens`` are the V x D tokens of each video, in order."""
+    """Logits and loss; ``video_tokens`` are the V x D tokens of each video, in order."""
 
     video_tokens: tuple[Tensor, ...] | None = None
 
@@ -36,7 +44,8 @@ class LlavaVideoOutput(CausalLMOutputWithPast):
 class Projector(nn.Module):
     """Two linear layers with an exact GELU between them (``mlp2x_gelu``), and the pooling.
 
-    A pooling that is a weighted mean gives the same result before the last linear layer, on fewer rows.
+    A pooling that is a weighted mean gives the same result before the last linear layer, on fewer
+    rows.
     """
 
     def __init__(self, vision_width: int, text_width: int) -> None:
@@ -62,8 +71,8 @@ class LlavaVideoPreTrainedModel(PreTrainedModel):
     main_input_name = "input_ids"
     input_modalities = ("video", "text")
     supports_gradient_checkpointing = True
-    _no_split_modules = ["SiglipEncoderLayer", "Qwen2DecoderLayer"]
-    _skip_keys_device_placement = ["past_key_values"]
+    _no_split_modules: ClassVar[list[str]] = ["SiglipEncoderLayer", "Qwen2DecoderLayer"]
+    _skip_keys_device_placement: ClassVar[list[str]] = ["past_key_values"]
     _supports_flash_attn = True
     _supports_sdpa = True
     _supports_flex_attn = True
@@ -90,7 +99,9 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
         self.projector = Projector(vision.hidden_size, text.hidden_size)
         self.language_model = Qwen2Model._from_config(text)
         self.newline = nn.Parameter(torch.empty(text.hidden_size)) if config.has_newline else None
-        self.separator = nn.Parameter(torch.empty(text.hidden_size)) if config.has_separator else None
+        self.separator = (
+            nn.Parameter(torch.empty(text.hidden_size)) if config.has_separator else None
+        )
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -108,7 +119,9 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
         """
         encoder = self.vision_encoder
         chunks = [
-            encoder.encoder(inputs_embeds=encoder.embeddings(chunk.to(encoder.dtype))).last_hidden_state
+            encoder.encoder(
+                inputs_embeds=encoder.embeddings(chunk.to(encoder.dtype))
+            ).last_hidden_state
             for chunk in pixel_values_videos.split(FRAMES_PER_VISION_CHUNK)
         ]
         return chunks[0] if len(chunks) == 1 else torch.cat(chunks)
@@ -138,8 +151,8 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
         representation = self.config.representation
         if representation.grid_side != self.config.grid_side:
             raise RepresentationError(
-                f"the representation has M = {representation.tokens_per_frame} tokens per frame, the "
-                f"vision encoder makes {self.config.grid_side**2}; write M={self.config.grid_side**2}"
+                f"the representation has M = {representation.tokens_per_frame} tokens per frame, "
+                f"the vision encoder makes {self.config.grid_side**2}; write that as M"
             )
         features = self.encode_frames(pixel_values_videos)
         return tuple(self._tokens_of(video, representation) for video in features.split(counts))
@@ -171,8 +184,8 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
         num_placeholders = int(is_video.sum())
         if num_tokens != num_placeholders:
             raise InputError(
-                f"the prompt has {num_placeholders} video placeholders, the videos make {num_tokens} "
-                "tokens; make both with one processor and one representation"
+                f"the prompt has {num_placeholders} video placeholders, the videos make "
+                f"{num_tokens} tokens; make both with one processor and one representation"
             )
         text = self.get_input_embeddings()(input_ids.masked_fill(is_video, 0))
         if not video_tokens:
@@ -188,7 +201,7 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
         num_frames_per_video: Sequence[int] | Tensor | None = None,
         inputs_embeds: Tensor | None = None,
         **kwargs: Any,
-    ) -> Any:
+    ) -> LlavaVideoModelOutput:
         """Run the language model over text and videos; see `LlavaVideoForConditionalGeneration`."""
         if (input_ids is None) == (inputs_embeds is None):
             raise InputError("give input_ids or inputs_embeds, and not both")
@@ -201,18 +214,19 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
             assert input_ids is not None
             inputs_embeds = self.embed(input_ids, video_tokens)
         outputs = self.language_model(inputs_embeds=inputs_embeds, **kwargs)
-        outputs["video_tokens"] = video_tokens or None
-        return outputs
+        return LlavaVideoModelOutput(**outputs, video_tokens=video_tokens or None)
 
 
 class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMixin):
     """LLaVA-Video: answers questions about videos.
 
-    Made of transformers' SigLIP vision encoder and Qwen2 language model, a two-layer projector, and the
-    video tokens of ``config.representation``.
+    Made of transformers' SigLIP vision encoder and Qwen2 language model, a two-layer projector, and
+    the video tokens of ``config.representation``.
     """
 
-    _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
+    _tied_weights_keys: ClassVar[dict[str, str]] = {
+        "lm_head.weight": "model.language_model.embed_tokens.weight"
+    }
 
     def __init__(self, config: LlavaVideoConfig) -> None:
         super().__init__(config)
@@ -254,8 +268,8 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
         Args:
             input_ids: ``(B, L)``, with ``config.video_token_id`` at each place of a video token.
             pixel_values_videos: ``(N, 3, H, W)`` frames of all videos, one after the other.
-            num_frames_per_video: frames of each video, in the order of their placeholders; by default
-                all frames are one video.
+            num_frames_per_video: frames of each video, in the order of their placeholders; by
+                default all frames are one video.
             attention_mask: ``(B, L)``, 0 where a row is padded.
             position_ids: ``(B, L)`` positions; counted along each row by default.
             past_key_values: keys and values of earlier positions.
@@ -285,18 +299,20 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
         loss = None
         if labels is not None:
             text: Any = self.config.text_config
-            loss = self.loss_function(logits=logits, labels=labels, vocab_size=text.vocab_size, **kwargs)
+            loss = self.loss_function(
+                logits=logits, labels=labels, vocab_size=text.vocab_size, **kwargs
+            )
         return LlavaVideoOutput(
             loss=loss,
             logits=logits,
             past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
-            video_tokens=outputs["video_tokens"] if "video_tokens" in outputs else None,
+            video_tokens=outputs.video_tokens,
         )
 
     @torch.no_grad()
-    def generate(  # type: ignore[override]
+    def generate(
         self,
         inputs: Tensor | None = None,
         *,
@@ -305,7 +321,7 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
         num_frames_per_video: Sequence[int] | Tensor | None = None,
         **kwargs: Any,
     ) -> Any:
-        """Continue prompts; takes what `LlavaVideoProcessor` returns, and transformers' own options.
+        """Continue prompts, with what `LlavaVideoProcessor` returns and transformers' options.
 
         Each video is encoded once, before decoding starts, whatever the number of beams or samples.
 

@@ -70,7 +70,7 @@ class LlavaVideoProcessor(ProcessorMixin):
     def representation(self, representation: VideoRepresentation) -> None:
         self.video_representation = representation.to_dict()
 
-    def __call__(  # type: ignore[override]
+    def __call__(
         self,
         text: str | Sequence[str],
         videos: Video | Sequence[Video | None] | None = None,
@@ -92,7 +92,11 @@ class LlavaVideoProcessor(ProcessorMixin):
         texts = [text] if isinstance(text, str) else list(text)
         if videos is None:
             videos = [None] * len(texts)
-        rows = list(videos) if isinstance(videos, Sequence) and not isinstance(videos, str) else [videos]
+        rows = (
+            list(videos)
+            if isinstance(videos, Sequence) and not isinstance(videos, str)
+            else [videos]
+        )
         if len(rows) != len(texts):
             raise InputError(f"{len(texts)} questions need as many videos, got {len(rows)}")
         conversations = [
@@ -101,7 +105,7 @@ class LlavaVideoProcessor(ProcessorMixin):
         ]
         return self.apply_chat_template(conversations, num_frames=num_frames, fps=fps)
 
-    def apply_chat_template(  # type: ignore[override]
+    def apply_chat_template(
         self,
         conversation: Sequence[Message] | Sequence[Sequence[Message]],
         *,
@@ -112,8 +116,8 @@ class LlavaVideoProcessor(ProcessorMixin):
         """Inputs for conversations.
 
         Args:
-            conversation: messages, or a list of conversations for a batch; see `model.prompt`. A video
-                part holds ``"video"``: `Frames`, a path or an array, or ``"path"``.
+            conversation: messages, or a list of conversations for a batch; see `model.prompt`. A
+                video part holds ``"video"``: `Frames`, a path or an array, or ``"path"``.
             add_generation_prompt: whether the assistant is to speak next.
             num_frames: frames to sample from files.
             fps: sample files at this rate instead, up to ``max_frames`` of the representation.
@@ -151,8 +155,8 @@ class LlavaVideoProcessor(ProcessorMixin):
     ) -> Frames:
         """Frames of a video at the size that the model sees, at most ``max_frames``.
 
-        Files are sampled uniformly (``linspace``, as the checkpoints were trained) or at a rate; frames
-        and arrays are taken as they are.
+        Files are sampled uniformly (``linspace``, as the checkpoints were trained) or at a rate;
+        frames and arrays are taken as they are.
         """
         most = self.representation.max_frames
         if isinstance(video, Frames):
@@ -173,7 +177,8 @@ class LlavaVideoProcessor(ProcessorMixin):
     def preprocess(self, frames: Frames) -> Tensor:
         """Pixels as the vision encoder wants them: (T, H, W, 3) uint8 -> (T, 3, S, S) float32.
 
-        Direct resize to a square with PIL's bicubic filter, then from 0..255 to -1..1 (siglip_encoder.py).
+        Direct resize to a square with PIL's bicubic filter, then from 0..255 to -1..1
+        (siglip_encoder.py).
         """
         size = (self.image_size, self.image_size)
         pixels = frames.pixels
@@ -189,16 +194,15 @@ class LlavaVideoProcessor(ProcessorMixin):
 
     def _slot(self, frames: Frames) -> VideoSlot:
         num_tokens = make_layout(self.representation, len(frames)).num_tokens
-        return VideoSlot(
-            num_tokens, describe_sampling(frames) if self.add_time_instruction else ""
-        )
+        return VideoSlot(num_tokens, describe_sampling(frames) if self.add_time_instruction else "")
 
     def _check_length(self, num_tokens: int, slots: Sequence[VideoSlot]) -> None:
         if num_tokens >= self.max_positions:
             num_video = sum(slot.num_tokens for slot in slots)
             raise InputError(
                 f"the prompt has {num_tokens} tokens ({num_video} of them video), the model takes "
-                f"{self.max_positions}; sample fewer frames or pass a representation with fewer tokens"
+                f"{self.max_positions}; sample fewer frames or take a representation with fewer "
+                "tokens"
             )
 
     def _pad_left(self, rows: Sequence[Sequence[int]]) -> dict[str, Tensor]:

@@ -2,11 +2,12 @@
 
 A conversation is a list of messages in the form that transformers uses::
 
-    [{"role": "user", "content": [{"type": "video", "video": frames}, {"type": "text", "text": "What?"}]}]
+    [{"role": "user",
+      "content": [{"type": "video", "video": frames}, {"type": "text", "text": "What?"}]}]
 
-It becomes control tokens, text and slots for video tokens. Control tokens come from here only: text that a
-person wrote is tokenized so that no control token can arise from it, whatever it spells. Video slots come
-from the position of the video part, never from a string in the text.
+It becomes control tokens, text and slots for video tokens. Control tokens come from here only: text
+that a person wrote is tokenized so that no control token can arise from it, whatever it spells.
+Video slots come from the position of the video part, never from a string in the text.
 
 The format is ChatML with the system prompt of Qwen2 (``qwen_1_5`` in the official code).
 """
@@ -42,7 +43,8 @@ class Prompt:
 
     Attributes:
         input_ids: token ids, one placeholder per video token.
-        supervised: for each id, whether it is the assistant's own: its text and the end of its turn.
+        supervised: for each id, whether it is the assistant's own: its text and the end of its
+            turn.
     """
 
     input_ids: list[int]
@@ -79,8 +81,8 @@ class PromptRenderer:
         added = {text: token_id for token_id, text in self._added_tokens()}
         if "<|im_start|>" not in added or "<|im_end|>" not in added:
             raise InputError(
-                "the tokenizer has no <|im_start|> and <|im_end|> tokens, so it is not one of Qwen2; "
-                "put the tokenizer files of the checkpoint into its directory"
+                "the tokenizer has no <|im_start|> and <|im_end|> tokens, so it is not one of "
+                "Qwen2; put the tokenizer files of the checkpoint into its directory"
             )
         self._start, self._end = added["<|im_start|>"], added["<|im_end|>"]
         longest_first = sorted(added, key=len, reverse=True)

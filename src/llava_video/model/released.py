@@ -1,16 +1,17 @@
 """Reading checkpoints in the layout of the official release (lmms-lab/LLaVA-Video-7B-Qwen2).
 
-The only place that knows upstream's names. Their config.json says ``model_type: llava``, carries ``mm_*``
-keys of which any may be absent, and says nothing of the vision encoder but its name.
+The only place that knows upstream's names. Their config.json says ``model_type: llava``, carries
+``mm_*`` keys of which any may be absent, and says nothing of the vision encoder but its name.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from llava_video.errors import CheckpointError
 from llava_video.model.configuration import SO400M_384, LlavaVideoConfig
 from llava_video.representation import VideoRepresentation
+from llava_video.representation.video_representation import Newline, Pooling
 
 WEIGHT_NAMES = {
     r"^model\.vision_tower\.vision_tower\.vision_model\.": "model.vision_encoder.",
@@ -24,7 +25,12 @@ WEIGHT_NAMES = {
 }
 """Patterns of released weight names and what replaces them."""
 
-NEWLINES = {"grid": "grid", "frame": "frame", "one_token": "end", "no_token": "none"}
+NEWLINES: dict[str, Newline] = {
+    "grid": "grid",
+    "frame": "frame",
+    "one_token": "end",
+    "no_token": "none",
+}
 """``mm_newline_position`` in our words."""
 
 DEFAULT_FASTER_TOKEN_STRIDE = 10
@@ -51,10 +57,14 @@ _TEXT_KEYS = (
 
 def is_released_layout(values: dict[str, Any]) -> bool:
     """Whether a config.json is one of the official release."""
-    return "LlavaQwenForCausalLM" in (values.get("architectures") or []) or "mm_vision_tower" in values
+    return (
+        "LlavaQwenForCausalLM" in (values.get("architectures") or []) or "mm_vision_tower" in values
+    )
 
 
-def translate_config(values: dict[str, Any], weight_names: set[str], where: str) -> LlavaVideoConfig:
+def translate_config(
+    values: dict[str, Any], weight_names: set[str], where: str
+) -> LlavaVideoConfig:
     """Make our configuration from a released config.json.
 
     Args:
@@ -65,7 +75,9 @@ def translate_config(values: dict[str, Any], weight_names: set[str], where: str)
     Raises:
         CheckpointError: a key that cannot be defaulted is missing, or asks for what does not exist.
     """
-    missing = [key for key in ("hidden_size", "num_hidden_layers", "vocab_size") if key not in values]
+    missing = [
+        key for key in ("hidden_size", "num_hidden_layers", "vocab_size") if key not in values
+    ]
     if missing:
         raise CheckpointError(f"{where}/config.json has no {missing[0]!r}; the file is incomplete")
     projector = values.get("mm_projector_type", "mlp2x_gelu")
@@ -99,8 +111,8 @@ def translate_representation(
 ) -> VideoRepresentation:
     """The video representation that a released config.json describes.
 
-    Defaults are those of the official code: bilinear pooling with stride 2, and one newline at the end
-    where ``mm_newline_position`` is absent.
+    Defaults are those of the official code: bilinear pooling with stride 2, and one newline at the
+    end where ``mm_newline_position`` is absent.
 
     Raises:
         CheckpointError: a value that upstream does not know.
@@ -113,7 +125,8 @@ def translate_representation(
         )
     if position not in NEWLINES:
         raise CheckpointError(
-            f"{where}/config.json: mm_newline_position {position!r} is not one of {', '.join(NEWLINES)}"
+            f"{where}/config.json: mm_newline_position {position!r} is not one of "
+            f"{', '.join(NEWLINES)}"
         )
     slowfast = bool(values.get("add_faster_video", False))
     stride = values.get("faster_token_stride") or DEFAULT_FASTER_TOKEN_STRIDE
@@ -123,8 +136,8 @@ def translate_representation(
         grid_side=grid_side,
         slow_stride=stride if slowfast else 1,
         pool_stride=values.get("mm_spatial_pool_stride") or 2,
-        pooling=pooling,
-        newline=NEWLINES[position] if unpad else "none",  # type: ignore[arg-type]
+        pooling=cast(Pooling, pooling),
+        newline=NEWLINES[position] if unpad else "none",
         separator=slowfast,
     )
 

@@ -1,7 +1,7 @@
 """Where every video token goes: the layout of one video, in integers only.
 
-A layout is a few *runs*. A run is a regular pattern of frames of one kind, so that its tokens can be
-written with one strided copy, however many frames there are:
+A layout is a few *runs*. A run is a regular pattern of frames of one kind, so that its tokens can
+be written with one strided copy, however many frames there are:
 
     block (i, j) of a run shows frame   first_frame + i * frame_period + j
     and starts at token                 first_token + i * token_period + j * tokens_per_block
@@ -117,8 +117,9 @@ def make_layout(representation: VideoRepresentation, num_frames: int) -> TokenLa
 
     Args:
         representation: how many tokens frames keep and how they are arranged.
-        num_frames: frames sampled from the video, from 1 to ``representation.max_frames``. With fewer
-            frames than the slow stride there is one slow frame (phase 0) or none (later phases).
+        num_frames: frames sampled from the video, from 1 to ``representation.max_frames``. With
+            fewer frames than the slow stride there is one slow frame (phase 0) or none (later
+            phases).
 
     Raises:
         RepresentationError: no frame at all, or more than T.
@@ -148,7 +149,7 @@ def _tokens_per_block(representation: VideoRepresentation, slow: bool) -> int:
 def _interleaved_runs(
     representation: VideoRepresentation, num_frames: int
 ) -> tuple[list[Run], int]:
-    """Each frame once in time order: fast frames before the first slow one, whole periods, a tail."""
+    """Each frame once in time order: fast ones before the first slow one, periods, a tail."""
     stride = representation.slow_stride
     slow_tokens = _tokens_per_block(representation, slow=True)
     fast_tokens = _tokens_per_block(representation, slow=False) if stride > 1 else 0

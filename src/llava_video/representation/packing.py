@@ -1,14 +1,13 @@
 """From features of frames to video tokens: pool each frame, put it in its place. Needs torch.
 
-Reference for the poolings: ``get_2dPool`` of the official code, which works on a channels-first copy;
-here the channels stay last, because copying them costs more than the pooling.
+Reference for the poolings: ``get_2dPool`` of the official code, which works on a channels-first
+copy; here the channels stay last, because copying them costs more than the pooling.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -17,7 +16,8 @@ from llava_video.representation.layout import Run, TokenLayout
 from llava_video.representation.video_representation import FrameGrid, Pooling
 
 FRAMES_PER_CHUNK = 8
-"""Frames pooled and projected at a time: large enough for a matrix product, small enough for a cache."""
+"""Frames pooled and projected at a time: large enough for a matrix product, small enough for a
+cache."""
 
 Pool = Callable[[Tensor], Tensor]
 """Maps features of frames (N, M, C) to pooled features (N, rows, columns, C)."""
@@ -41,7 +41,7 @@ def pool_frames(features_NMC: Tensor, pooling: Pooling, stride: int, grid: Frame
     side = int(features_NMC.shape[1] ** 0.5 + 0.5)
     features = features_NMC.unflatten(1, (side, side))
     if pooling == "average" and stride == 1:
-        return features
+        return features  # type: ignore[no-any-return]
     if pooling == "average" and stride == 2:
         return _average_2x2(features, grid)
     channels_first = features.permute(0, 3, 1, 2)  # a view: memory keeps channels last
@@ -59,7 +59,7 @@ def pool_frames(features_NMC: Tensor, pooling: Pooling, stride: int, grid: Frame
 
 
 def _average_2x2(features: Tensor, grid: FrameGrid) -> Tensor:
-    """Mean of 2 x 2 neighbours as three additions of views: each input is read once, none is copied."""
+    """Mean of 2 x 2 neighbours as three additions of views: inputs are read once, not copied."""
     even_rows = features[:, 0 : 2 * grid.rows : 2]
     odd_rows = features[:, 1 : 2 * grid.rows : 2]
     left, right = slice(0, 2 * grid.columns, 2), slice(1, 2 * grid.columns, 2)
@@ -78,16 +78,16 @@ def pack_video(
 ) -> Tensor:
     """Turn the features of a video's frames into its video tokens, in the order of the layout.
 
-    There is no loop over frames: each run of the layout is written through strided views, a few frames
-    at a time so that what is in flight stays in the cache and memory stays bounded.
+    There is no loop over frames: each run of the layout is written through strided views, a few
+    frames at a time so that what is in flight stays in the cache and memory stays bounded.
 
     Args:
         features_TMC: ``(T, M, C)`` features, one row of M tokens per frame.
         layout: made for exactly T frames.
         newline_D: the learned newline vector, where the representation has newlines.
         separator_D: the learned separator, where it has one.
-        project: maps (n, M, C) features and the pooling to (n, rows, columns, D) tokens; the projector
-            goes here, so that a linear pooling can be moved in front of its last layer.
+        project: maps (n, M, C) features and the pooling to (n, rows, columns, D) tokens; the
+            projector goes here, so that a linear pooling can be moved in front of its last layer.
 
     Returns:
         ``(V, D)`` video tokens, V = ``layout.num_tokens``.
@@ -99,12 +99,13 @@ def pack_video(
     expected = (layout.num_frames, representation.tokens_per_frame)
     if tuple(features_TMC.shape[:2]) != expected:
         raise RepresentationError(
-            f"features have {tuple(features_TMC.shape[:2])} frames x tokens, the layout needs {expected}"
+            f"features have {tuple(features_TMC.shape[:2])} frames x tokens, "
+            f"the layout needs {expected}"
         )
     if representation.newline != "none" and newline_D is None:
         raise RepresentationError(
-            f"newline={representation.newline!r} needs a newline vector, which this model does not have; "
-            "use newline='none'"
+            f"newline={representation.newline!r} needs a newline vector, which this model does not "
+            "have; use newline='none'"
         )
     if representation.separator and separator_D is None:
         raise RepresentationError(
@@ -152,7 +153,7 @@ def _pool_of(layout: TokenLayout, slow: bool) -> Pool:
 def _frames_of(
     features_TMC: Tensor, run: Run, start: int, stop: int, first: int, last: int
 ) -> Tensor:
-    """Frames ``first:last`` of the periods ``start:stop`` of a run, (n, M, C); a view if one can be."""
+    """Frames ``first:last`` of periods ``start:stop`` of a run, (n, M, C); a view if possible."""
     if run.frames_per_period == 1:
         begin = run.first_frame + start * run.frame_period
         end = run.first_frame + (stop - 1) * run.frame_period + 1

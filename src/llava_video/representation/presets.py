@@ -1,4 +1,4 @@
-"""Video representations that have a name: the paper's, its peers' and those of released checkpoints."""
+"""Video representations with a name: the paper's, its peers' and those of checkpoints."""
 
 from __future__ import annotations
 
@@ -149,7 +149,9 @@ _ALL = [
     _preset(
         "table4-32x169", "Table 4, 32 frames x 169 tokens (also inference row 1)", _paper(32, 1)
     ),
-    _preset("table4-64x169", "Table 4, 64 frames x 169 tokens (also inference row 2)", _paper(64, 1)),
+    _preset(
+        "table4-64x169", "Table 4, 64 frames x 169 tokens (also inference row 2)", _paper(64, 1)
+    ),
     _preset(
         "table4-110x169",
         "Table 4, 110 frames x 169 tokens (also inference row 3)",
@@ -180,8 +182,8 @@ def parse_representation(text: str, base: VideoRepresentation | None = None) -> 
 
     Args:
         text: for example ``64,729,3,2`` or ``llava-video-slowfast``.
-        base: what four numbers leave open (pooling, newlines, ...) is taken from here, as a rule from
-            the checkpoint; by default the paper's average pooling without newlines.
+        base: what four numbers leave open (pooling, newlines, ...) is taken from here, as a rule
+            from the checkpoint; by default the paper's average pooling without newlines.
 
     Raises:
         RepresentationError: neither a preset nor four fitting numbers.

@@ -1,4 +1,4 @@
-"""The token tape: every frame on a line, as wide as its tokens, drawn as SVG, HTML or terminal text."""
+"""The token tape: frames on a line, as wide as their tokens, as SVG, HTML or terminal text."""
 
 from __future__ import annotations
 
@@ -57,7 +57,10 @@ def summary(layout: TokenLayout) -> list[tuple[str, str]]:
         representation.pool_stride,
     )
     rows.append(
-        ("paper's formula", f"⌊T/s⌋·⌊M/p²⌋ + (T−⌊T/s⌋)·⌊M/4p²⌋ = {formula:,} for T = {layout.num_frames}")
+        (
+            "paper's formula",
+            f"⌊T/s⌋·⌊M/p²⌋ + (T−⌊T/s⌋)·⌊M/4p²⌋ = {formula:,} for T = {layout.num_frames}",
+        )
     )
     return rows
 
@@ -101,7 +104,8 @@ def to_dict(layout: TokenLayout, frames: Frames | None = None) -> dict[str, obje
 def to_text(layout: TokenLayout, width: int = 80) -> str:
     """The tape for a terminal: a line of ``width`` characters in which each frame has its share.
 
-    Slow frames are drawn as ``█``, fast ones as ``▒``, alternating shades where frames of a kind meet.
+    Slow frames are drawn as ``█``, fast ones as ``▒``, alternating shades where frames of a kind
+    meet.
     """
     owners = [""] * width
     for index, block in enumerate(layout.blocks()):
@@ -237,9 +241,7 @@ def _svg_block(block: Block, x: float, y: float, width: float) -> str:
     return f"<g>{title}{_rect(x, y, width, colour, border=True)}</g>"
 
 
-def _svg_specials(
-    layout: TokenLayout, block: Block, x: float, y: float, scale: float
-) -> list[str]:
+def _svg_specials(layout: TokenLayout, block: Block, x: float, y: float, scale: float) -> list[str]:
     """The newlines and the separator of a block at their true places."""
     grid = layout.grid(block.slow)
     places: Sequence[int] = ()
@@ -250,7 +252,9 @@ def _svg_specials(
     parts = [_rect(x + place * scale, y, max(scale, 0.6), NEWLINE_COLOUR) for place in places]
     if layout.representation.separator:
         last = x + (block.num_tokens - 1) * scale
-        parts.append(_rect(last, y - 2, max(scale, 1.6), SEPARATOR_COLOUR, height=_BLOCK_HEIGHT + 4))
+        parts.append(
+            _rect(last, y - 2, max(scale, 1.6), SEPARATOR_COLOUR, height=_BLOCK_HEIGHT + 4)
+        )
     return parts
 
 

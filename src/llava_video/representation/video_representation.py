@@ -1,4 +1,4 @@
-"""How a video becomes tokens: the configuration V = (T, M, s, p) of the paper and what surrounds it."""
+"""How a video becomes tokens: V = (T, M, s, p) of the paper and what surrounds it."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class FrameGrid:
 class VideoRepresentation:
     """A video representation: V = (T, M, s, p), with M the square of ``grid_side``.
 
-    Slow frames are pooled p x p, fast frames 2p x 2p (paper, section 1.2). ``slow_stride=1`` makes every
-    frame slow: the paper's simple representation.
+    Slow frames are pooled p x p, fast frames 2p x 2p (paper, section 1.2). ``slow_stride=1`` makes
+    every frame slow: the paper's simple representation.
 
     Attributes:
         max_frames: T, the most frames sampled from a video.
@@ -42,19 +42,21 @@ class VideoRepresentation:
         slow_stride: s, every s-th frame is slow.
         pool_stride: p, the pooling stride of slow frames.
         pooling: ``average`` (the paper; sides round down: 27 -> 13), ``bilinear`` (the released
-            checkpoints; sides round up: 27 -> 14), ``max`` (rounds down), ``max_1d`` (p neighbours along
-            a row, SlowFast-LLaVA's slow frames), ``adaptive`` (to ``adaptive_side``).
-        arrangement: ``interleaved`` (each frame once, in time order), ``fast_then_slow`` (LITA: every
-            frame fast, then the slow ones again), ``slow_then_fast`` (SlowFast-LLaVA).
+            checkpoints; sides round up: 27 -> 14), ``max`` (rounds down), ``max_1d`` (p neighbours
+            along a row, SlowFast-LLaVA's slow frames), ``adaptive`` (to ``adaptive_side``).
+        arrangement: ``interleaved`` (each frame once, in time order), ``fast_then_slow`` (LITA:
+            every frame fast, then the slow ones again), ``slow_then_fast`` (SlowFast-LLaVA).
         newline: where the learned newline vector goes: after each row (``grid``), after each frame,
             once at the ``end``, or nowhere.
-        separator: whether a second learned vector follows every frame (upstream's ``faster_token``).
+        separator: whether a second learned vector follows every frame (upstream's
+            ``faster_token``).
         slow_phase: index of the first slow frame. 0 is the official code (ceil(T/s) slow frames),
             s - 1 the paper's count (floor(T/s)).
         fast_pool_stride: pooling stride of fast frames where it is not 2p (published LITA and
             SlowFast-LLaVA).
         fast_pooling: pooling of fast frames where it differs from that of slow ones.
-        adaptive_side: output side of a slow frame for ``adaptive`` pooling; fast frames get half of it.
+        adaptive_side: output side of a slow frame for ``adaptive`` pooling; fast frames get half of
+            it.
 
     Raises:
         RepresentationError: a number is out of range, or a frame would keep no token.
@@ -90,7 +92,9 @@ class VideoRepresentation:
                 f"got {self.slow_phase}"
             )
         if (self.pooling == "adaptive") != (self.adaptive_side is not None):
-            raise RepresentationError("adaptive_side goes with pooling='adaptive', and only with it")
+            raise RepresentationError(
+                "adaptive_side goes with pooling='adaptive', and only with it"
+            )
         _ = self.slow_grid
         if self.has_fast_frames:
             _ = self.fast_grid
@@ -132,7 +136,8 @@ class VideoRepresentation:
         elif pooling == "max_1d":
             if side % stride:
                 raise RepresentationError(
-                    f"max_1d pooling needs a grid side that its stride divides, got {side} and {stride}"
+                    "max_1d pooling needs a grid side that its stride divides, "
+                    f"got {side} and {stride}"
                 )
             rows, columns = side, side // stride
         else:
@@ -183,8 +188,8 @@ class VideoRepresentation:
     def with_numbers(self, text: str) -> VideoRepresentation:
         """This representation with other numbers: ``"T,M,s,p"``, as ``"64,729,3,2"``.
 
-        Pooling, newlines and the rest stay as they are, because a checkpoint was trained with them; only
-        the phase goes back to 0 when it no longer fits the stride.
+        Pooling, newlines and the rest stay as they are, because a checkpoint was trained with them;
+        only the phase goes back to 0 when it no longer fits the stride.
 
         Raises:
             RepresentationError: the text is not four whole numbers, or they cannot be.
@@ -216,8 +221,9 @@ class VideoRepresentation:
 def paper_token_count(max_frames: int, tokens_per_frame: int, slow_stride: int, pool: int) -> int:
     """The formula printed in section 1.2 of the paper, taken literally.
 
-    It rounds M/p² instead of the side of the grid and knows no newlines, so it differs from what any
-    implementation produces: (64,729,3,2) gives 5,757, pooling 27 x 27 gives 5,097, Table 5 says 5,396.
+    It rounds M/p² instead of the side of the grid and knows no newlines, so it differs from what
+    any implementation produces: (64,729,3,2) gives 5,757, pooling 27 x 27 gives 5,097, Table 5 says
+    5,396.
     """
     num_slow = max_frames // slow_stride
     num_fast = max_frames - num_slow
@@ -228,9 +234,10 @@ def paper_token_count(max_frames: int, tokens_per_frame: int, slow_stride: int, 
 def paper_even_grid_count(representation: VideoRepresentation) -> int:
     """The convention behind most figures that the paper prints: the formula on a grid of even side.
 
-    A 27 x 27 grid counts as 26 x 26 = 676 tokens. With every frame fast and the slow ones repeated (LITA
-    and SlowFast-LLaVA) this gives 5,408, 5,313, 18,590, 21,632 and 67,600 as printed. The 5,396 of
-    LLaVA-Video SlowFast is not reproduced by this or any other convention in whole numbers.
+    A 27 x 27 grid counts as 26 x 26 = 676 tokens. With every frame fast and the slow ones repeated
+    (LITA and SlowFast-LLaVA) this gives 5,408, 5,313, 18,590, 21,632 and 67,600 as printed. The
+    5,396 of LLaVA-Video SlowFast is not reproduced by this or any other convention in whole
+    numbers.
     """
     even_tokens = (representation.grid_side // 2 * 2) ** 2
     stride = representation.pool_stride

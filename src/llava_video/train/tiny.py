@@ -1,9 +1,10 @@
-"""Train the embedded ``tiny`` model from scratch: ``python -m llava_video.train.tiny --out runs/tiny``.
+"""Train the embedded ``tiny`` model from scratch.
 
-Two lessons. First the vision encoder learns what each patch shows, for a few minutes: joint training from
-scratch learns to count and to order long before it learns which colour goes with which shape. Then the
-whole model learns to answer, with all questions about a clip in one row. A run that is started again
-continues from its newest checkpoint.
+Run ``python -m llava_video.train.tiny --out runs/tiny``. Two lessons: first the vision encoder
+learns what each patch shows, for a few minutes, because joint training from scratch learns to count
+and to order long before it learns which colour goes with which shape. Then the whole model learns
+to answer, with all questions about a clip in one row. A run that is started again continues from
+its newest checkpoint.
 """
 
 from __future__ import annotations
@@ -125,7 +126,9 @@ class PatchTeacher(nn.Module):
         return {"loss": loss, "right": right[seen].float().mean().detach()}
 
 
-def _arguments(out: Path, max_steps: int, batch: int, rate: float, workers: int) -> TrainingArguments:
+def _arguments(
+    out: Path, max_steps: int, batch: int, rate: float, workers: int
+) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(out),
         max_steps=max_steps,

@@ -20,7 +20,8 @@ _SPLIT = (
 def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> PreTrainedTokenizerFast:
     """Learn byte pairs from texts.
 
-    Any text can be encoded, as single bytes if need be; frequent words of the texts become one token.
+    Any text can be encoded, as single bytes if need be; frequent words of the texts become one
+    token.
 
     Args:
         texts: what the model will read and write.

@@ -1,8 +1,8 @@
 """Toyworld clips as training batches, made as they are needed.
 
-All questions about one clip share its video: a row is the prompt up to the end of the video, then one
-branch per question. Each branch sees the video and itself, and counts its positions from the end of the
-video, so that its loss is the one it would have alone.
+All questions about one clip share its video: a row is the prompt up to the end of the video, then
+one branch per question. Each branch sees the video and itself, and counts its positions from the
+end of the video, so that its loss is the one it would have alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from llava_video.model.processing import LlavaVideoProcessor
-from llava_video.model.prompt import Prompt, PromptRenderer, VideoSlot
+from llava_video.model.prompt import Message, Prompt, PromptRenderer, VideoSlot
 from llava_video.representation import make_layout
 from llava_video.toyworld import (
     COLOURS,
@@ -122,9 +122,7 @@ class QuestionCollator:
         batch["num_frames_per_video"] = torch.tensor([len(clip) for clip in clips])
         return batch
 
-    def _row(
-        self, renderer: PromptRenderer, questions: list[Exchange], num_tokens: int
-    ) -> _Row:
+    def _row(self, renderer: PromptRenderer, questions: list[Exchange], num_tokens: int) -> _Row:
         prompts = [render_exchange(renderer, exchange, num_tokens) for exchange in questions]
         video = self.processor.video_token_id
         split = len(prompts[0].input_ids) - prompts[0].input_ids[::-1].index(video)
@@ -133,7 +131,10 @@ class QuestionCollator:
             (prompt.input_ids[split:], prompt.supervised[split:], split, number)
             for number, prompt in enumerate(prompts, start=1)
         ]
-        ids, labels, positions, branch = [], [], [], []
+        ids: list[int] = []
+        labels: list[int] = []
+        positions: list[int] = []
+        branch: list[int] = []
         for part_ids, supervised, first_position, number in parts:
             ids += part_ids
             labels += [
@@ -147,7 +148,7 @@ class QuestionCollator:
 def render_exchange(renderer: PromptRenderer, exchange: Exchange, num_tokens: int) -> Prompt:
     """A video, a question and its answer as one conversation."""
     question = [{"type": "video"}, {"type": "text", "text": exchange.question}]
-    messages = [
+    messages: list[Message] = [
         {"role": "user", "content": question},
         {"role": "assistant", "content": exchange.answer},
     ]
@@ -185,7 +186,7 @@ class PatchCollator:
     num_frames: int
 
     def __call__(self, scripts: list[Script]) -> dict[str, Tensor]:
-        """``pixel_values`` (N, 3, S, S); ``colour``, ``shape`` (N, M) with 0 for none; ``offset`` (N, M, 2)."""
+        """Pixels (N, 3, S, S), colours and shapes (N, M) with 0 for none, offsets (N, M, 2)."""
         pixels, colours, shapes, offsets = [], [], [], []
         for script in scripts:
             rng = np.random.default_rng(script.seed)
@@ -210,7 +211,8 @@ def patch_labels(
     """Which actor each patch shows: colour and shape numbers from 1, and the way to its centre.
 
     Returns:
-        Colours and shapes (T, M), 0 where there is nobody, and offsets (T, M, 2) in picture heights.
+        Colours and shapes (T, M), 0 where there is nobody, and offsets (T, M, 2) in picture
+        heights.
     """
     stage = perform(script, times)
     centres = (np.arange(grid_side) + 0.5) / grid_side
@@ -230,5 +232,5 @@ def patch_labels(
     return (
         np.where(covered, colour_of[nearest], 0),
         np.where(covered, shape_of[nearest], 0),
-        np.where(covered[:, :, None], offset, 0.0),
+        np.where(np.expand_dims(covered, -1), offset, 0.0),
     )
