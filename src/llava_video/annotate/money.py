@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from dataclasses import dataclass
@@ -127,6 +128,10 @@ def _read_own(path: Path) -> dict[str, Any]:
 
 
 def _check(model: str, values: dict[str, Any], path: str) -> None:
+    known = [field.name for field in dataclasses.fields(Price)]
+    for name in values:
+        if name not in known:
+            raise InputError(f"{path}: {model}.{name}: no such entry; known are {', '.join(known)}")
     try:
         TypeAdapter(Price).validate_python({"model": model, **values})
     except ValidationError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from llava_video.annotate.endpoint import AttemptError
 from llava_video.errors import EndpointError
@@ -54,21 +54,22 @@ class Pacer:
         rpm: float | None,
         tpm: float | None,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], object] = asyncio.sleep,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.requests = Allowance(rpm, clock)
         self.tokens = Allowance(tpm, clock)
         self._fixed = {"requests": rpm is not None, "tokens": tpm is not None}
         self._clock = clock
+        self._sleep = sleep
         self._paused_until = 0.0
 
     async def wait(self, num_tokens: int) -> None:
         """Return when a call of this many tokens may be sent."""
         seconds = max(self.requests.wait_seconds(1), self.tokens.wait_seconds(num_tokens))
         if seconds > 0:
-            await asyncio.sleep(seconds)
+            await self._sleep(seconds)
         while (left := self._paused_until - self._clock()) > 0:
-            await asyncio.sleep(left)
+            await self._sleep(left)
 
     def learn(self, rate_limits: tuple[tuple[str, str], ...]) -> None:
         """Take the limits over that an answer's headers name; -1, 0 and nonsense are no limits."""

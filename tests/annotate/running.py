@@ -1,0 +1,30 @@
+"""Helpers of tests that run the pipeline against the fake endpoint."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from llava_video.annotate.engine import RunResult, run
+from llava_video.annotate.recipe import Recipe, load_recipe
+from tests.annotate.fake_endpoint import FakeEndpoint
+
+FAST = {
+    "endpoint.model": "gpt-4o",
+    "endpoint.max_wait_seconds": 0.02,
+    "describe.image_max_side": 32,
+    "ask.types": ["temporal", "count"],
+}
+
+
+def recipe_for(fake: FakeEndpoint, **changes: object) -> Recipe:
+    """A small, fast recipe that asks the fake; ``describe__history`` means ``describe.history``."""
+    values = {name.replace("__", "."): value for name, value in changes.items()}
+    return load_recipe("open", {"endpoint.base_url": fake.url, **FAST, **values})
+
+
+def run_quietly(videos: Path, recipe: Recipe, out: Path, **options: object) -> RunResult:
+    """A run that shows nothing."""
+    return run([str(videos)], recipe, out, console=Console(file=io.StringIO()), **options)

@@ -1,0 +1,74 @@
+"""Batch files: the same pipeline in waves, with the same result."""
+
+import json
+
+import pytest
+
+from llava_video.annotate.batch import _files, read_results, write_wave
+from llava_video.annotate.ledger import open_ledger
+from llava_video.errors import InputError
+from tests.annotate.fake_endpoint import FakeEndpoint, completion, write_answer
+from tests.annotate.running import recipe_for, run_quietly
+
+
+def answer_files(paths, fail_every=0):
+    """What the batch API would return for these input files."""
+    outputs = []
+    for path in paths:
+        rows = []
+        for number, line in enumerate(path.read_text().splitlines()):
+            request = json.loads(line)
+            assert (request["method"], request["url"]) == ("POST", "/v1/chat/completions")
+            body = completion(request["body"], write_answer(request["body"]))
+            response = {"status_code": 200, "body": body}
+            if fail_every and number % fail_every == 0:
+                response = {"status_code": 500, "body": {"error": {"message": "broken"}}}
+            rows.append({"custom_id": request["custom_id"], "response": response, "error": None})
+        output = path.with_suffix(".output")
+        output.write_text("\n".join(json.dumps(row) for row in rows))
+        outputs.append(output)
+    return outputs
+
+
+def test_waves_end_with_what_a_live_run_ends_with(videos, tmp_path):
+    with FakeEndpoint() as fake:
+        recipe = recipe_for(fake)
+        live = run_quietly(videos, recipe, tmp_path / "live")
+    out = tmp_path / "out"
+    num_waves = 0
+    while paths := write_wave([str(videos)], recipe, out):
+        num_waves += 1
+        counts = read_results(out, answer_files(paths, fail_every=int(num_waves == 1)))
+        assert counts["foreign"] == counts["known"] == 0
+    # The longest video has six descriptions in a row, then questions; the first wave fails.
+    assert num_waves == 8
+    assert (out / "records.jsonl").read_bytes() == (tmp_path / "live/records.jsonl").read_bytes()
+    assert len(live.records) == 3
+    spent = open_ledger(out).totals().usd
+    assert spent == pytest.approx(open_ledger(tmp_path / "live").totals().usd / 2)
+
+
+def test_reading_a_file_again_changes_nothing(videos, tmp_path):
+    with FakeEndpoint() as fake:
+        paths = write_wave([str(videos)], recipe_for(fake), tmp_path / "out")
+    outputs = answer_files(paths)
+    assert read_results(tmp_path / "out", outputs)["settled"] == 3
+    assert read_results(tmp_path / "out", outputs)["known"] == 3
+
+
+def test_files_keep_to_the_limits():
+    lines = [bytes(10) for _ in range(7)]
+    assert [len(chunk) for chunk in _files(iter(lines), 35, 50)] == [3, 3, 1]
+    assert [len(chunk) for chunk in _files(iter(lines), 1000, 2)] == [2, 2, 2, 1]
+    assert list(_files(iter([]), 10, 10)) == []
+
+
+def test_what_is_no_output_file_is_named(videos, tmp_path):
+    with FakeEndpoint() as fake:
+        write_wave([str(videos)], recipe_for(fake), tmp_path / "out")
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text("{}\n")
+    with pytest.raises(InputError, match=r"bad.jsonl:1: not a line of a batch's output"):
+        read_results(tmp_path / "out", [bad])
+    with pytest.raises(InputError, match="no such file"):
+        read_results(tmp_path / "out", [tmp_path / "none"])

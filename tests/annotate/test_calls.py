@@ -1,0 +1,178 @@
+"""What can go wrong with an endpoint, against a real server on loopback."""
+
+import pytest
+
+from llava_video.annotate.ledger import open_ledger
+from llava_video.errors import BudgetError, EndpointError, InputError
+from tests.annotate.fake_endpoint import Failure, FakeEndpoint, schema_name
+from tests.annotate.running import recipe_for, run_quietly
+from tests.annotate.videos import write_video
+
+
+@pytest.fixture
+def one(tmp_path):
+    return write_video(tmp_path / "v" / "one.mp4", seconds=4, size=(36, 48)).parent
+
+
+def totals(out):
+    return open_ledger(out).totals()
+
+
+def test_every_call_is_one_request_and_a_second_run_makes_none(videos, tmp_path):
+    with FakeEndpoint() as fake:
+        recipe = recipe_for(fake)
+        first = run_quietly(videos, recipe, tmp_path / "out")
+        num_requests = fake.num_requests
+        # 4 s: L1 L3; 14 s: L1 L1 L3; 34 s: L1 L1 L1 L2 L1 L3; and two calls for questions each.
+        assert num_requests == 2 + 3 + 6 + 3 * 2 == totals(tmp_path / "out").num_calls
+        again = run_quietly(videos, recipe, tmp_path / "out")
+        assert fake.num_requests == num_requests
+        assert again.records == first.records
+
+
+def test_a_changed_recipe_pays_only_for_what_changed(one, tmp_path):
+    with FakeEndpoint() as fake:
+        run_quietly(one, recipe_for(fake), tmp_path / "out")
+        before = fake.num_requests
+        run_quietly(one, recipe_for(fake, ask__num_choices=3), tmp_path / "out")
+        assert fake.num_requests == before + 1  # the multiple-choice call
+
+
+def test_429_storms_and_5xx_are_waited_out_and_counted(one, tmp_path):
+    def fail(seen):
+        if seen.number % 3:
+            return Failure(429 if seen.number % 2 else 503, headers={"retry-after-ms": "5"})
+        return None
+
+    with FakeEndpoint(fail=fail) as fake:
+        result = run_quietly(one, recipe_for(fake), tmp_path / "out")
+        assert result.stopped_by is None
+        found = totals(tmp_path / "out")
+        assert found.num_calls == 4
+        assert found.num_attempts == fake.num_requests
+        assert found.num_failed_attempts == fake.num_requests - 4
+        assert found.num_unknown == 0
+
+
+def test_a_401_stops_at_once_and_says_what_to_check(one, tmp_path):
+    with FakeEndpoint(fail=lambda seen: Failure(401, "bad key")) as fake:
+        result = run_quietly(one, recipe_for(fake), tmp_path / "out")
+        assert isinstance(result.stopped_by, EndpointError)
+        assert "401: " in str(result.stopped_by)
+        assert "OPENAI_API_KEY" in str(result.stopped_by)
+        assert fake.num_requests == 1
+
+
+def test_an_exhausted_quota_is_no_rate_limit(one, tmp_path):
+    quota = Failure(429, "no money left", code="insufficient_quota")
+    with FakeEndpoint(fail=lambda seen: quota) as fake:
+        result = run_quietly(one, recipe_for(fake), tmp_path / "out")
+        assert "top up" in str(result.stopped_by)
+        assert fake.num_requests == 1
+
+
+def test_an_endpoint_that_is_down_is_named_and_the_run_can_go_on(one, tmp_path):
+    with FakeEndpoint() as fake:
+        recipe = recipe_for(fake, endpoint__attempts=20)
+    result = run_quietly(one, recipe, tmp_path / "out")  # the server is gone
+    assert isinstance(result.stopped_by, EndpointError)
+    assert "cannot reach http://127.0.0.1" in str(result.stopped_by)
+    assert totals(tmp_path / "out").num_unknown == 0  # a refused connection costs nothing
+    with FakeEndpoint() as fake:
+        result = run_quietly(one, recipe_for(fake), tmp_path / "out")
+        assert result.stopped_by is None
+        assert len(result.records[0].qas) == 4
+
+
+def test_a_400_costs_one_video_and_not_the_run(videos, tmp_path):
+    def fail(seen):
+        long = "0 to 10 seconds of the video" in str(seen.body)
+        return Failure(400, "At most 3 image(s) may be provided") if long else None
+
+    with FakeEndpoint(fail=fail) as fake:
+        result = run_quietly(videos, recipe_for(fake), tmp_path / "out")
+    assert result.stopped_by is None
+    assert [record.is_rejected for record in result.records] == [False, True, True]
+    rejection = result.records[1].rejections[0]
+    assert (rejection.stage, rejection.reason) == ("describe", "call_failed")
+    assert "At most 3 image(s)" in rejection.detail
+    with FakeEndpoint() as fake:  # failed videos are tried again
+        result = run_quietly(videos, recipe_for(fake), tmp_path / "out")
+    assert not any(record.is_rejected for record in result.records)
+
+
+def test_dropped_connections_and_half_answers_may_have_been_billed(one, tmp_path):
+    broken = {1: Failure(drop=True), 3: Failure(raw='{"choices": ['), 5: Failure(raw='{"a": 1}')}
+    with FakeEndpoint(fail=lambda seen: broken.get(seen.number)) as fake:
+        result = run_quietly(one, recipe_for(fake), tmp_path / "out")
+    assert result.stopped_by is None
+    found = totals(tmp_path / "out")
+    assert (found.num_calls, found.num_unknown) == (4, 3)
+    assert found.unknown_usd > 0
+
+
+def test_what_does_not_parse_is_asked_again_within_a_budget_then_kept_as_raw_text(one, tmp_path):
+    from tests.annotate.fake_endpoint import write_answer
+
+    def write(body):
+        return (
+            "I would rather not."
+            if schema_name(body) == "multi_choice_pairs"
+            else write_answer(body)
+        )
+
+    with FakeEndpoint(write=write) as fake:
+        result = run_quietly(one, recipe_for(fake, ask__max_parse_retries=2), tmp_path / "out")
+        asked = [s for s in fake.seen if schema_name(s.body) == "multi_choice_pairs"]
+    assert len(asked) == 3 == len({seen.key for seen in asked})
+    [record] = result.records
+    assert {qa.kind for qa in record.qas} == {"open_ended"}
+    [rejection] = record.rejections
+    assert (rejection.reason, rejection.raw_text) == ("unparsable", "I would rather not.")
+
+
+def test_the_budget_is_a_hard_stop_that_can_be_resumed(videos, tmp_path):
+    with FakeEndpoint() as fake:
+        small = {"endpoint__max_output_tokens": 64}
+        whole = run_quietly(videos, recipe_for(fake, **small), tmp_path / "whole")
+        limit = totals(tmp_path / "whole").usd * 0.6
+        recipe = recipe_for(fake, max_usd=limit, **small)
+        result = run_quietly(videos, recipe, tmp_path / "out")
+        assert isinstance(result.stopped_by, BudgetError)
+        assert totals(tmp_path / "out").usd <= limit
+        before = fake.num_requests
+        done = totals(tmp_path / "out").num_calls
+        result = run_quietly(videos, recipe_for(fake, **small), tmp_path / "out")
+        assert result.stopped_by is None
+        assert result.records == whole.records
+        assert fake.num_requests - before == totals(tmp_path / "out").num_calls - done
+
+
+def test_a_budget_needs_a_price(one, tmp_path):
+    with FakeEndpoint() as fake:
+        recipe = recipe_for(fake, max_usd=1, endpoint__model="my-own")
+        with pytest.raises(InputError, match="needs a price of my-own"):
+            run_quietly(one, recipe, tmp_path / "out")
+
+
+def test_concurrency_is_kept_and_levels_stay_in_order(videos, tmp_path):
+    with FakeEndpoint(delay_seconds=0.005) as fake:
+        run_quietly(videos, recipe_for(fake, endpoint__concurrency=2), tmp_path / "out")
+        assert fake.most_at_a_time == 2
+
+
+def test_the_same_video_twice_is_paid_for_once(one, tmp_path):
+    (one / "copy.mp4").write_bytes((one / "one.mp4").read_bytes())
+    with FakeEndpoint(delay_seconds=0.01) as fake:
+        recipe = recipe_for(fake, selection__drop_near_duplicates=False)
+        result = run_quietly(one, recipe, tmp_path / "out")
+        assert fake.num_requests == 4
+    assert all(len(record.captions) == 2 for record in result.records)
+
+
+def test_a_missing_key_is_an_error_with_a_remedy(one, tmp_path, monkeypatch):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with FakeEndpoint() as fake:
+        recipe = recipe_for(fake, endpoint__base_url=None)
+    with pytest.raises(InputError, match="set OPENAI_API_KEY"):
+        run_quietly(one, recipe, tmp_path / "out")
