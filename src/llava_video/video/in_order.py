@@ -20,6 +20,9 @@ from llava_video.video.planning import packets_of_frames
 _MOST_REORDERED_FRAMES = 16
 """No codec shows a frame further from its place in the file."""
 
+_BURST_PACKETS = 4
+"""Damage comes in bursts, and decoders do not notice all of it: packets before are doubted too."""
+
 
 @dataclass(slots=True)
 class Survey:
@@ -41,13 +44,14 @@ class Survey:
         Without timestamps packets are matched to frames by counting, which reordering shifts.
         """
         slack = 0 if index.has_timestamps else _MOST_REORDERED_FRAMES
+        before = slack + _BURST_PACKETS
         is_sound = np.ones(len(index.packet_frames), np.bool_)
         keyframes = np.flatnonzero(index.is_keyframe)
         for packet in self.damaged_packets:
             place = int(np.searchsorted(keyframes, packet, side="right"))
             stop = int(keyframes[place]) if place < len(keyframes) else len(is_sound)
             end = int(keyframes[place + 1]) if place + 1 < len(keyframes) else len(is_sound)
-            is_sound[max(packet - slack, 0) : stop + slack] = False
+            is_sound[max(packet - before, 0) : stop + slack] = False
             if stop < len(is_sound):
                 leads = index.packet_pts[stop:end] < index.packet_pts[stop]
                 is_sound[stop:end][leads] = False
