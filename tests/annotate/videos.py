@@ -16,6 +16,7 @@ def write_video(
     size: tuple[int, int] = (48, 64),
     scenes: int = 1,
     seed: int = 0,
+    crf: int = 20,
 ) -> Path:
     """A video with moving stripes whose colours change with every scene."""
     rng = np.random.default_rng(seed)
@@ -26,7 +27,7 @@ def write_video(
         stream = container.add_stream("libx264", rate=fps)
         stream.height, stream.width = size
         stream.pix_fmt = "yuv420p"
-        stream.options = {"preset": "ultrafast", "crf": "20"}
+        stream.options = {"preset": "ultrafast", "crf": str(crf)}
         stream.thread_count = 1
         columns = np.arange(size[1])
         for number in range(num_frames):
@@ -38,4 +39,26 @@ def write_video(
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    return path
+
+
+def write_toy_video(path: Path, seed: int, level: str = "simple", fps: int = 4) -> Path:
+    """A toyworld video with its script beside it."""
+    from llava_video.toyworld import generate_script, render, script_path_of
+
+    script = generate_script(seed, level)
+    num_frames = max(2, int(script.duration_seconds * fps))
+    pixels = render(script, num_frames, 48, fps=fps).pixels
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=fps)
+        stream.height, stream.width = pixels.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"preset": "ultrafast"}
+        stream.thread_count = 1
+        for picture in pixels:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    script_path_of(path).write_text(str(script))
     return path

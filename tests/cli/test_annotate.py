@@ -1,0 +1,111 @@
+"""The `annotate` verbs as a user types them."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.annotate.fake_endpoint import FakeEndpoint
+from tests.annotate.videos import write_toy_video, write_video
+
+
+def llava_video(*words, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "llava_video", "annotate", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | environment,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("toys")
+    for seed in range(2):
+        write_toy_video(folder / f"t{seed}.mp4", seed)
+    return folder
+
+
+def test_a_first_session(toys, tmp_path):
+    out = tmp_path / "out"
+    plan = llava_video("plan", toys, "--model", "toy", "--json")
+    assert plan.returncode == 0, plan.stderr
+    num_calls = json.loads(plan.stdout)["num_calls"]
+    done = llava_video("run", toys, "--model", "toy", "--out", out, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["complete"] and found["annotated"] == 2
+    assert found["totals"]["num_calls"] == num_calls
+    status = json.loads(llava_video("status", out, "--json").stdout)
+    assert status["videos"] == {"done": 2}
+    qa_id = json.loads((out / "records.jsonl").read_text().splitlines()[0])["qas"][0]["qa_id"]
+    assert "t0/L3/000" in llava_video("explain", out, qa_id).stdout
+    report = llava_video("report", out)
+    assert report.stdout.strip() == str(out / "report.html")
+    exported = llava_video("export", out, "--format", "parquet", "--json")
+    assert len(json.loads(exported.stdout)) >= 2
+
+
+def fails_with(result, message):
+    assert result.returncode == 2, result.stdout
+    [line] = [text for text in result.stderr.splitlines() if text.startswith("llava-video:")]
+    assert message in line
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["run", "missing.mp4", "--out", "OUT"], "missing.mp4: no such file or folder"),
+        (["run", "TOYS", "--out", "OUT"], "--recipe open takes every readable video"),
+        (["run", "TOYS", "--model", "toy", "--out", "TOYS"], "holds something that is no run"),
+        (["plan", "TOYS", "--set", "describe.histroy=none"], "did you mean 'history'"),
+        (["plan", "TOYS", "--set", "nonsense"], "write it as KEY=VALUE"),
+        (["run", "TOYS", "--model", "toy", "--engine", "x", "--out", "OUT"], "use local or ray"),
+        (["run", "TOYS", "--model", "m", "--max-usd", "1", "--out", "OUT"], "needs a price of m"),
+        (["status", "OUT"], "no ledger.sqlite in it"),
+        (["explain", "OUT", "x"], "no ledger.sqlite in it"),
+        (["export", "OUT"], "no run there"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(words, message, toys, tmp_path):
+    places = {"TOYS": toys, "OUT": tmp_path / "out"}
+    fails_with(llava_video(*(places.get(word, word) for word in words)), message)
+
+
+def test_a_stopped_run_says_why_and_exports_what_is_done(tmp_path):
+    write_video(tmp_path / "v" / "one.mp4", size=(36, 48))
+    with FakeEndpoint() as fake:
+        words = [
+            "run",
+            tmp_path / "v",
+            "--recipe",
+            "open",
+            "--model",
+            "gpt-4o",
+            "--base-url",
+            fake.url,
+        ]
+        stopped = llava_video(*words, "--max-usd", "0.001", "--out", tmp_path / "out")
+        fails_with(stopped, "budget of $0.001 reached")
+        assert fake.num_requests == 0
+        done = llava_video(*words, "--out", tmp_path / "out")
+        assert done.returncode == 0, done.stderr
+        assert "1 of 1 videos annotated" in done.stdout
+        assert "done 1" in done.stderr  # plain lines, as this is no terminal
+
+
+def test_batch_verbs(tmp_path):
+    write_video(tmp_path / "v" / "one.mp4", size=(36, 48))
+    words = ["batch-write", tmp_path / "v", "--recipe", "open", "--model", "gpt-4o"]
+    written = llava_video(*words, "--out", tmp_path / "out", "--json")
+    assert written.returncode == 0, written.stderr
+    [path] = json.loads(written.stdout)
+    row = {"custom_id": json.loads(open(path).readline())["custom_id"], "error": {"message": "x"}}
+    (tmp_path / "output.jsonl").write_text(json.dumps(row))
+    read = llava_video("batch-read", tmp_path / "out", tmp_path / "output.jsonl")
+    assert read.stdout.strip() == "settled 0, known 0, failed 1, foreign 0"
