@@ -18,10 +18,10 @@ size. `describe` says in words what happens between two moments. `VOCABULARY` li
 mark that prompts and answers of level "simple" are made of (`WORD_PATTERN` splits text into them).
 """
 
+from llava_video.toyworld.ask.questions import Question
 from llava_video.toyworld.describe import describe
+from llava_video.toyworld.draw.render import render, render_at
 from llava_video.toyworld.generate import LEVELS, generate_script, make_questions
-from llava_video.toyworld.questions import Question
-from llava_video.toyworld.render import render, render_at
 from llava_video.toyworld.script import (
     Actor,
     Event,

@@ -192,7 +192,7 @@ def _change(event: Event, stage: Stage, index: int, script: Script) -> None:
         case "rise":
             stage.crouch[index] -= done
         case "wave":
-            raised = np.minimum(1.0, 6.0 * np.minimum(done, 1.0 - done))
+            raised = np.minimum(1.0, 4.0 * event.amount * np.minimum(done, 1.0 - done))
             swing = _ARM_UP + _ARM_SWING * np.sin(2 * np.pi * event.amount * done)
             for side, hand in enumerate(("left", "right")):
                 if event.value in (hand, "both"):

@@ -54,6 +54,8 @@ class Draft:
     Attributes:
         likely: wrong answers that occur in the video, most wanted as options.
         others: more wrong answers.
+        question_open: how it is asked without options, if that takes other words.
+        open_ended: whether it can be asked without options.
 
     The other attributes are those of `Question`.
     """
@@ -66,6 +68,8 @@ class Draft:
     others: tuple[str, ...] = ()
     needs: str = "any"
     about: tuple[str, ...] = ()
+    question_open: str = ""
+    open_ended: bool = True
 
 
 def finish(drafts: list[Draft], rng: random.Random) -> list[Question]:
@@ -75,7 +79,9 @@ def finish(drafts: list[Draft], rng: random.Random) -> list[Question]:
     for draft in drafts:
         options: tuple[str, ...] = ()
         letter = ""
-        if rng.random() < 0.5:
+        question = draft.question_open or draft.question
+        if rng.random() < 0.5 or not draft.open_ended:
+            question = draft.question
             letters = letters or rng.sample(LETTERS, 4)
             wrong = _distractors(draft, rng)
             place = LETTERS.index(letters.pop()) % (len(wrong) + 1)
@@ -85,7 +91,7 @@ def finish(drafts: list[Draft], rng: random.Random) -> list[Question]:
             Question(
                 type=draft.type,
                 kind=draft.kind,
-                question=draft.question,
+                question=question,
                 answer=draft.answer,
                 options=options,
                 answer_letter=letter,

@@ -9,7 +9,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
-from llava_video.toyworld.questions import Draft
+from llava_video.toyworld.ask.questions import Draft
 from llava_video.toyworld.script import Actor, Event, Script
 from llava_video.toyworld.words import COLOURS, DIRECTIONS, PLURALS, SHAPES
 

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from llava_video.errors import InputError
-from llava_video.toyworld.backgrounds import paint_background
+from llava_video.toyworld.draw.backgrounds import paint_background
+from llava_video.toyworld.draw.sprites import COLOUR, OPACITY, RADIUS, X, Y, draw_sprites
 from llava_video.toyworld.script import CAMERA, SCENE, Script
-from llava_video.toyworld.sprites import COLOUR, OPACITY, RADIUS, X, Y, draw_sprites
 from llava_video.toyworld.stage import Stage, perform
 from llava_video.types import Frames
 
@@ -143,11 +143,12 @@ def _film_panorama(
         half_width = half_height * width / height
         x, y = stage.camera_x[frame] - left, stage.camera_y[frame] - top
         box = (x - half_width, y - half_height, x + half_width, y + half_height)
-        canvas[frame] = panorama.resize(
+        view = panorama.resize(
             (width, height),
             Image.Resampling.BILINEAR,
             box=tuple(float(edge) * scale for edge in box),
         )
+        canvas[frame] = np.asarray(view)
 
 
 def _draw_actor(canvas: NDArray[np.uint8], script: Script, stage: Stage, index: int) -> None:

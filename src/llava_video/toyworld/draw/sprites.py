@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from llava_video.toyworld.draw.shapes import SIGNED_DISTANCES, capsule, letter_distance
 from llava_video.toyworld.script import Actor
-from llava_video.toyworld.shapes import SIGNED_DISTANCES, capsule, letter_distance
 from llava_video.toyworld.words import COLOURS
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 
 # Columns of a state: one row says all that an actor's picture depends on.
 X, Y, RADIUS, OPACITY, ANGLE, CROUCH, STRIDE, LEFT_ARM, RIGHT_ARM = range(9)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import random
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 Colour = tuple[float, float, float]
 
 
@@ -71,11 +72,12 @@ class _Painting:
 
     def box(self, x: float, y: float, width: float, height: float) -> Array:
         """Distance from a box around (x, y)."""
-        return np.maximum(np.abs(self.x - x) - width / 2, np.abs(self.y - y) - height / 2)
+        across, down = np.abs(self.x - x) - width / 2, np.abs(self.y - y) - height / 2
+        return np.asarray(np.maximum(across, down), np.float32)
 
     def disc(self, x: float, y: float, radius: float) -> Array:
         """Distance from a disc around (x, y)."""
-        return np.hypot(self.x - x, self.y - y).astype(np.float32) - np.float32(radius)
+        return np.asarray(np.hypot(self.x - x, self.y - y) - radius, np.float32)
 
     def below(self, y: float, wave: float = 0.0, length: float = 1.0, phase: float = 0.0) -> Array:
         """Distance from everything below a line, straight or wavy."""

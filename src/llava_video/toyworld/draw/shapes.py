@@ -7,11 +7,12 @@ distance of each point. The outline stays inside the unit circle.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array = NDArray[np.floating[Any]]
 
 
 def _circle(x: Array, y: Array) -> Array:
@@ -63,9 +64,9 @@ SIGNED_DISTANCES: dict[str, Callable[[Array, Array], Array]] = {
 
 
 def capsule(
-    x: Array, y: Array, start: tuple[Array, Array], end: tuple[Array, Array], radius: float
+    x: Array, y: Array, start: tuple[Any, Any], end: tuple[Any, Any], radius: float
 ) -> Array:
-    """A thick line with round ends; its points may differ from picture to picture, (K, 1, 1)."""
+    """A thick line with round ends; its points are numbers, or (K, 1, 1) for K pictures."""
     dx, dy = end[0] - start[0], end[1] - start[1]
     along = ((x - start[0]) * dx + (y - start[1]) * dy) / np.maximum(dx * dx + dy * dy, 1e-9)
     along = np.clip(along, 0.0, 1.0)
@@ -90,8 +91,6 @@ _LETTER_SIZE = 0.4  # half height of a letter, in radii of its shape
 def letter_distance(letter: str, x: Array, y: Array) -> Array:
     """One of the letters that shapes wear in their middle."""
     x, y = x / np.float32(_LETTER_SIZE), y / np.float32(_LETTER_SIZE)
-    strokes = [
-        capsule(x, y, (np.float32(x0), np.float32(y0)), (np.float32(x1), np.float32(y1)), 0.24)
-        for x0, y0, x1, y1 in _STROKES[letter]
-    ]
-    return np.minimum.reduce(strokes) * np.float32(_LETTER_SIZE)
+    strokes = [capsule(x, y, (x0, y0), (x1, y1), 0.24) for x0, y0, x1, y1 in _STROKES[letter]]
+    nearest: Array = np.minimum.reduce(strokes) * np.float32(_LETTER_SIZE)
+    return nearest

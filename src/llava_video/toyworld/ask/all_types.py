@@ -1,0 +1,51 @@
+"""Questions for the story levels: one of each of the paper's 16 types, where the video has it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from llava_video.toyworld.ask import events, looks, motion
+from llava_video.toyworld.ask.questions import Draft
+from llava_video.toyworld.ask.story import Story
+from llava_video.toyworld.script import Script
+
+Maker = Callable[[Story, random.Random], Draft | None]
+
+# Which questions make up each type, in the order of Table 1 of the paper.
+MAKERS: dict[str, tuple[Maker, ...]] = {
+    "Temporal": (events.after_or_before, events.next_event),
+    "Spatial": (looks.side, looks.corner, looks.nearest),
+    "Causal": (events.why, events.effect, events.stop),
+    "Description-Scene": (looks.place,),
+    "Description-Human": (looks.clothes, looks.hat, looks.doing),
+    "Description-Object": (looks.colour, looks.shape, looks.letter),
+    "Count": (looks.repeats, looks.how_many, looks.places),
+    "Binary": (events.does, events.is_before, looks.exists),
+    "Fine Grained Action Understanding": (
+        motion.spin,
+        motion.arm,
+        motion.coming,
+        motion.going,
+    ),
+    "Plot Understanding": (events.story_order, events.begin_or_end, events.carrier),
+    "Non-Existent Actions with Existent Scene Depictions": (events.never, events.premise),
+    "Time Order Understanding": (events.first_or_last, motion.short_order),
+    "Object Direction": (motion.direction, motion.carried),
+    "Camera Direction": (motion.camera,),
+    "Speed": (motion.how_fast, motion.fastest),
+    "Attribute Change": (looks.new_colour, looks.size_change, looks.final_colour),
+}
+
+
+def draft_story(script: Script, rng: random.Random) -> list[Draft]:
+    """At most one draft of each type, as in LLaVA-Video-178K."""
+    story = Story(script)
+    drafts = []
+    for makers in MAKERS.values():
+        for ask in rng.sample(makers, len(makers)):
+            draft = ask(story, rng)
+            if draft is not None:
+                drafts.append(draft)
+                break
+    return drafts

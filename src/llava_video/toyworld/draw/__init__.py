@@ -1,0 +1,1 @@
+"""Drawing: from a script to pictures, by way of the stage."""

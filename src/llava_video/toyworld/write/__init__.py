@@ -1,0 +1,1 @@
+"""Writing: from a seed to a script, level by level."""
