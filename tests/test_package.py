@@ -23,22 +23,26 @@ def test_importing_the_package_or_its_command_line_imports_neither_torch_nor_tra
     assert run_python(f"import sys, llava_video.cli.app; print({heavy})") == "[]"
 
 
-@pytest.mark.parametrize("first", ["llava_video", "transformers.models.auto.modeling_auto"])
+@pytest.mark.parametrize(
+    ("first", "order"),
+    [
+        ("llava_video", 1),
+        ("transformers.models.auto.modeling_auto", 1),
+        ("llava_video, transformers.modeling_utils", -1),
+    ],
+)
 def test_auto_classes_know_the_model_whichever_is_imported_first(
-    small_checkpoint: Path, first: str
+    small_checkpoint: Path, first: str, order: int
 ) -> None:
     code = (
-        f"import {first}\nimport llava_video\n"
+        f"order = {order}\nimport {first}\nimport llava_video\n"
         "from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor\n"
         f"where = {str(small_checkpoint)!r}\n"
-        "for auto in (AutoConfig, AutoModelForImageTextToText, AutoProcessor):\n"
+        "for auto in (AutoConfig, AutoModelForImageTextToText, AutoProcessor)[::order]:\n"
         "    print(type(auto.from_pretrained(where)).__name__)\n"
     )
-    assert run_python(code).split() == [
-        "LlavaVideoConfig",
-        "LlavaVideoForConditionalGeneration",
-        "LlavaVideoProcessor",
-    ]
+    names = ["LlavaVideoConfig", "LlavaVideoForConditionalGeneration", "LlavaVideoProcessor"]
+    assert run_python(code).split() == names[::order]
 
 
 def test_every_public_name_is_there() -> None:

@@ -1,39 +1,59 @@
 """Makes the Auto classes of transformers know LLaVA-Video after ``import llava_video``.
 
 transformers takes a second to import and torch two more, so ``import llava_video`` imports neither.
-When the Auto classes are imported, before or after, `llava_video.model` is imported too, and
-registers itself.
+When `AutoConfig` and `AutoProcessor` are imported, before or after, they are told of our classes.
+The model classes follow when the first configuration is made: an Auto class makes one before it
+looks for the model, and importing them any earlier would go through transformers in a circle.
 """
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-_AUTO_CLASSES = "transformers.models.auto.configuration_auto"
-_MODEL = "llava_video.model"
-
 
 def announce() -> None:
-    """Register now if the Auto classes are there already, else as soon as they are."""
-    if _AUTO_CLASSES in sys.modules:
-        importlib.import_module(_MODEL)
-    else:
-        sys.meta_path.insert(0, _Watcher())
+    """Register in the modules that are there already, in the others as soon as they are imported."""
+    for name, register in _REGISTRATIONS.items():
+        if name in sys.modules:
+            register(sys.modules[name])
+        else:
+            sys.meta_path.insert(0, _Watcher(name))
+
+
+def _register_configuration(auto: ModuleType) -> None:
+    from llava_video.model.configuration import LlavaVideoConfig
+
+    auto.AutoConfig.register(LlavaVideoConfig.model_type, LlavaVideoConfig, exist_ok=True)
+
+
+def _register_processor(auto: ModuleType) -> None:
+    from llava_video.model.configuration import LlavaVideoConfig
+    from llava_video.model.processing import LlavaVideoProcessor
+
+    auto.AutoProcessor.register(LlavaVideoConfig, LlavaVideoProcessor, exist_ok=True)
+
+
+_REGISTRATIONS: dict[str, Callable[[ModuleType], None]] = {
+    "transformers.models.auto.configuration_auto": _register_configuration,
+    "transformers.models.auto.processing_auto": _register_processor,
+}
 
 
 class _Watcher(MetaPathFinder):
     """Notices one import, and steps aside."""
 
+    def __init__(self, name: str) -> None:
+        self._name = name
+
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname != _AUTO_CLASSES:
+        if fullname != self._name:
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(fullname)
@@ -43,7 +63,7 @@ class _Watcher(MetaPathFinder):
 
 
 class _RegisteringLoader(Loader):
-    """Loads the module as usual, then imports our model unless that import is what led here."""
+    """Loads the module as usual, then registers our class in it."""
 
     def __init__(self, loader: Loader) -> None:
         self._loader = loader
@@ -53,5 +73,4 @@ class _RegisteringLoader(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         self._loader.exec_module(module)
-        if _MODEL not in sys.modules:
-            importlib.import_module(_MODEL)
+        _REGISTRATIONS[module.__name__](module)

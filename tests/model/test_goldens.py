@@ -96,7 +96,7 @@ def test_vision_features_and_projection(
     features = model.model.encode_frames(preprocess(model, golden["frames"]))
     recorded = golden["tower_features"]
     assert_close(features[: len(recorded)], recorded)
-    projected = model.model.projector(features, lambda grid: grid, pool_early=False)
+    projected = model.model.projector(features)
     assert_close(projected[: len(recorded)], golden["projected_features"])
 
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from llava_video.errors import RepresentationError
-from llava_video.representation import LINEAR_POOLINGS, VideoRepresentation, make_layout
-from llava_video.representation.packing import Pool, pack_video, pool_frames
+from llava_video.representation import LINEAR_POOLINGS, VideoRepresentation, make_layout, packing
+from llava_video.representation.packing import pack_video, pool_frames
 from tests.representation.test_layout import representations
 
 WIDTH = 5
@@ -63,13 +63,15 @@ def example(representation: VideoRepresentation, num_frames: int) -> tuple[Tenso
 
 
 @settings(deadline=None, max_examples=150)
-@given(representations(), st.integers(1, 20))
+@given(representations(), st.integers(1, 20), st.integers(1, 30))
 def test_packing_equals_the_loop_over_frames(
-    representation: VideoRepresentation, num_frames: int
+    representation: VideoRepresentation, num_frames: int, window: int
 ) -> None:
     features, newline, separator = example(representation, num_frames)
     layout = make_layout(representation, num_frames)
-    packed = pack_video(features, layout, newline_D=newline, separator_D=separator)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(packing.FRAMES_PER_WINDOW, "cpu", window)
+        packed = pack_video(features, layout, newline_D=newline, separator_D=separator)
     assert packed.shape == (layout.num_tokens, WIDTH)
     expected = pack_frame_by_frame(features, representation, newline, separator)
     torch.testing.assert_close(packed, expected)
@@ -91,17 +93,10 @@ def test_linear_poolings_move_in_front_of_a_linear_layer(
     linear = torch.nn.Linear(WIDTH, WIDTH)
     layout = make_layout(representation, num_frames)
 
-    def after(frames: Tensor, pool: Pool) -> Tensor:
-        return pool(linear(frames))
-
-    def before(frames: Tensor, pool: Pool) -> Tensor:
-        return linear(pool(frames))
-
-    packed = [
-        pack_video(features, layout, newline_D=newline, separator_D=separator, project=project)
-        for project in (after, before)
-    ]
-    torch.testing.assert_close(packed[0], packed[1], rtol=1e-5, atol=1e-5)
+    vectors = {"newline_D": newline, "separator_D": separator}
+    early = pack_video(features, layout, after_pooling=linear, **vectors)
+    late = pack_video(features, layout, before_pooling=linear, **vectors)
+    torch.testing.assert_close(early, late, rtol=1e-5, atol=1e-5)
 
 
 def test_max_pooling_does_not_commute() -> None:

@@ -1,19 +1,21 @@
 """The LLaVA-Video model: configuration, modeling, processing, and loading of released checkpoints.
 
-Importing this makes the Auto classes of transformers know ``model_type: llava_video``.
+Names are imported when first used, so that `configuration` alone stays cheap: the Auto classes of
+transformers import it.
 """
 
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForImageTextToText,
-    AutoProcessor,
-)
+from __future__ import annotations
 
-from llava_video.model.configuration import LlavaVideoConfig
-from llava_video.model.loading import load
-from llava_video.model.modeling import LlavaVideoForConditionalGeneration, LlavaVideoModel
-from llava_video.model.processing import LlavaVideoProcessor
+import importlib
+from typing import TYPE_CHECKING, Any
+
+_HOMES = {
+    "LlavaVideoConfig": "configuration",
+    "LlavaVideoForConditionalGeneration": "modeling",
+    "LlavaVideoModel": "modeling",
+    "LlavaVideoProcessor": "processing",
+    "load": "loading",
+}
 
 __all__ = [
     "LlavaVideoConfig",
@@ -23,9 +25,14 @@ __all__ = [
     "load",
 ]
 
-AutoConfig.register(LlavaVideoConfig.model_type, LlavaVideoConfig, exist_ok=True)
-AutoModel.register(LlavaVideoConfig, LlavaVideoModel, exist_ok=True)
-AutoModelForImageTextToText.register(
-    LlavaVideoConfig, LlavaVideoForConditionalGeneration, exist_ok=True
-)
-AutoProcessor.register(LlavaVideoConfig, LlavaVideoProcessor, exist_ok=True)
+if TYPE_CHECKING:
+    from llava_video.model.configuration import LlavaVideoConfig
+    from llava_video.model.loading import load
+    from llava_video.model.modeling import LlavaVideoForConditionalGeneration, LlavaVideoModel
+    from llava_video.model.processing import LlavaVideoProcessor
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'llava_video.model' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"llava_video.model.{_HOMES[name]}"), name)

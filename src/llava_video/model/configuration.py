@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any, ClassVar
 
 from transformers import PreTrainedConfig, Qwen2Config, SiglipVisionConfig
@@ -59,6 +60,9 @@ class LlavaVideoConfig(PreTrainedConfig):
             {"grid_side": self.grid_side, **(self.video_representation or {})}
         )
         super().__post_init__(**kwargs)
+        # Whoever makes a configuration is about to make a model or a processor of it by an Auto
+        # class. Registering them earlier would import torch, or transformers in a circle.
+        importlib.import_module("llava_video.model.auto_classes")
 
     @property
     def grid_side(self) -> int:

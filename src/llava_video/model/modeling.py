@@ -18,7 +18,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutpu
 from llava_video.errors import InputError, RepresentationError
 from llava_video.model.configuration import LlavaVideoConfig
 from llava_video.representation import LINEAR_POOLINGS, VideoRepresentation, make_layout
-from llava_video.representation.packing import Pool, pack_video
+from llava_video.representation.packing import pack_video
 
 FRAMES_PER_VISION_CHUNK = 8
 """Frames that go through the vision encoder at a time, so that memory does not grow with the
@@ -42,11 +42,7 @@ class LlavaVideoOutput(CausalLMOutputWithPast):
 
 
 class Projector(nn.Module):
-    """Two linear layers with an exact GELU between them (``mlp2x_gelu``), and the pooling.
-
-    A pooling that is a weighted mean gives the same result before the last linear layer, on fewer
-    rows.
-    """
+    """Two linear layers with an exact GELU between them (``mlp2x_gelu``)."""
 
     def __init__(self, vision_width: int, text_width: int) -> None:
         super().__init__()
@@ -54,12 +50,13 @@ class Projector(nn.Module):
         self.activation = nn.GELU()
         self.linear_2 = nn.Linear(text_width, text_width)
 
-    def forward(self, features_NMC: Tensor, pool: Pool, *, pool_early: bool) -> Tensor:
-        """Project and pool: (N, M, C) -> (N, rows, columns, D)."""
-        hidden = self.activation(self.linear_1(features_NMC))
-        if pool_early:
-            return self.linear_2(pool(hidden))  # type: ignore[no-any-return]
-        return pool(self.linear_2(hidden))
+    def hidden(self, features: Tensor) -> Tensor:
+        """All but the last layer: (..., C) -> (..., D)."""
+        return self.activation(self.linear_1(features))  # type: ignore[no-any-return]
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Both layers: (..., C) -> (..., D)."""
+        return self.linear_2(self.hidden(features))  # type: ignore[no-any-return]
 
 
 class LlavaVideoPreTrainedModel(PreTrainedModel):
@@ -158,17 +155,19 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
         return tuple(self._tokens_of(video, representation) for video in features.split(counts))
 
     def _tokens_of(self, features_TMC: Tensor, representation: VideoRepresentation) -> Tensor:
-        kinds = {representation.pooling, representation.fast_pooling or representation.pooling}
+        """Project and pack. A pooling that is a weighted mean goes before the last linear layer.
 
-        def project(features: Tensor, pool: Pool) -> Tensor:
-            return self.projector(features, pool, pool_early=kinds <= LINEAR_POOLINGS)  # type: ignore[no-any-return]
-
+        There it gives the same tokens with that layer's work on a quarter of the rows or fewer.
+        """
+        poolings = {representation.pooling, representation.fast_pooling or representation.pooling}
+        early = poolings <= LINEAR_POOLINGS
         return pack_video(
             features_TMC,
             make_layout(representation, len(features_TMC)),
             newline_D=self.newline,
             separator_D=self.separator,
-            project=project,
+            before_pooling=self.projector.hidden if early else self.projector,
+            after_pooling=self.projector.linear_2 if early else None,
         )
 
     def embed(self, input_ids: Tensor, video_tokens: Sequence[Tensor]) -> Tensor:

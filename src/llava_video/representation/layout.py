@@ -14,7 +14,7 @@ Interleaved SlowFast with s = 3 and T = 8 is two runs and a tail: slow frames 0,
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,33 @@ class Run:
     def num_blocks(self) -> int:
         """Frames in this run."""
         return self.num_periods * self.frames_per_period
+
+    def within(self, first_frame: int, last_frame: int, tokens_per_block: int) -> Run | None:
+        """The part of this run that shows frames ``first_frame`` to before ``last_frame``.
+
+        A run with several periods of several frames can only be cut between periods.
+        """
+        if self.num_periods == 1:
+            skip = max(first_frame - self.first_frame, 0)
+            count = min(last_frame - self.first_frame, self.frames_per_period) - skip
+            if count <= 0:
+                return None
+            return replace(
+                self,
+                frames_per_period=count,
+                first_frame=self.first_frame + skip,
+                first_token=self.first_token + skip * tokens_per_block,
+            )
+        start = max(-(-(first_frame - self.first_frame) // self.frame_period), 0)
+        stop = min(-(-(last_frame - self.first_frame) // self.frame_period), self.num_periods)
+        if start >= stop:
+            return None
+        return replace(
+            self,
+            num_periods=stop - start,
+            first_frame=self.first_frame + start * self.frame_period,
+            first_token=self.first_token + start * self.token_period,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,8 @@ def _arguments(
         dataloader_num_workers=workers,
         remove_unused_columns=False,
         ignore_data_skip=True,
+        # Rows of a batch differ in length: frames of all clips stand in one tensor.
+        accelerator_config={"dispatch_batches": False, "split_batches": False},
         report_to=[],
         use_cpu=not torch.cuda.is_available(),
         bf16=torch.cuda.is_available(),
