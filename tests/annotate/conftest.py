@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.annotate.running import recipe_for, run_quietly
 from tests.annotate.fake_endpoint import FakeEndpoint
+from tests.annotate.running import recipe_for, run_quietly
 from tests.annotate.videos import write_video
 
 

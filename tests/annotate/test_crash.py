@@ -1,4 +1,4 @@
-"""After kill -9 anywhere, a resumed run pays for no finished call again and ends with the same bytes."""
+"""After kill -9 anywhere, a run pays for no finished call again and ends with the same bytes."""
 
 from __future__ import annotations
 

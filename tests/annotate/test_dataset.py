@@ -79,8 +79,11 @@ def test_multiple_choice_turns_end_in_one_of_two_ways_with_the_fitting_answer(fi
 
 @pytest.mark.parametrize(
     ("seconds", "name"),
-    [(4, "0_30_s"), (30, "0_30_s"), (30.1, "30_60_s"), (120, "1_2_m"), (180, "2_3_m"), (181, "3_m_up")],
-)  # fmt: skip
+    [
+        *((4, "0_30_s"), (30, "0_30_s"), (30.1, "30_60_s")),
+        *((120, "1_2_m"), (180, "2_3_m"), (181, "3_m_up")),
+    ],
+)
 def test_buckets(seconds, name):
     assert bucket_of(seconds) == name
     assert len(BUCKETS) == 4

@@ -10,6 +10,7 @@ from llava_video.annotate.records import QA, Provenance, VideoRecord
 from llava_video.errors import InputError
 
 ORIGIN = Provenance("k", "m", "p")
+LONG = "a large brown dog with a collar"
 
 
 def qa(answer, question="What is there?", kind="open_ended", options=(), type="count", number=0):
@@ -72,7 +73,7 @@ def test_the_papers_literal_rule_looks_at_the_beginning_only():
         ("a dog", ["a hen", "a cat", "a fox", "a cow"], "answer_not_among_choices"),
         ("a dog", ["a dog", "a cat", "the dog.", "a cow"], "distractor_repeats_answer"),
         ("a dog", ["a dog", "a cat", "A cat", "a cow"], "repeated_choices"),
-        ("a large brown dog with a collar", ["a large brown dog with a collar", "a cat", "a fox", "a cow"], "length_bias"),
+        (LONG, [LONG, "a cat", "a fox", "a cow"], "length_bias"),
         ("a dog", ["a dog", "a cat", "a fox", "a cow"], None),
     ],
 )  # fmt: skip
@@ -109,7 +110,7 @@ def test_across_videos_a_number_of_copies_may_stay():
     records = [
         VideoRecord(f"v{i}", "x.mp4", qas=(
             QA(f"v{i}/oe/binary", "open_ended", "binary", "Is a dog there?", "Yes.", ORIGIN),
-            QA(f"v{i}/oe/count", "open_ended", "count", "How many dogs are there?", f"{i}.", ORIGIN),
+            QA(f"v{i}/oe/count", "open_ended", "count", "How many dogs?", f"{i}.", ORIGIN),
         ))
         for i in range(4)
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""The cluster engine on two local cores: the same bytes as the local engine, a killed worker included."""
+"""The cluster engine on two cores: the local engine's bytes, though a worker is killed."""
 
 import os
 import signal

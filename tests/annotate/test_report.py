@@ -38,7 +38,7 @@ def test_explain_walks_from_a_question_to_frames(finished):
 
 
 def test_an_unknown_id_gets_near_ones(finished):
-    with pytest.raises(InputError, match="close are .*v2/mc/count"):
+    with pytest.raises(InputError, match=r"close are .*v2/mc/count"):
         explain(finished, "v2/mc/cuont")
 
 

@@ -1,4 +1,4 @@
-"""The review page: decisions as an overlay, the server's manners, and the page in a real browser."""
+"""Review: decisions as an overlay, the server's manners, and the page in a real browser."""
 
 import json
 import shutil

@@ -1,5 +1,7 @@
 """The timetable of descriptions: who is written when, and what it reads."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,7 +34,7 @@ def test_clips_cover_the_video_without_gaps(seconds):
     found = clip_bounds(seconds, RULES)
     assert found[0][0] == 0
     assert found[-1][1] == pytest.approx(seconds)
-    assert all(one[1] == other[0] for one, other in zip(found, found[1:], strict=False))
+    assert all(one[1] == other[0] for one, other in pairwise(found))
 
 
 def test_a_video_of_no_duration_is_an_error():

@@ -32,7 +32,7 @@ def write_video(
         columns = np.arange(size[1])
         for number in range(num_frames):
             scene = number * scenes // num_frames
-            # Direction of the stripes depends on the scene, so that cuts are cuts in brightness too.
+            # The width of the stripes depends on the scene, so that cuts change brightness too.
             wave = (np.sin((columns + number) / (2 + 3 * scene % 7)) + 1) / 2
             picture = wave[None, :, None] * colours[scene]
             picture = np.broadcast_to(picture, (*size, 3)).astype(np.uint8)

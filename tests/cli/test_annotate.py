@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -105,7 +106,7 @@ def test_batch_verbs(tmp_path):
     written = llava_video(*words, "--out", tmp_path / "out", "--json")
     assert written.returncode == 0, written.stderr
     [path] = json.loads(written.stdout)
-    row = {"custom_id": json.loads(open(path).readline())["custom_id"], "error": {"message": "x"}}
+    row = {"custom_id": json.loads(Path(path).read_text())["custom_id"], "error": {"message": "x"}}
     (tmp_path / "output.jsonl").write_text(json.dumps(row))
     read = llava_video("batch-read", tmp_path / "out", tmp_path / "output.jsonl")
     assert read.stdout.strip() == "settled 0, known 0, failed 1, foreign 0"
