@@ -1,0 +1,23 @@
+"""Ask a model about a video from Python: python examples/ask.py [VIDEO] [QUESTION]"""
+
+import sys
+from importlib.resources import files
+
+import llava_video as lv
+
+SAMPLE = files("llava_video") / "assets" / "samples" / "two_movers.mp4"
+
+
+def main() -> None:
+    video = sys.argv[1] if len(sys.argv) > 1 else str(SAMPLE)
+    question = sys.argv[2] if len(sys.argv) > 2 else "Which shape moves first?"
+
+    model, processor = lv.load("tiny")  # or the directory or name of a released checkpoint
+    frames = lv.read_video(video, num_frames=12, size=processor.image_size)
+    inputs = processor(question, frames)
+    output = model.generate(**inputs, max_new_tokens=64, do_sample=False)
+    print(processor.decode_answer(output[0], inputs["input_ids"].shape[1]))
+
+
+if __name__ == "__main__":
+    main()
