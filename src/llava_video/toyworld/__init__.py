@@ -19,7 +19,6 @@ mark that prompts and answers of level "simple" are made of (`WORD_PATTERN` spli
 """
 
 from llava_video.toyworld.ask.questions import Question
-from llava_video.toyworld.describe import describe
 from llava_video.toyworld.draw.render import render, render_at
 from llava_video.toyworld.generate import LEVELS, generate_script, make_questions
 from llava_video.toyworld.script import (
@@ -30,6 +29,7 @@ from llava_video.toyworld.script import (
     parse_script,
     script_path_of,
 )
+from llava_video.toyworld.tell.describe import Description, describe, describe_levels
 from llava_video.toyworld.words import (
     COLOURS,
     DIRECTIONS,
@@ -48,10 +48,12 @@ __all__ = [
     "VOCABULARY",
     "WORD_PATTERN",
     "Actor",
+    "Description",
     "Event",
     "Question",
     "Script",
     "describe",
+    "describe_levels",
     "format_script",
     "generate_script",
     "make_questions",

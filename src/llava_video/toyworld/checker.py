@@ -8,6 +8,7 @@ the performance (`watch`) and the camera, finds the answer to a question's close
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from functools import cached_property
 
@@ -15,9 +16,11 @@ import numpy as np
 
 from llava_video.toyworld.ask.questions import LETTERS, Question
 from llava_video.toyworld.script import SCENE, Actor, Script
+from llava_video.toyworld.tell.wordings import find_deeds
 from llava_video.toyworld.watch import Sighting, watch
 from llava_video.toyworld.words import COLOURS
 
+_EDGE = 0.05  # seconds by which the moment of a sighting may be off
 _MOVEMENTS = ("move", "walk", "enter", "leave")
 
 
@@ -43,6 +46,20 @@ class Checker:
             if question.options[place] != truth:
                 return f"{question.question} has {question.options[place]!r} as the right option"
         return ""
+
+    def check_description(self, text: str, start_seconds: float, end_seconds: float) -> str:
+        """What is wrong with a description of a span of the video; "" if nothing is."""
+        told = Counter(find_deeds(text))
+        surely, perhaps = Counter[tuple[str, str, str]](), Counter[tuple[str, str, str]]()
+        for seen in self.seen:
+            # The eye is a step late or early: at the edges of the span a deed may be told or not.
+            inside = start_seconds - _EDGE <= seen.start_seconds <= end_seconds + _EDGE
+            well_inside = start_seconds + _EDGE < seen.start_seconds < end_seconds - _EDGE
+            perhaps[seen.who, seen.verb, seen.value] += inside
+            surely[seen.who, seen.verb, seen.value] += well_inside
+        problems = [f"not seen: {deed}" for deed in (told - perhaps)]
+        problems += [f"not told: {deed}" for deed in (surely - told)]
+        return "; ".join(problems)
 
     def answer(self, question: Question) -> str:
         """The answer as seen; it may depend on the options where a question is about them."""

@@ -12,20 +12,35 @@ from llava_video.toyworld.script import Script
 from llava_video.toyworld.write.director import STORY_LEVELS, direct
 from llava_video.toyworld.write.simple import generate_simple
 
+_SHORTEST_SECONDS, _LONGEST_SECONDS = 5.0, 120.0
+_NARROWEST = 0.4  # smaller side over larger side
+
 LEVELS = ("simple", *STORY_LEVELS)
 
 
-def generate_script(seed: int, level: str = "simple", *, aspect: float = 1.0) -> Script:
+def generate_script(
+    seed: int, level: str = "simple", *, aspect: float = 1.0, seconds: float | None = None
+) -> Script:
     """Invent a video. The same arguments give the same script, on every machine.
 
     Args:
         seed: any integer.
         level: one of `LEVELS`.
         aspect: width over height of the picture.
+        seconds: length of the video, 5 to 120; by default what the level draws.
     """
     if level not in LEVELS:
         raise InputError(f"there is no toyworld level {level!r}; use one of {', '.join(LEVELS)}")
-    return generate_simple(seed, aspect) if level == "simple" else direct(seed, level, aspect)
+    if seconds is not None and not _SHORTEST_SECONDS <= seconds <= _LONGEST_SECONDS:
+        raise InputError(
+            f"toyworld videos last {_SHORTEST_SECONDS:.0f} to {_LONGEST_SECONDS:.0f} seconds, "
+            f"not {seconds}"
+        )
+    if not _NARROWEST <= aspect <= 1 / _NARROWEST:
+        raise InputError(f"toyworld has no room in pictures of aspect {aspect:.2f}; use 0.4 to 2.5")
+    if level == "simple":
+        return generate_simple(seed, aspect, seconds)
+    return direct(seed, level, aspect, seconds)
 
 
 def make_questions(script: Script, seed: int = 0) -> list[Question]:

@@ -169,7 +169,7 @@ def _change(event: Event, stage: Stage, index: int, script: Script) -> None:
             stage.opacity[index] *= 1.0 - done
         case "blink":
             phase = (done * event.amount) % 1.0
-            stage.opacity[index, running & (phase >= 0.25) & (phase < 0.75)] = 0.0
+            stage.opacity[index, running & (phase < 0.5)] = 0.0
         case "spin":
             turned = {
                 "clockwise": done,

@@ -74,6 +74,11 @@ class Deed:
         """Of a movement, in heights per second."""
         return self.event.amount / (self.event.end_seconds - self.event.start_seconds)
 
+    @property
+    def speed_word(self) -> str:
+        """The word for that speed, one of `SPEED_WORDS`."""
+        return SPEED_WORDS[(self.speed > 0.18) + (self.speed > 0.48)]
+
 
 def is_clear(first: Deed, second: Deed) -> bool:
     """Whether one deed starts clearly after another one."""
@@ -223,7 +228,7 @@ class Story:
             if not self.movements(who) and who not in self.carried
         }
         for move in self.single_moves:
-            words[move.who] = SPEED_WORDS[(move.speed > 0.18) + (move.speed > 0.48)]
+            words[move.who] = move.speed_word
         return words
 
     @cached_property

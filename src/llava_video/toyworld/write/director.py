@@ -42,11 +42,13 @@ STORY_LEVELS = {
 }
 
 
-def direct(seed: int, name: str, aspect: float) -> Script:
+def direct(seed: int, name: str, aspect: float, seconds: float | None = None) -> Script:
     """A script of one of `STORY_LEVELS`."""
     level = STORY_LEVELS[name]
     rng = random.Random(f"toyworld {name} {seed}")
     duration = round(rng.uniform(*level.seconds), 1)
+    if seconds is not None:
+        duration = round(seconds, 2)
     num_shots = rng.randint(*level.shots)
     num_shots = max(1, min(num_shots, int(duration // 6)))
     num_deeds = rng.randint(*level.deeds)

@@ -31,10 +31,12 @@ class _Path:
     after: tuple[float, float] | None
 
 
-def generate_simple(seed: int, aspect: float) -> Script:
+def generate_simple(seed: int, aspect: float, seconds: float | None = None) -> Script:
     """A script of level "simple"."""
     rng = random.Random(f"toyworld simple {seed}")
     duration = round(rng.uniform(5.0, 10.0), 1)
+    if seconds is not None:
+        duration = round(seconds, 2)
     num_actors = rng.randint(1, 4)
     moves_all = rng.random() < 0.6
     num_movers = num_actors if moves_all else rng.randrange(num_actors)

@@ -1,4 +1,4 @@
-"""Say in words what a script shows."""
+"""Descriptions for level "simple". Like the level itself, they keep their wording."""
 
 from __future__ import annotations
 
@@ -13,15 +13,8 @@ _DEEDS = {
 }
 
 
-def describe(script: Script, start_seconds: float, end_seconds: float, seed: int = 0) -> str:
-    """What is seen between two moments, in the order it happens.
-
-    Args:
-        script: the truth.
-        start_seconds: from here.
-        end_seconds: to here.
-        seed: picks the wording.
-    """
+def describe_simple(script: Script, start_seconds: float, end_seconds: float, seed: int) -> str:
+    """What is seen between two moments, in the order it happens."""
     rng = random.Random(f"describe {seed} {script.seed} {start_seconds}")
     resting = [
         f"a {event.who}".replace("a o", "an o")

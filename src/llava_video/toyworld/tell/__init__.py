@@ -1,0 +1,1 @@
+"""Telling: from a script to descriptions, on the paper's three levels."""
