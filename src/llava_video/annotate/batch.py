@@ -15,6 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
+from llava_video.annotate.endpoint import read_usage
 from llava_video.annotate.engine import check_any_selected
 from llava_video.annotate.inputs import common_folder, find_videos
 from llava_video.annotate.ledger import CallInfo, Ledger, open_ledger
@@ -150,16 +151,9 @@ async def _settle(ledger: Ledger, info: CallInfo, row: dict[str, Any], prices: P
         status = str(response.get("status_code", "batch"))
         await ledger.fail(attempt, status, detail, may_be_billed=False)
         return False
-    message, used = choices[0].get("message") or {}, body.get("usage")
+    message = choices[0].get("message") or {}
     text = message.get("content") or message.get("refusal") or ""
-    usage = None
-    if used:
-        usage = Usage(
-            used.get("prompt_tokens", 0),
-            used.get("completion_tokens", 0),
-            (used.get("prompt_tokens_details") or {}).get("cached_tokens") or 0,
-            (used.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0,
-        )
+    usage = read_usage(body.get("usage"))
     reply = Reply(text, body.get("id", ""), str(choices[0].get("finish_reason")), usage)
     counted = usage or Usage(info.forecast_tokens, text_tokens(text))
     usd = prices.of(info.model).usd(counted) * prices.batch_discount

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import Any, Protocol
 
+import httpx2
 import openai
 from openai import AsyncOpenAI
-from openai.types.chat import ChatCompletion
 
 from llava_video.annotate.messages import Reply, Request, Usage
 from llava_video.annotate.recipe import Endpoint
@@ -80,14 +81,24 @@ class OpenAIEndpoint:
         )
 
     async def complete(self, request: Request, key: str) -> Reply:
-        """Send one request; the key goes along as ``Idempotency-Key``."""
+        """Send one request; the key goes along as ``Idempotency-Key``.
+
+        The generic ``post`` is used because the typed method walks through every part of the body
+        once more, which costs a quarter of a call's time.
+        """
+        structured = self._settings.structured
+        if request.pictures:
+            body = await asyncio.to_thread(request.body, structured)  # JPEGs are made here
+        else:
+            body = request.body(structured)
         try:
-            raw = await self._client.chat.completions.with_raw_response.create(
-                **request.body(self._settings.structured),
-                extra_headers={"Idempotency-Key": key},
-                extra_body=self._settings.extra_body or None,
+            response = await self._client.post(
+                "/chat/completions",
+                cast_to=httpx2.Response,
+                body=body | self._settings.extra_body,
+                options={"headers": {"Idempotency-Key": key}},
             )
-            completion = raw.parse()
+            return _reply(response.json(), _rate_limits(response.headers))
         except openai.APITimeoutError as error:
             raise AttemptError(
                 f"no answer within {self._settings.timeout_seconds:g} s",
@@ -99,15 +110,15 @@ class OpenAIEndpoint:
             raise self._connection_error(error) from error
         except openai.APIStatusError as error:
             raise self._status_error(error) from error
-        except (openai.APIError, ValueError) as error:
+        except (openai.APIError, ValueError, KeyError, TypeError, IndexError) as error:
             # A 200 whose body is no completion: the work was done, so it may be billed.
             raise AttemptError(
-                f"the endpoint's answer is no chat completion: {_one_line(str(error))}",
+                f"the endpoint's answer is no chat completion ({type(error).__name__}: "
+                f"{_one_line(str(error))})",
                 "bad_body",
                 is_transient=True,
                 may_be_billed=True,
             ) from error
-        return _reply(completion, _rate_limits(raw.headers))
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -144,26 +155,32 @@ class OpenAIEndpoint:
         )
 
 
-def _reply(completion: ChatCompletion, rate_limits: tuple[tuple[str, str], ...]) -> Reply:
-    if not isinstance(completion, ChatCompletion) or not completion.choices:
-        raise AttemptError(
-            "the endpoint's answer is no chat completion",
-            "bad_body",
-            is_transient=True,
-            may_be_billed=True,
-        )
-    choice, usage = completion.choices[0], completion.usage
-    counted = None
-    if usage is not None:
-        prompt, done = usage.prompt_tokens_details, usage.completion_tokens_details
-        counted = Usage(
-            usage.prompt_tokens,
-            usage.completion_tokens,
-            (prompt.cached_tokens or 0) if prompt else 0,
-            (done.reasoning_tokens or 0) if done else 0,
-        )
-    text = choice.message.content or choice.message.refusal or ""
-    return Reply(text, completion.id or "", str(choice.finish_reason), counted, rate_limits)
+def _reply(completion: Any, rate_limits: tuple[tuple[str, str], ...]) -> Reply:
+    """The answer in a completion; whatever is missing raises KeyError, IndexError or TypeError."""
+    choice = completion["choices"][0]
+    message = choice["message"]
+    text = message.get("content") or message.get("refusal") or ""
+    return Reply(
+        text=str(text),
+        request_id=str(completion.get("id") or ""),
+        finish_reason=str(choice.get("finish_reason")),
+        usage=read_usage(completion.get("usage")),
+        rate_limits=rate_limits,
+    )
+
+
+def read_usage(usage: Any) -> Usage | None:
+    """Tokens from the ``usage`` of a completion; None where there is none."""
+    if not usage:
+        return None
+    prompt = usage.get("prompt_tokens_details") or {}
+    done = usage.get("completion_tokens_details") or {}
+    return Usage(
+        prompt_tokens=int(usage["prompt_tokens"]),
+        completion_tokens=int(usage.get("completion_tokens") or 0),
+        cached_tokens=int(prompt.get("cached_tokens") or 0),
+        reasoning_tokens=int(done.get("reasoning_tokens") or 0),
+    )
 
 
 def _rate_limits(headers: Any) -> tuple[tuple[str, str], ...]:

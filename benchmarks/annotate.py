@@ -1,0 +1,208 @@
+"""Figures of the data engine.
+
+python benchmarks/annotate.py engine    calls per second against an endpoint that takes 50 ms
+python benchmarks/annotate.py decode    frames at 1 FPS from a ten-minute file
+python benchmarks/annotate.py toy       200 toyworld videos through everything
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import cProfile
+import io
+import multiprocessing
+import pstats
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+import av
+import numpy as np
+from rich.console import Console
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.annotate.fake_endpoint import FakeEndpoint
+from tests.annotate.videos import write_toy_video
+
+from llava_video.annotate.calls import Caller
+from llava_video.annotate.endpoint import OpenAIEndpoint
+from llava_video.annotate.engine import run
+from llava_video.annotate.frames import pictures_between
+from llava_video.annotate.ledger import Ledger
+from llava_video.annotate.messages import Picture, Request, Subject
+from llava_video.annotate.money import load_prices
+from llava_video.annotate.question_types import QUESTION_TYPES, find_type
+from llava_video.annotate.recipe import Describe, Endpoint, load_recipe
+from llava_video.annotate.records import QA, Facts
+from llava_video.annotate.statistics import count
+from llava_video.annotate.toy import load_script, true_questions
+from llava_video.annotate.windows import timetable
+from llava_video.toyworld.checker import Checker
+
+DELAY_SECONDS = 0.05
+
+
+def serve(pipe: Connection) -> None:
+    """A fake endpoint in a process of its own, until the pipe says stop."""
+    with FakeEndpoint(delay_seconds=DELAY_SECONDS, keep=False) as fake:
+        pipe.send(fake.url)
+        pipe.recv()
+
+
+def request(number: int, pictures: tuple[Picture, ...]) -> Request:
+    text = f"Summary number {number}: " + "the lantern rolls past the ladder. " * 40
+    return Request(
+        *("level2", "v", "gpt-4o", "level2@0", "Summarise.", (text, *pictures), (), 512),
+        Subject("v.mp4"),
+    )
+
+
+async def calls_per_second(
+    url: str, concurrency: int, num_calls: int, pictures: tuple[Picture, ...], folder: Path
+) -> float:
+    settings = Endpoint(model="gpt-4o", base_url=url, concurrency=concurrency)
+    ledger = Ledger(folder / f"ledger-{concurrency}-{len(pictures)}.sqlite")
+    endpoint = OpenAIEndpoint(settings)
+    caller = Caller(endpoint, ledger, settings, load_prices())
+    await asyncio.gather(*(caller.call(request(-1 - n, pictures)) for n in range(concurrency)))
+    started = time.perf_counter()
+    await asyncio.gather(*(caller.call(request(n, pictures)) for n in range(num_calls)))
+    seconds = time.perf_counter() - started
+    await endpoint.aclose()
+    await ledger.aclose()
+    return num_calls / seconds
+
+
+def engine() -> None:
+    """Calls per second with the ledger, against the bound concurrency / delay."""
+    ours, theirs = multiprocessing.Pipe()
+    server = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,), daemon=True)
+    server.start()
+    url = ours.recv()
+    rows, columns = np.mgrid[0:288, 0:512]
+    pixels = np.stack([rows % 251, columns % 253, (rows + columns) % 255], axis=2).astype(np.uint8)
+    cases = [("text", ()), ("10 images", tuple(Picture(pixels, float(s)) for s in range(10)))]
+    print("calls per second, bound, share of it")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, pictures in cases:
+            for concurrency in (1, 16, 64):
+                num_calls = min(40 * concurrency, 1500) if not pictures else 6 * concurrency
+                work = calls_per_second(url, concurrency, num_calls, pictures, Path(folder))
+                rate = asyncio.run(work)
+                bound = concurrency / DELAY_SECONDS
+                share = 100 * rate / bound
+                print(f"{name:10} {concurrency:3} {rate:7.1f} {bound:7.1f} {share:5.1f} %")
+        profile = cProfile.Profile()
+        profile.enable()
+        asyncio.run(calls_per_second(url, 65, 1000, (), Path(folder)))
+        profile.disable()
+    ours.send("stop")
+    text = io.StringIO()
+    pstats.Stats(profile, stream=text).sort_stats("tottime").print_stats(12)
+    print("where the time of 1,000 calls at concurrency 65 goes (profiled, so slower):")
+    print("\n".join(text.getvalue().splitlines()[6:24]))
+
+
+def decode() -> None:
+    """Frames at 1 FPS, clip by clip, against reading the whole file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "ten_minutes.mp4"
+        write_ten_minutes(path)
+        facts = Facts(600.0, 640, 360, 25.0)
+        started = time.perf_counter()
+        steps = [step for step in timetable(600.0, Describe()) if step.level == 1]
+        num_pictures = sum(
+            len(pictures_between(str(path), s.start_seconds, s.end_seconds, facts, Describe()))
+            for s in steps
+        )
+        ours = time.perf_counter() - started
+        started = time.perf_counter()
+        with av.open(path) as container:
+            container.streams.video[0].thread_type = "AUTO"
+            num_frames = kept = 0
+            for frame in container.decode(video=0):
+                if num_frames % 25 == 0:
+                    frame.reformat(512, 288, format="rgb24").to_ndarray()
+                    kept += 1
+                num_frames += 1
+        plain = time.perf_counter() - started
+    print(f"600 s of 640 x 360 at 25 FPS: {num_pictures} frames at 1 FPS in {len(steps)} clips")
+    print(
+        f"clip by clip {ours:.2f} s; plain PyAV, all {num_frames} frames, {kept} kept {plain:.2f} s"
+    )
+
+
+def write_ten_minutes(path: Path) -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 255, (360, 1280, 3), dtype=np.uint8)
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 640, 360, "yuv420p"
+        stream.options = {"preset": "ultrafast", "crf": "30", "g": "250"}
+        smooth = noise.reshape(45, 8, 160, 8, 3).mean(axis=(1, 3)).astype(np.uint8)
+        wide = smooth.repeat(8, axis=0).repeat(8, axis=1)
+        for number in range(600 * 25):
+            left = (number * 2) % 640
+            picture = np.ascontiguousarray(wide[:, left : left + 640])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def make_toy(arguments: tuple[str, int, str]) -> None:
+    path, seed, level = arguments
+    write_toy_video(Path(path), seed, level)
+
+
+def toy() -> None:
+    """200 toyworld videos: wall time, records, types, and the share of true answers."""
+    with tempfile.TemporaryDirectory() as folder:
+        videos, out = Path(folder) / "videos", Path(folder) / "out"
+        levels = ("simple", "standard", "crowded", "crowded")
+        jobs = [(str(videos / f"{n:03d}.mp4"), n, levels[n % 4]) for n in range(200)]
+        with ProcessPoolExecutor() as pool:
+            list(pool.map(make_toy, jobs, chunksize=10))
+        started = time.perf_counter()
+        quiet = Console(file=io.StringIO())
+        result = run([str(videos)], load_recipe("toyworld"), out, console=quiet)
+        seconds = time.perf_counter() - started
+        found = count(result.records)
+        true = Counter(is_true(qa, r.path) for r in result.records for qa in r.qas)
+    total = sum(found.types.values())
+    minutes = found.total_seconds / 60
+    print(f"{found.num_kept} of {found.num_videos} videos, {minutes:.1f} minutes: {seconds:.1f} s")
+    print(f"{found.num_captions} descriptions, {found.num_open_ended} open-ended and", end=" ")
+    print(f"{found.num_multi_choice} multiple-choice questions, letters {found.letters}")
+    print(f"left out: {found.waterfall}")
+    for question_type in QUESTION_TYPES:
+        share = 100 * found.types.get(question_type.slug, 0) / total
+        print(f"  {question_type.title:52} {share:5.1f} %  (paper {question_type.paper_percent} %)")
+    print(f"answers that agree with the script: {true[True]} of {total}", end=" ")
+    print(f"({100 * true[True] / total:.1f} %)")
+
+
+def is_true(qa: QA, path: str) -> bool:
+    """Whether the toy world's checker, which watches the stage, gives the same answer."""
+    script = load_script(path)
+    checker = Checker(script)
+    asked = [
+        question
+        for question in true_questions(script)
+        if (question.question, find_type(question.type)) == (qa.question, qa.type)
+        and set(question.options) == set(qa.options)
+    ]
+    return bool(asked) and all(
+        checker.check(question) == "" and question.answer == qa.answer for question in asked
+    )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("figure", choices=["engine", "decode", "toy"], nargs="*")
+    for name in parser.parse_args().figure or ["engine", "decode", "toy"]:
+        {"engine": engine, "decode": decode, "toy": toy}[name]()
