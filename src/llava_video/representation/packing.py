@@ -17,6 +17,7 @@ from llava_video.representation.layout import Run, TokenLayout
 from llava_video.representation.video_representation import (
     FrameGrid,
     Pooling,
+    VideoRepresentation,
 )
 
 FRAMES_PER_WINDOW = {"cpu": 6, "cuda": 64}
@@ -94,16 +95,24 @@ def pack_video(
         RepresentationError: features and layout do not fit, or a learned vector is missing.
     """
     _check(features_TMC, layout, newline_D, separator_D)
+    in_steps = _pools_in_steps(layout.representation)
     tokens_VD: Tensor | None = None
     for first, last in _windows(layout, features_TMC.device.type):
         features = features_TMC[first:last]
         if before_pooling is not None:
             features = before_pooling(features)
+        if in_steps:
+            features = _pool(features, layout, slow=True).flatten(1, 2)
         for run in layout.runs:
             part = run.within(first, last, layout.tokens_per_block(run.slow))
             if part is None:
                 continue
-            grids = _pool(_frames_of(features, part, first), layout, part.slow)
+            frames = _frames_of(features, part, first)
+            if in_steps:
+                grid = layout.grid(part.slow)
+                grids = pool_frames(frames, "average", 1 if part.slow else 2, grid)
+            else:
+                grids = _pool(frames, layout, part.slow)
             if after_pooling is not None:
                 grids = after_pooling(grids)
             if tokens_VD is None:
@@ -139,6 +148,15 @@ def _check(
             "the representation has a separator, but this model has no separator vector; "
             "use separator=False"
         )
+
+
+def _pools_in_steps(representation: VideoRepresentation) -> bool:
+    """Whether a fast frame is a slow frame averaged once more, so that features are read once."""
+    return (
+        representation.pooling == "average"
+        and representation.fast_pooling is None
+        and representation.fast_pool_stride is None
+    )
 
 
 def _windows(layout: TokenLayout, device_type: str) -> Iterator[tuple[int, int]]:
