@@ -163,7 +163,7 @@ def toy() -> None:
     """200 toyworld videos: wall time, records, types, and the share of true answers."""
     with tempfile.TemporaryDirectory() as folder:
         videos, out = Path(folder) / "videos", Path(folder) / "out"
-        levels = ("simple", "standard", "crowded", "crowded")
+        levels = ("simple", "standard", "simple", "crowded")
         jobs = [(str(videos / f"{n:03d}.mp4"), n, levels[n % 4]) for n in range(200)]
         with ProcessPoolExecutor() as pool:
             list(pool.map(make_toy, jobs, chunksize=10))

@@ -32,11 +32,11 @@ def plan_screen(plan: Plan, recipe: Recipe) -> RenderableType:
         "stage", "calls", "images", "tokens in", "tokens out", "usd (least, likely, most)"
     )
     for name, stage in plan.stages.items():
-        usd = "no price" if stage.usd is None else "  ".join(f"{v:.4f}" for v in stage.usd)
+        usd = ["no price"] if stage.usd is None else [f"{v:.4f}" for v in stage.usd]
         sent, written = stage.prompt_tokens, stage.completion_tokens
         table.add_row(
             *(name, str(stage.num_calls), str(stage.num_images)),
-            *(f"{sent[1]:,}", f"{written[1]:,}", usd),
+            *(f"{sent[1]:,}", f"{written[1]:,}", *usd),
         )
     lines = []
     if plan.rejected:
@@ -98,7 +98,7 @@ def result_screen(found: dict[str, Any]) -> RenderableType:
         lines.append(f"  and {len(found['problems']) - 20} more; see `annotate status`")
     lines.append(_totals_line(found["totals"]))
     lines += found["files"]
-    return Text("\n".join(lines))
+    return Text("\n".join(lines), overflow="ignore", no_wrap=True)
 
 
 def status_of(folder: Path) -> dict[str, Any]:
@@ -131,9 +131,7 @@ def status_of(folder: Path) -> dict[str, Any]:
 def status_screen(found: dict[str, Any]) -> RenderableType:
     """The state of a run as tables."""
     states = ", ".join(f"{state} {n}" for state, n in found["videos"].items()) or "none ended yet"
-    table = Table(
-        "stage", "calls", "forecast in", "tokens in", "ratio", "tokens out", "reasoning", "usd"
-    )
+    table = Table("stage", "calls", "forecast", "in", "ratio", "out", "reasoning", "usd")
     for row in found["stages"]:
         table.add_row(
             *(row["stage"], str(row["calls"]), f"{row['forecast_prompt_tokens']:,}"),

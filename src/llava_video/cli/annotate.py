@@ -171,7 +171,7 @@ def explain(
     if as_json:
         print(json.dumps(chain, indent=2))
     else:
-        Console().print(chain_screen(chain))
+        Console().print(chain_screen(chain), soft_wrap=True)
 
 
 @app.command()
@@ -337,7 +337,7 @@ def _print_result(result: Any, out: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps(found, indent=2))
     else:
-        Console().print(result_screen(found))
+        Console().print(result_screen(found), soft_wrap=True)
 
 
 def _print_paths(paths: list[Path], as_json: bool) -> None:
