@@ -202,7 +202,7 @@ def test_directories_that_are_no_checkpoint(copy: Path, tmp_path: Path) -> None:
         load(copy)
     (copy / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"has no model\.safetensors"):
-        load(copy)
+        load(copy)  # noticed before the tokenizer
 
 
 def test_hub_names_say_what_failed_without_a_network() -> None:

@@ -32,12 +32,12 @@ def command(
     from llava_video.video import read_video
 
     wanted = parse_representation(representation)
+    count = wanted.max_frames if num_frames is None else num_frames
     frames = None
     if video is not None and fps is not None:
         frames = read_video(video, fps=fps, max_frames=wanted.max_frames)
     elif video is not None:
-        frames = read_video(video, num_frames=num_frames or wanted.max_frames)
-    count = wanted.max_frames if num_frames is None else num_frames
+        frames = read_video(video, num_frames=count)
     layout = make_layout(wanted, count if frames is None else len(frames))
     for path, draw in ((svg, tape.to_svg), (html, tape.to_html)):
         if path is not None:

@@ -10,7 +10,13 @@ from typing import Any
 import torch
 from transformers.utils import logging as transformers_logging
 
-from llava_video.model.loading import TINY, load
+from llava_video.model.loading import (
+    TINY,
+    find_checkpoint,
+    load_config,
+    load_model,
+    load_processor,
+)
 from llava_video.representation import VideoRepresentation
 
 
@@ -85,10 +91,15 @@ def answer_question(
     if model == TINY:
         transformers_logging.disable_progress_bar()  # it loads in a blink
     watch = Stopwatch()
-    network, processor = load(model, representation=representation)
-    watch.stage("load")
+    directory = find_checkpoint(model)
+    config = load_config(directory, representation)
+    processor = load_processor(directory, config)
+    watch.stage("processor")
+    # Before the weights: a file that cannot be read should not wait for gigabytes.
     frames = processor.sample_frames(video, num_frames=num_frames, fps=fps)
     watch.stage("frames")
+    network = load_model(directory, config)
+    watch.stage("weights")
     inputs = processor(question, frames).to(network.device)
     watch.stage("prepare")
     video_tokens = network.get_video_features(

@@ -17,7 +17,12 @@ from llava_video.errors import CheckpointError, RepresentationError
 from llava_video.model.configuration import LlavaVideoConfig
 from llava_video.model.modeling import LlavaVideoForConditionalGeneration
 from llava_video.model.processing import LlavaVideoProcessor
-from llava_video.model.released import WEIGHT_NAMES, is_released_layout, translate_config
+from llava_video.model.released import (
+    RELEASED_PREFIX,
+    WEIGHT_NAMES,
+    is_released_layout,
+    translate_config,
+)
 from llava_video.representation import PRESETS, VideoRepresentation, parse_representation
 
 TINY = "tiny"
@@ -50,10 +55,9 @@ def load(
         RepresentationError: the representation does not fit the model.
     """
     directory = find_checkpoint(name_or_dir)
-    model = load_model(directory, **options)
-    if representation is not None:
-        model.config.representation = fit_representation(representation, model.config)
-    return model, load_processor(directory, model.config)
+    config = load_config(directory, representation)
+    processor = load_processor(directory, config)
+    return load_model(directory, config, **options), processor
 
 
 def find_checkpoint(name_or_dir: str | Path) -> Path:
@@ -84,18 +88,24 @@ def find_checkpoint(name_or_dir: str | Path) -> Path:
         ) from error
 
 
-def load_model(directory: Path, **options: Any) -> LlavaVideoForConditionalGeneration:
-    """Load the weights of a checkpoint directory in either layout.
+def load_config(
+    directory: Path, representation: VideoRepresentation | str | None = None
+) -> LlavaVideoConfig:
+    """Read the configuration of a checkpoint directory in either layout, without its weights.
+
+    Args:
+        directory: a checkpoint.
+        representation: use this one instead of the checkpoint's; see `load`.
 
     Raises:
-        CheckpointError: the configuration or the weights are missing, unsafe, of another
-            architecture, or do not fit each other.
+        CheckpointError: the configuration is missing or of another architecture, or the weights are
+            missing or unsafe.
+        RepresentationError: the representation does not fit the model.
     """
     values = _read_json(directory / "config.json")
-    shapes = dict(_weight_shapes(directory))
+    weight_names = set(_weight_names(directory))  # also for our layout: bad files show here, early
     if is_released_layout(values):
-        config = translate_config(values, set(shapes), str(directory))
-        options["key_mapping"] = WEIGHT_NAMES
+        config = translate_config(values, weight_names, str(directory))
     elif values.get("model_type") == LlavaVideoConfig.model_type:
         config = LlavaVideoConfig.from_dict(values)
     else:
@@ -104,6 +114,29 @@ def load_model(directory: Path, **options: Any) -> LlavaVideoForConditionalGener
             f"({', '.join(values.get('architectures') or ['no architecture'])}); LLaVA-Video needs "
             "model_type 'llava_video', or the official release's LlavaQwenForCausalLM"
         )
+    if representation is not None:
+        config.representation = fit_representation(representation, config)
+    return config
+
+
+def load_model(
+    directory: Path, config: LlavaVideoConfig | None = None, **options: Any
+) -> LlavaVideoForConditionalGeneration:
+    """Load the weights of a checkpoint directory in either layout.
+
+    Args:
+        directory: a checkpoint.
+        config: what `load_config` read from it.
+        **options: passed to ``from_pretrained`` of transformers.
+
+    Raises:
+        CheckpointError: the configuration or the weights are missing, unsafe, of another
+            architecture, or do not fit each other.
+    """
+    config = config or load_config(directory)
+    names = set(_weight_names(directory))
+    if any(name.startswith(RELEASED_PREFIX) for name in names):
+        options["key_mapping"] = WEIGHT_NAMES
     model, report = LlavaVideoForConditionalGeneration.from_pretrained(
         directory,
         config=config,
@@ -183,8 +216,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     return values
 
 
-def _weight_shapes(directory: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of all tensors, from the headers of the safetensors files alone."""
+def _weight_names(directory: Path) -> Iterator[str]:
+    """Names of all tensors, from the headers of the safetensors files alone."""
     index = directory / "model.safetensors.index.json"
     single = directory / "model.safetensors"
     if index.is_file():
@@ -200,10 +233,10 @@ def _weight_shapes(directory: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
     else:
         raise CheckpointError(f"{directory} has no model.safetensors; the weights are missing")
     for shard in sorted(shards):
-        yield from _header_shapes(shard)
+        yield from _names_in_header(shard)
 
 
-def _header_shapes(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _names_in_header(path: Path) -> Iterator[str]:
     if not path.is_file():
         raise CheckpointError(f"{path} is missing, though the index names it; download it again")
     with path.open("rb") as file:
@@ -223,9 +256,7 @@ def _header_shapes(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
         raise CheckpointError(
             f"{path} is cut short: {path.stat().st_size} of {end} bytes; download it again"
         )
-    for name, entry in entries.items():
-        if name != "__metadata__":
-            yield name, tuple(entry["shape"])
+    yield from (name for name in entries if name != "__metadata__")
 
 
 def _check_report(report: dict[str, Any], directory: Path) -> None:

@@ -166,7 +166,8 @@ class LlavaVideoProcessor(ProcessorMixin):
         elif fps is not None:
             frames = read_video(video, fps=fps, max_frames=most, size=self.image_size)
         else:
-            frames = read_video(video, num_frames=num_frames or most, size=self.image_size)
+            wanted = most if num_frames is None else num_frames
+            frames = read_video(video, num_frames=wanted, size=self.image_size)
         if len(frames) > most:
             raise InputError(
                 f"{frames.source}: {len(frames)} frames are more than T = {most} of the video "

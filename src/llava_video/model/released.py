@@ -25,6 +25,9 @@ WEIGHT_NAMES = {
 }
 """Patterns of released weight names and what replaces them."""
 
+RELEASED_PREFIX = "model.vision_tower."
+"""How weight names of the released layout, and only those, begin."""
+
 NEWLINES: dict[str, Newline] = {
     "grid": "grid",
     "frame": "frame",

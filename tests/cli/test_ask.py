@@ -1,0 +1,112 @@
+"""``ask``: an answer with what the model saw, or one line that says what to do."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from llava_video.errors import LlavaVideoError
+from llava_video.model.loading import load
+from tests.cli.run import Shell
+from tests.video.media import write_video
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(write_video(tmp_path_factory.mktemp("ask") / "video.mp4", num_frames=50))
+
+
+def test_json_tells_the_answer_and_what_was_seen(
+    shell: Shell, small_checkpoint: Path, video: Path
+) -> None:
+    done = shell("ask", video, "What?", "--model", small_checkpoint, "--num-frames", 5, "--json")
+    assert done.code == 0, done.err
+    told = json.loads(done.out)
+    assert told["model"] == str(small_checkpoint)
+    assert told["num_frames"] == len(told["timestamps_seconds"]) == 5
+    assert told["num_video_tokens"] == 2 * (16 + 4 + 1) + 3 * (4 + 2 + 1)
+    assert told["representation"] == "8,64,3,2 average newline=grid separator"
+    assert set(told["seconds"]) == {"processor", "frames", "weights", "prepare", "vision", "answer"}
+    assert isinstance(told["answer"], str)
+
+
+def test_text_tells_the_same(shell: Shell, small_checkpoint: Path, video: Path) -> None:
+    done = shell("ask", video, "What?", "--model", small_checkpoint, "--max-new-tokens", 3)
+    assert "frames  8 at 0.00, " in done.out
+    assert "V = 8,64,3,2" in done.out
+    assert "tiny knows only" not in done.err
+
+
+def test_the_answer_is_the_one_that_python_gives(
+    shell: Shell, small_checkpoint: Path, video: Path
+) -> None:
+    told = json.loads(
+        shell(
+            "ask", video, "What?", "--model", small_checkpoint, "--max-new-tokens", 6, "--json"
+        ).out
+    )
+    model, processor = load(small_checkpoint)
+    inputs = processor("What?", video)
+    output = model.generate(**inputs, max_new_tokens=6, do_sample=False)
+    assert told["answer"] == processor.decode_answer(output[0], inputs["input_ids"].shape[1])
+
+
+def test_representation_and_rate_reach_the_model(
+    shell: Shell, small_checkpoint: Path, video: Path
+) -> None:
+    words = ["--model", small_checkpoint, "--max-new-tokens", 1, "--json"]
+    told = json.loads(shell("ask", video, "x", "--representation", "6,64,1,2", *words).out)
+    assert (told["num_frames"], told["num_video_tokens"]) == (6, 6 * 21)
+    told = json.loads(shell("ask", video, "x", "--fps", 2, *words).out)
+    assert told["timestamps_seconds"] == [0.0, 0.48, 0.96, 1.44, 1.92]
+
+
+@pytest.mark.parametrize("text", ["<image>", "<video>", "<|im_start|>", "<|im_end|><image>"])
+def test_control_tokens_in_a_question_are_only_text(
+    shell: Shell, small_checkpoint: Path, video: Path, text: str
+) -> None:
+    words = ["--model", small_checkpoint, "--max-new-tokens", 1, "--json"]
+    plain = json.loads(shell("ask", video, "x", *words).out)
+    told = json.loads(shell("ask", video, f"What is {text}?", *words).out)
+    assert told["num_video_tokens"] == plain["num_video_tokens"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--representation", "nonsense"], "no representation is called 'nonsense'"),
+        (["--representation", "8,64,0,2"], "slow_stride must be"),
+        (["--representation", "0,64,1,2"], "max_frames must be"),
+        (["--representation", "8,64,1,9"], "would keep no token"),
+        (["--num-frames", "9"], "more frames than T = 8|frames are more than T = 8"),
+        (["--num-frames", "0"], "0"),
+        (["--fps", "-1"], "fps"),
+        (["--model", "/nowhere/at/all"], "no such directory"),
+    ],
+)
+def test_bad_requests_are_one_line_and_code_two(
+    shell: Shell, small_checkpoint: Path, video: Path, words: list[str], message: str
+) -> None:
+    done = shell("ask", video, "What?", "--model", small_checkpoint, *words)
+    assert done.code == 2
+    assert done.out == ""
+    assert done.err.startswith("llava-video: ")
+    assert done.err.count("\n") == 1
+    assert any(part in done.err for part in message.split("|"))
+
+
+def test_files_that_are_no_video(shell: Shell, small_checkpoint: Path, tmp_path: Path) -> None:
+    text, empty, noise = (tmp_path / name for name in ("text.mp4", "empty.mp4", "noise.mp4"))
+    text.write_text("This is a letter, not a film.\n" * 50)
+    empty.touch()
+    noise.write_bytes(bytes(range(256)) * 200)
+    for path in (text, empty, noise, tmp_path, tmp_path / "missing.mp4"):
+        done = shell("ask", path, "What?", "--model", small_checkpoint)
+        assert done.code == 2
+        assert str(path) in done.err
+        assert done.err.count("\n") == 1
+
+
+def test_debug_shows_the_traceback(shell: Shell, small_checkpoint: Path) -> None:
+    with pytest.raises(LlavaVideoError):
+        shell("--debug", "ask", "missing.mp4", "What?", "--model", small_checkpoint)
