@@ -41,7 +41,8 @@ def main() -> None:
     for number in range(options.runs):
         total, stages = cold_run()
         named = ", ".join(f"{name} {seconds:.2f}" for name, seconds in stages.items())
-        print(f"| cold {number + 1} | {total:.2f} | {named}, start {total - sum(stages.values()):.2f} |")
+        start = total - sum(stages.values())
+        print(f"| cold {number + 1} | {total:.2f} | start {start:.2f}, {named} |")
 
     from llava_video.model.answering import answer_question
 

@@ -1,4 +1,4 @@
-"""Ask a model about a video from Python: python examples/ask.py [VIDEO] [QUESTION]"""
+"""Ask a model about a video from Python: python examples/ask.py [VIDEO] [QUESTION]."""
 
 import sys
 from importlib.resources import files

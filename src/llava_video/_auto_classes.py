@@ -17,7 +17,7 @@ from types import ModuleType
 
 
 def announce() -> None:
-    """Register in the modules that are there already, in the others as soon as they are imported."""
+    """Register in the modules that are there, and in the others as soon as they are imported."""
     for name, register in _REGISTRATIONS.items():
         if name in sys.modules:
             register(sys.modules[name])
