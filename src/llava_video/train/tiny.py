@@ -1,10 +1,13 @@
 """Train the embedded ``tiny`` model from scratch.
 
-Run ``python -m llava_video.train.tiny --out runs/tiny``. Two lessons: first the vision encoder
-learns what each patch shows, for a few minutes, because joint training from scratch learns to count
-and to order long before it learns which colour goes with which shape. Then the whole model learns
-to answer, with all questions about a clip in one row. A run that is started again continues from
-its newest checkpoint.
+Run ``python -m llava_video.train.tiny --out runs/tiny``. Three lessons, because joint training from
+scratch learns to count and to order long before it learns which colour goes with which shape:
+
+1. seeing: the vision encoder learns what each patch shows;
+2. reading: the language model answers about clips whose description it reads;
+3. watching: the vision encoder stays as it is, and the rest learns to answer about the clips.
+
+A run that is started again continues from its newest checkpoint.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from typing import Annotated, Any
 
 import torch
 import typer
+from safetensors.torch import load_model
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import Trainer, TrainingArguments
@@ -170,11 +174,12 @@ def _train(module: nn.Module, arguments: TrainingArguments, collator: Any) -> No
 
 def main(
     out: Annotated[Path, typer.Option(help="Run folder; a run found there is continued.")],
-    vision_steps: Annotated[int, typer.Option(help="Steps of the first lesson.")] = 2500,
-    steps: Annotated[int, typer.Option(help="Steps of the second lesson.")] = 5000,
-    batch: Annotated[int, typer.Option(help="Clips per step.")] = 12,
+    seeing_steps: Annotated[int, typer.Option(help="Steps of the first lesson.")] = 3800,
+    reading_steps: Annotated[int, typer.Option(help="Steps of the second lesson.")] = 1200,
+    watching_steps: Annotated[int, typer.Option(help="Steps of the third lesson.")] = 3000,
+    batch: Annotated[int, typer.Option(help="Clips per step.")] = 8,
     rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-3,
-    questions: Annotated[int, typer.Option(help="Questions per clip and step.")] = 9,
+    questions: Annotated[int, typer.Option(help="Questions per clip and step.")] = 5,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
     workers: Annotated[int, typer.Option(help="Processes that draw clips.")] = 1,
 ) -> None:
@@ -182,23 +187,18 @@ def main(
     torch.manual_seed(0)
     torch.set_num_threads(threads)
     model, processor = build()
-    patches = PatchCollator(processor, model.config.grid_side, num_frames=6)
-    first = out / "vision"
     teacher = PatchTeacher(model)
-    _train(teacher, _arguments(first, vision_steps, batch, rate, workers), patches)
-    if (weights := first / "model.safetensors").is_file():
-        _load(teacher, weights)
-    asked = QuestionCollator(processor, REPRESENTATION.max_frames, questions)
-    second = out / "answers"
-    _train(model, _arguments(second, steps, batch, rate, workers), asked)
+    lessons: list[tuple[str, int, nn.Module, Any]] = [
+        ("seeing", seeing_steps, teacher, PatchCollator(processor, model.config.grid_side, 6)),
+        ("reading", reading_steps, model, QuestionCollator(processor, questions, False)),
+        ("watching", watching_steps, model, QuestionCollator(processor, questions, True)),
+    ]
+    for name, steps, module, collator in lessons:
+        model.model.vision_encoder.requires_grad_(name == "seeing")
+        _train(module, _arguments(out / name, steps, batch, rate, workers), collator)
+        load_model(module, out / name / "model.safetensors")
     model.to(torch.bfloat16).save_pretrained(out / "tiny")
     processor.save_pretrained(out / "tiny")
-
-
-def _load(module: nn.Module, weights: Path) -> None:
-    from safetensors.torch import load_model
-
-    load_model(module, weights)
 
 
 if __name__ == "__main__":

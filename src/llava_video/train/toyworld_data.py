@@ -1,8 +1,8 @@
 """Toyworld clips as training batches, made as they are needed.
 
-All questions about one clip share its video: a row is the prompt up to the end of the video, then
-one branch per question. Each branch sees the video and itself, and counts its positions from the
-end of the video, so that its loss is the one it would have alone.
+All questions about one clip stand in one row: the prompt up to the end of the video, then one branch
+per question. Each branch sees the video and itself, and counts its positions from the end of the
+video, so that its loss is the one it would have alone.
 """
 
 from __future__ import annotations
@@ -82,77 +82,95 @@ class ClipStream(IterableDataset[Script]):
 
 @dataclass(frozen=True, slots=True)
 class QuestionCollator:
-    """Makes rows of a shared video and its questions; see the module's text.
+    """Makes rows of clips and the questions about them; see the module's text.
 
     Attributes:
         processor: renders prompts, prepares pixels.
-        num_frames: frames per clip, T.
         most_questions: questions per clip, the description included.
+        shows_video: whether the model watches the clip, or reads its description instead.
     """
 
     processor: LlavaVideoProcessor
-    num_frames: int
     most_questions: int
+    shows_video: bool
 
     def __call__(self, scripts: list[Script]) -> dict[str, Tensor]:
         """Rows for clips: ids, positions, labels (B, L), a mask (B, 1, L, L), and the frames."""
-        size = self.processor.image_size
-        clips = [render(script, num_frames=self.num_frames, size=size) for script in scripts]
-        num_tokens = make_layout(self.processor.representation, self.num_frames).num_tokens
+        representation = self.processor.representation
         renderer = self.processor.renderer
-        rows = [
-            self._row(renderer, exchanges(script, script.seed, self.most_questions), num_tokens)
-            for script in scripts
-        ]
-        length = max(len(row.input_ids) for row in rows)
-        batch = {
-            "input_ids": torch.full((len(rows), length), self.processor.tokenizer.pad_token_id),
-            "position_ids": torch.zeros(len(rows), length, dtype=torch.long),
-            "labels": torch.full((len(rows), length), -100),
-            "attention_mask": torch.eye(length, dtype=torch.bool).repeat(len(rows), 1, 1, 1),
-        }
-        for index, row in enumerate(rows):
-            size = len(row.input_ids)
-            batch["input_ids"][index, :size] = row.input_ids
-            batch["position_ids"][index, :size] = row.position_ids
-            batch["labels"][index, :size] = row.labels
-            batch["attention_mask"][index, 0, :size, :size] = _visible(row.branch)
-        pixels = [self.processor.preprocess(clip) for clip in clips]
-        batch["pixel_values_videos"] = torch.cat(pixels)
-        batch["num_frames_per_video"] = torch.tensor([len(clip) for clip in clips])
+        num_tokens = make_layout(representation, representation.max_frames).num_tokens
+        rows = []
+        for script in scripts:
+            asked = exchanges(script, script.seed, self.most_questions)
+            if self.shows_video:
+                prompts = [render_exchange(renderer, exchange, num_tokens) for exchange in asked]
+                rows.append(_join(prompts, _num_shared(prompts[0], self.processor.video_token_id)))
+            else:
+                prompts = [render_exchange(renderer, _read_first(asked[0], e)) for e in asked[1:]]
+                rows.append(_join(prompts, num_shared=0))
+        batch = _stack(rows, self.processor.tokenizer.pad_token_id)
+        if self.shows_video:
+            size, num_frames = self.processor.image_size, representation.max_frames
+            clips = [render(script, num_frames=num_frames, size=size) for script in scripts]
+            batch["pixel_values_videos"] = torch.cat([self.processor.preprocess(c) for c in clips])
+            batch["num_frames_per_video"] = torch.tensor([len(clip) for clip in clips])
         return batch
 
-    def _row(self, renderer: PromptRenderer, questions: list[Exchange], num_tokens: int) -> _Row:
-        prompts = [render_exchange(renderer, exchange, num_tokens) for exchange in questions]
-        video = self.processor.video_token_id
-        split = len(prompts[0].input_ids) - prompts[0].input_ids[::-1].index(video)
-        parts = [(prompts[0].input_ids[:split], [False] * split, 0, 0)]
-        parts += [
-            (prompt.input_ids[split:], prompt.supervised[split:], split, number)
-            for number, prompt in enumerate(prompts, start=1)
-        ]
-        ids: list[int] = []
-        labels: list[int] = []
-        positions: list[int] = []
-        branch: list[int] = []
-        for part_ids, supervised, first_position, number in parts:
-            ids += part_ids
-            labels += [
-                i if wanted else -100 for i, wanted in zip(part_ids, supervised, strict=True)
-            ]
-            positions += range(first_position, first_position + len(part_ids))
-            branch += [number] * len(part_ids)
-        return _Row(*(torch.tensor(values) for values in (ids, labels, positions, branch)))
 
-
-def render_exchange(renderer: PromptRenderer, exchange: Exchange, num_tokens: int) -> Prompt:
-    """A video, a question and its answer as one conversation."""
-    question = [{"type": "video"}, {"type": "text", "text": exchange.question}]
+def render_exchange(
+    renderer: PromptRenderer, exchange: Exchange, num_tokens: int | None = None
+) -> Prompt:
+    """A video (of so many tokens), a question and its answer as one conversation."""
+    video = [] if num_tokens is None else [{"type": "video"}]
     messages: list[Message] = [
-        {"role": "user", "content": question},
+        {"role": "user", "content": [*video, {"type": "text", "text": exchange.question}]},
         {"role": "assistant", "content": exchange.answer},
     ]
-    return renderer.render(messages, [VideoSlot(num_tokens)], add_generation_prompt=False)
+    slots = [] if num_tokens is None else [VideoSlot(num_tokens)]
+    return renderer.render(messages, slots, add_generation_prompt=False)
+
+
+def _read_first(description: Exchange, asked: Exchange) -> Exchange:
+    """The question after the clip's description, in place of the clip."""
+    return Exchange(f"{description.answer}\n{asked.question}", asked.answer)
+
+
+def _num_shared(prompt: Prompt, video_token_id: int) -> int:
+    """Tokens up to the end of the video."""
+    return len(prompt.input_ids) - prompt.input_ids[::-1].index(video_token_id)
+
+
+def _join(prompts: list[Prompt], num_shared: int) -> _Row:
+    """One row of prompts whose first ``num_shared`` tokens are the same."""
+    ids = prompts[0].input_ids[:num_shared]
+    labels = [-100] * num_shared
+    positions = list(range(num_shared))
+    branch = [0] * num_shared
+    for number, prompt in enumerate(prompts, start=1):
+        own, supervised = prompt.input_ids[num_shared:], prompt.supervised[num_shared:]
+        ids = ids + own
+        labels += [i if wanted else -100 for i, wanted in zip(own, supervised, strict=True)]
+        positions += range(num_shared, num_shared + len(own))
+        branch += [number] * len(own)
+    return _Row(*(torch.tensor(values) for values in (ids, labels, positions, branch)))
+
+
+def _stack(rows: list[_Row], padding: int) -> dict[str, Tensor]:
+    """Pad rows to one length; what is padding sees only itself."""
+    length = max(len(row.input_ids) for row in rows)
+    batch = {
+        "input_ids": torch.full((len(rows), length), padding),
+        "position_ids": torch.zeros(len(rows), length, dtype=torch.long),
+        "labels": torch.full((len(rows), length), -100),
+        "attention_mask": torch.eye(length, dtype=torch.bool).repeat(len(rows), 1, 1, 1),
+    }
+    for index, row in enumerate(rows):
+        size = len(row.input_ids)
+        batch["input_ids"][index, :size] = row.input_ids
+        batch["position_ids"][index, :size] = row.position_ids
+        batch["labels"][index, :size] = row.labels
+        batch["attention_mask"][index, 0, :size, :size] = _visible(row.branch)
+    return batch
 
 
 @dataclass(frozen=True, slots=True)
