@@ -1,6 +1,6 @@
 """Toyworld clips as training batches, made as they are needed.
 
-All questions about one clip stand in one row: the prompt up to the end of the video, then one branch
+All questions about one clip stand in one row: the prompt up to the end of the video, then a branch
 per question. Each branch sees the video and itself, and counts its positions from the end of the
 video, so that its loss is the one it would have alone.
 """

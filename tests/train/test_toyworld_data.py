@@ -1,0 +1,83 @@
+"""Rows of many questions cost less than single conversations, and teach the same."""
+
+import numpy as np
+import pytest
+import torch
+
+from llava_video.model import LlavaVideoForConditionalGeneration, LlavaVideoProcessor
+from llava_video.representation import make_layout
+from llava_video.toyworld import COLOURS, SHAPES, generate_script
+from llava_video.train.tiny import build
+from llava_video.train.toyworld_data import (
+    FIRST_TRAINING_SEED,
+    ClipStream,
+    QuestionCollator,
+    exchanges,
+    patch_labels,
+    render_exchange,
+)
+
+
+@pytest.fixture(scope="module")
+def built() -> tuple[LlavaVideoForConditionalGeneration, LlavaVideoProcessor]:
+    torch.manual_seed(0)
+    return build()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("shows_video", [True, False])
+def test_a_row_has_the_loss_of_its_questions_asked_one_by_one(built, shows_video: bool) -> None:
+    model, processor = built
+    scripts = [generate_script(seed=seed, level="simple") for seed in (3, 4)]
+    batch = QuestionCollator(processor, 4, shows_video)(scripts)
+    together = model(**batch).loss
+
+    representation = processor.representation
+    num_tokens = make_layout(representation, representation.max_frames).num_tokens
+    total, count = 0.0, 0
+    for index, script in enumerate(scripts):
+        asked = exchanges(script, script.seed, 4)
+        for exchange in asked if shows_video else asked[1:]:
+            if shows_video:
+                prompt = render_exchange(processor.renderer, exchange, num_tokens)
+            else:
+                text = f"{asked[0].answer}\n{exchange.question}"
+                prompt = render_exchange(processor.renderer, type(exchange)(text, exchange.answer))
+            ids = torch.tensor([prompt.input_ids])
+            labels = ids.masked_fill(~torch.tensor([prompt.supervised]), -100)
+            frames = slice(index * 12, index * 12 + 12)
+            pixels = batch["pixel_values_videos"][frames] if shows_video else None
+            loss = model(input_ids=ids, labels=labels, pixel_values_videos=pixels).loss
+            total += float(loss) * sum(prompt.supervised)
+            count += sum(prompt.supervised)
+    assert float(together) == pytest.approx(total / count, rel=1e-4)
+
+
+def test_patch_labels_name_who_covers_the_patch() -> None:
+    script = generate_script(seed=5, level="simple")
+    colours, shapes, offsets = patch_labels(script, np.array([0.0, 2.0]), grid_side=8)
+    assert colours.shape == shapes.shape == (2, 64)
+    assert offsets.shape == (2, 64, 2)
+    assert ((colours > 0) == (shapes > 0)).all()
+    known = {
+        (list(COLOURS).index(actor.colour) + 1, SHAPES.index(actor.shape) + 1)
+        for actor in script.actors
+    }
+    seen = set(zip(colours[colours > 0].tolist(), shapes[shapes > 0].tolist(), strict=True))
+    assert seen <= known
+    assert np.abs(offsets).max() <= 0.3  # half of the largest shape
+
+
+def test_training_never_sees_held_out_seeds() -> None:
+    stream = iter(ClipStream("simple", FIRST_TRAINING_SEED))
+    assert [next(stream).seed for _ in range(3)] == [
+        FIRST_TRAINING_SEED + offset for offset in range(3)
+    ]
+
+
+def test_every_clip_is_described_and_asked_about() -> None:
+    script = generate_script(seed=6, level="simple")
+    asked = exchanges(script, 0, most=5)
+    assert len(asked) == 5
+    assert asked == exchanges(script, 0, most=5)
+    assert script.actors[0].name in asked[0].answer
