@@ -14,8 +14,23 @@ A script says who does what, from when to when, and why. Everything else follows
             print(question.prompt_open_ended(), "->", question.answer)
 
 `render` draws the frames that uniform sampling would take from the video of the script, at any
-size. `describe` says in words what happens between two moments. `VOCABULARY` lists every word and
-mark that prompts and answers of level "simple" are made of (`WORD_PATTERN` splits text into them).
+size. `describe` says in words what happens between two moments, `describe_levels` on the paper's
+three levels. `VOCABULARY` lists every word and mark of all these texts (`WORD_PATTERN` splits them).
+
+The rooms, in the order of the data:
+
+    write/      a seed becomes a `Script`; levels "simple", "standard", "crowded" and "long"
+    script      the script language
+    stage       a script performed: where everything is at any moment, as arrays
+    draw/       the stage as pictures
+    tell/       the script as descriptions
+    ask/        the script as questions of all types of the paper's Table 1
+    watch       the other route to the truth: events recognised on the stage, not read
+    checker     answers questions, and reads descriptions, by watching
+    dataset     videos, scripts and LLaVA JSON files on disk
+
+Here every actor is a coloured shape or a person, every picture is drawn, and every word comes from
+a short list: a model that learns this world knows this world only.
 """
 
 from llava_video.toyworld.ask.questions import Question

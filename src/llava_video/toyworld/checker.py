@@ -330,9 +330,11 @@ def _how_fast(checker: Checker, question: Question) -> str:
     moves = checker.of(question.about[0], *_MOVEMENTS)
     if not moves:
         return "it does not move"
-    if moves[0].speed < 0.18:
+    # Seconds to cross the smaller side: about 9, 3.5 or 1.3.
+    crossing = min(1.0, checker.script.aspect) / moves[0].speed
+    if crossing > 5.5:
         return "slowly"
-    return "at medium speed" if moves[0].speed < 0.48 else "fast"
+    return "at medium speed" if crossing > 2.1 else "fast"
 
 
 def _fastest(checker: Checker, question: Question) -> str:

@@ -134,12 +134,12 @@ def _movements(view: _View) -> Iterator[Sighting]:
         direction = max(
             DIRECTIONS, key=lambda d: across * DIRECTIONS[d][0] + down * DIRECTIONS[d][1]
         )
-        if way < _LIFT:
-            verb = "take" if down < 0 else "drop"  # by whom is found out later
-        elif _is_outside(view, first):
+        if _is_outside(view, first):
             verb = "enter"
         elif _is_outside(view, last):
             verb = "leave"
+        elif way < _LIFT:
+            verb = "take" if down < 0 else "drop"  # by whom is found out later
         else:
             verb = "walk" if view.actor.is_person else "move"
         value = direction if verb in ("walk", "move") else ""

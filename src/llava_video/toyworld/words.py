@@ -106,12 +106,28 @@ move moves enter enters leave leaves stay stays first last video seen
 Please respond with only letter correct answer Answer one word
 """
 
-# Every word and mark of prompts and answers at level "simple". Append only: the position of a word
-# may be its token number in a trained model.
+_STORY_WORDS = """
+; At E From H L N Nothing On Right T The Then V We When Where Who Why With X Z above after all and
+appear appears arm at away back-and-forth because become becomes before begin begins below blink
+blinks both bottom bumps by camera carried carries change changes clockwise closest clothes come
+comes counterclockwise different disappears downwards else end fades fast fastest flash flashes
+flickers followed for from full gets go goes grow grows happen happens hat hits hops how into it
+its jump jumps larger lead makes meadow medium middle moment moving nearest never next night
+nobody none not nothing now nowhere often on option or out outside pans part people person picks
+picture place places play plays provide puts raises room rotates runs same scene seat sets show
+shows shrink shrinks side sit sits size slowest slowly smaller speed spin spins stands start
+stating still stop stops story street take takes tells that then these they times to top travels
+turn turns upwards vanish vanishes vanishing walk walks water wave waves we wear when where
+written your zooms
+"""
+
+# Every word and mark of prompts, answers and descriptions. Those of level "simple" come first.
+# Append only: the position of a word may be its token number in a trained model.
 VOCABULARY: tuple[str, ...] = (
     *_SIMPLE_WORDS.split(),
     *COLOURS,
     *SHAPES,
     *PLURALS.values(),
     *DIRECTIONS,
+    *_STORY_WORDS.split(),
 )

@@ -70,10 +70,13 @@ def _shares(level: str, subject: str) -> dict[str, float]:
             counts.update(_FACTS[subject](story))
         else:
             counts.update(_words_for(story, deed) for deed in _role(story, subject))
+    if subject in _FACTS:
+        rarest = min(counts.values())
+        return {words: rarest / count for words, count in counts.items()}
     shares: dict[str, float] = {}
-    for prefix in {words.split()[0] if subject not in _FACTS else "" for words in counts}:
-        group = {words: n for words, n in counts.items() if words.startswith(prefix)}
-        usual = float(np.quantile(list(group.values()), 0.25))
+    for who in ("True", "False"):
+        group = {words: count for words, count in counts.items() if words.startswith(who)}
+        usual = float(np.quantile(list(group.values()), 0.25)) if group else 0.0
         shares |= {words: min(1.0, usual / count) for words, count in group.items()}
     return shares
 

@@ -300,8 +300,11 @@ def never(story: Story, rng: random.Random) -> Draft | None:
 
 def premise(story: Story, rng: random.Random) -> Draft | None:
     """Non-existent actions: what follows something that may never have happened."""
-    pairs = story.neighbours("after")
-    pairs = [pair for pair in pairs if is_asked(story, rng, "after", pair[1])]
+    pairs = [
+        (first, second)
+        for first, second in story.neighbours("after")
+        if is_asked(story, rng, "before", first) and is_asked(story, rng, "after", second)
+    ]
     if not pairs:
         return None
     known, asked = rng.choice(pairs)

@@ -272,7 +272,7 @@ def side(story: Story, rng: random.Random) -> Draft | None:
         question=rng.choice(
             (
                 "At the start, where is the {} seen from the {}: left, right, above or below?",
-                "Is the {} left, right, above or below of the {} when the video begins?",
+                "When the video begins, is the {} left of, right of, above or below the {}?",
             )
         ).format(a, b),
         answer=answer,
@@ -351,12 +351,15 @@ def new_colour(story: Story, rng: random.Random) -> Draft | None:
     }
     actor = story.script.actor(deed.who)
     taken = story.colours_of(actor.shape) - {deed.value}
+    others = tuple(colour for colour in COLOURS if colour not in taken)
+    if len(others) < 4:
+        return None
     return Draft(
         type="Attribute Change",
         kind=verb,
         question=rng.choice(wordings[verb]).format(deed.who),
         answer=deed.value,
-        others=tuple(c for c in COLOURS if c not in taken),
+        others=others,
         needs="many_frames" if verb == "flash" else "any",
         about=(deed.who,),
     )

@@ -105,6 +105,7 @@ def how_fast(story: Story, rng: random.Random) -> Draft | None:
         ).format(who),
         answer=story.speeds[who],
         others=SPEED_WORDS,
+        needs="many_frames",
         about=(who,),
     )
 
@@ -131,6 +132,7 @@ def fastest(story: Story, rng: random.Random) -> Draft | None:
         others=tuple(
             f"the {name}" for name in (*names_like(story, rng, movers[0]), *_bystanders(story))
         ),
+        needs="many_frames",
         about=(which, *movers),
     )
 

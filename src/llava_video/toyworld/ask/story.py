@@ -74,11 +74,6 @@ class Deed:
         """Of a movement, in heights per second."""
         return self.event.amount / (self.event.end_seconds - self.event.start_seconds)
 
-    @property
-    def speed_word(self) -> str:
-        """The word for that speed, one of `SPEED_WORDS`."""
-        return SPEED_WORDS[(self.speed > 0.18) + (self.speed > 0.48)]
-
 
 def is_clear(first: Deed, second: Deed) -> bool:
     """Whether one deed starts clearly after another one."""
@@ -219,6 +214,11 @@ class Story:
             for name in self.things
         }
 
+    def speed_word(self, move: Deed) -> str:
+        """The word for the speed of a movement, one of `SPEED_WORDS`."""
+        speed = move.speed / min(1.0, self.script.aspect)
+        return SPEED_WORDS[(speed > 0.18) + (speed > 0.48)]
+
     @cached_property
     def speeds(self) -> dict[str, str]:
         """How fast actors move that move at most once, one of `SPEED_WORDS`."""
@@ -228,7 +228,7 @@ class Story:
             if not self.movements(who) and who not in self.carried
         }
         for move in self.single_moves:
-            words[move.who] = move.speed_word
+            words[move.who] = self.speed_word(move)
         return words
 
     @cached_property

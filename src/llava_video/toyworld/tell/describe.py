@@ -155,7 +155,7 @@ def _tell(story: Story, deed: Deed, level: int, rng: random.Random) -> str:
 def _detail(story: Story, deed: Deed) -> str:
     """What level 1 adds: from where, how fast, how often."""
     if deed.verb in ("move", "walk"):
-        return {"at medium speed": "", "slowly": " slowly", "fast": " fast"}[deed.speed_word]
+        return {"at medium speed": "", "slowly": " slowly", "fast": " fast"}[story.speed_word(deed)]
     if deed.verb == "enter" and deed.who in story.comings:
         return f" {story.comings[deed.who]}"
     if deed.verb == "leave" and deed.who in story.goings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import deque
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from llava_video.toyworld.write.pieces import Piece, carry, flashes, hit, later,
 from llava_video.toyworld.write.soloist import Role
 
 _CAMERA_SECONDS = 3.0  # kept free at the end of a shot for the camera
+_MOST_DEEDS = 12
+_NO_DEEDS = ("cut", "stand", "pan", "zoom")
 _START_GAP_SECONDS = 0.6  # between the starts of two deeds of different pieces
 
 
@@ -43,9 +46,20 @@ STORY_LEVELS = {
 
 
 def direct(seed: int, name: str, aspect: float, seconds: float | None = None) -> Script:
-    """A script of one of `STORY_LEVELS`."""
+    """A script of one of `STORY_LEVELS`, in which something happens, but not too much."""
+    for attempt in itertools.count():
+        rng = random.Random(f"toyworld {name} {seed} {attempt}")
+        script = _direct(rng, seed, name, aspect, seconds)
+        deeds = [event for event in script.events if event.what not in _NO_DEEDS]
+        if 1 <= len(deeds) <= _MOST_DEEDS:
+            return script
+    raise AssertionError("unreachable")
+
+
+def _direct(
+    rng: random.Random, seed: int, name: str, aspect: float, seconds: float | None
+) -> Script:
     level = STORY_LEVELS[name]
-    rng = random.Random(f"toyworld {name} {seed}")
     duration = round(rng.uniform(*level.seconds), 1)
     if seconds is not None:
         duration = round(seconds, 2)

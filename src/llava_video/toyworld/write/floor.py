@@ -15,6 +15,7 @@ Point = tuple[float, float]
 Disc = tuple[float, float, float]  # x, y, radius
 
 _TRIES = 30
+_SHORTEST_WAY = 0.1
 
 
 class Floor:
@@ -39,6 +40,10 @@ class Floor:
         """Whether a disc lies inside the picture."""
         edge = radius + 0.01
         return edge <= x <= self.aspect - edge and edge <= y <= 1.0 - edge
+
+    def distance(self, rng: random.Random, low: float, high: float) -> float:
+        """A random way to go, in units of the smaller side, but never too short to be noticed."""
+        return round(max(_SHORTEST_WAY, rng.uniform(low, high) * self.unit), 3)
 
     def spots(self, rng: random.Random, size: float) -> Iterator[Point]:
         """Random free spots inside the picture."""

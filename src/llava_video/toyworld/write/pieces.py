@@ -59,10 +59,10 @@ def hit(rng: random.Random, floor: Floor, striker: Role, struck: Role) -> Piece 
     apart = CONTACT * (a.size + b.size) / 2
     for here in floor.spots(rng, a.size):
         direction = rng.choice(tuple(DIRECTIONS))
-        distance = round(rng.uniform(0.2, 0.4) * floor.unit, 3)
+        distance = floor.distance(rng, 0.2, 0.4)
         there = shift(here, direction, distance + apart)
         there = (round(there[0], 3), round(there[1], 3))
-        away = round(rng.uniform(0.2, 0.35) * floor.unit, 3)
+        away = floor.distance(rng, 0.2, 0.35)
         discs = sweep(here, direction, distance, a.size / 2)
         discs += sweep(there, direction, away, b.size / 2)
         if floor.holds(*shift(there, direction, away), b.size / 2) and floor.is_free(discs):
@@ -114,12 +114,12 @@ def carry(rng: random.Random, floor: Floor, carrier: Role, item: Role) -> Piece 
     reach = 0.27 * person.size + thing.size / 2
     for here in floor.spots(rng, person.size):
         side = rng.choice(("left", "right"))
-        walk = round(rng.uniform(0.15, 0.3) * floor.unit, 3)
+        walk = floor.distance(rng, 0.15, 0.3)
         stop = shift(here, side, walk)
         thing_at = shift((stop[0], stop[1] + 0.08 * person.size), side, reach)
         thing_at = (round(thing_at[0], 3), round(thing_at[1], 3))
         direction = rng.choice([way for way in DIRECTIONS if way != side])
-        way = round(rng.uniform(0.2, 0.45) * floor.unit, 3)
+        way = floor.distance(rng, 0.2, 0.45)
         discs = sweep(here, side, walk, person.size / 2)
         discs += sweep(stop, direction, way, person.size / 2)
         discs += sweep(thing_at, direction, way, thing.size / 2 + 0.03)

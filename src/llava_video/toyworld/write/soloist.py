@@ -127,7 +127,7 @@ class Soloist:
     def move(self) -> list[Step]:
         """Go somewhere else."""
         for direction in self.rng.sample(tuple(DIRECTIONS), 8):
-            distance = round(self.rng.uniform(0.25, 0.5) * self.floor.unit, 3)
+            distance = self.floor.distance(self.rng, 0.25, 0.5)
             there = shift(self.here, direction, distance)
             if self.floor.holds(*there, self.size / 2) and self._sweeps(
                 self.here, direction, distance, []
