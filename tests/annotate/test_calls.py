@@ -111,6 +111,15 @@ def test_dropped_connections_and_half_answers_may_have_been_billed(one, tmp_path
     assert found.unknown_usd > 0
 
 
+def test_a_slow_answer_is_a_timeout_that_may_have_been_billed(one, tmp_path):
+    with FakeEndpoint(delay_seconds=0.5) as fake:
+        recipe = recipe_for(fake, endpoint__timeout_seconds=0.1, endpoint__attempts=2)
+        result = run_quietly(one, recipe, tmp_path / "out")
+    rejection = result.records[0].rejections[0]
+    assert (rejection.reason, rejection.detail) == ("call_failed", "no answer within 0.1 s")
+    assert totals(tmp_path / "out").num_unknown == 2
+
+
 def test_what_does_not_parse_is_asked_again_within_a_budget_then_kept_as_raw_text(one, tmp_path):
     from tests.annotate.fake_endpoint import write_answer
 

@@ -72,7 +72,7 @@ def run_with_kills(
     settled: Counter[str] = Counter()
     while True:
         child = start()
-        child.join(dice.uniform(0.0, 0.25) if num_kills < 12 else 30)
+        child.join(dice.uniform(0.0, 0.2) if num_kills < 12 else 30)
         for key, times in settled.items():
             assert fake.answered[key] == times, f"{key} was paid for again"
         if child.exitcode is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from llava_video.cli.app import main
 from tests.annotate.fake_endpoint import FakeEndpoint
 from tests.annotate.videos import write_toy_video, write_video
 
@@ -51,11 +52,11 @@ def test_a_first_session(toys, tmp_path):
     assert len(json.loads(exported.stdout)) >= 2
 
 
-def fails_with(result, message):
-    assert result.returncode == 2, result.stdout
-    [line] = [text for text in result.stderr.splitlines() if text.startswith("llava-video:")]
-    assert message in line
-    assert "Traceback" not in result.stderr
+def error_line(stderr):
+    """The one line that a user sees."""
+    assert "Traceback" not in stderr
+    [line] = [text for text in stderr.splitlines() if text.startswith("llava-video:")]
+    return line
 
 
 @pytest.mark.parametrize(
@@ -73,9 +74,14 @@ def fails_with(result, message):
         (["export", "OUT"], "no run there"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(words, message, toys, tmp_path):
+def test_bad_input_is_one_line_and_exit_code_2(words, message, toys, tmp_path, monkeypatch, capsys):
     places = {"TOYS": toys, "OUT": tmp_path / "out"}
-    fails_with(llava_video(*(places.get(word, word) for word in words)), message)
+    typed = [str(places.get(word, word)) for word in words]
+    monkeypatch.setattr(sys, "argv", ["llava-video", "annotate", *typed])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    assert exit_.value.code == 2
+    assert message in error_line(capsys.readouterr().err)
 
 
 def test_a_stopped_run_says_why_and_exports_what_is_done(tmp_path):
@@ -92,7 +98,8 @@ def test_a_stopped_run_says_why_and_exports_what_is_done(tmp_path):
             fake.url,
         ]
         stopped = llava_video(*words, "--max-usd", "0.001", "--out", tmp_path / "out")
-        fails_with(stopped, "budget of $0.001 reached")
+        assert stopped.returncode == 2
+        assert "budget of $0.001 reached" in error_line(stopped.stderr)
         assert fake.num_requests == 0
         done = llava_video(*words, "--out", tmp_path / "out")
         assert done.returncode == 0, done.stderr

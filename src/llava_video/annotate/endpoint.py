@@ -6,9 +6,10 @@ import asyncio
 import os
 from typing import Any, Protocol
 
+import aiohttp
 import httpx2
 import openai
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, DefaultAioHttpClient
 
 from llava_video.annotate.messages import Reply, Request, Usage
 from llava_video.annotate.recipe import Endpoint
@@ -78,6 +79,9 @@ class OpenAIEndpoint:
             base_url=settings.base_url,
             max_retries=0,
             timeout=settings.timeout_seconds,
+            # httpx looks at every open connection for every request, which limits a process to some
+            # hundred calls a second; aiohttp does not.
+            http_client=DefaultAioHttpClient(),
         )
 
     async def complete(self, request: Request, key: str) -> Reply:
@@ -99,13 +103,6 @@ class OpenAIEndpoint:
                 options={"headers": {"Idempotency-Key": key}},
             )
             return _reply(response.json(), _rate_limits(response.headers))
-        except openai.APITimeoutError as error:
-            raise AttemptError(
-                f"no answer within {self._settings.timeout_seconds:g} s",
-                "timeout",
-                is_transient=True,
-                may_be_billed=True,
-            ) from error
         except openai.APIConnectionError as error:
             raise self._connection_error(error) from error
         except openai.APIStatusError as error:
@@ -125,15 +122,21 @@ class OpenAIEndpoint:
         await self._client.close()
 
     def _connection_error(self, error: openai.APIConnectionError) -> AttemptError:
+        # Through the layers above aiohttp, a refused connection, a lost one and a slow answer all
+        # look like timeouts; only its own error tells whether the request was ever sent.
         cause = error.__cause__
-        refused = type(cause).__name__ == "ConnectError"
-        reason = _one_line(str(cause or error)) or type(cause).__name__
-        return AttemptError(
-            f"cannot reach {self._client.base_url}: {reason}",
-            "unreachable" if refused else "connection_lost",
-            is_transient=True,
-            may_be_billed=not refused,
+        root = cause.__cause__ if cause is not None else None
+        never_sent = isinstance(root, aiohttp.ClientConnectorError)
+        lost = isinstance(root, aiohttp.ClientConnectionError) and not isinstance(
+            root, TimeoutError
         )
+        if isinstance(error, openai.APITimeoutError) and not lost:
+            message, outcome = f"no answer within {self._settings.timeout_seconds:g} s", "timeout"
+        else:
+            reason = _one_line(str(cause or error)) or type(cause).__name__
+            message = f"cannot reach {self._client.base_url}: {reason}"
+            outcome = "unreachable" if never_sent else "connection_lost"
+        return AttemptError(message, outcome, is_transient=True, may_be_billed=not never_sent)
 
     def _status_error(self, error: openai.APIStatusError) -> Exception:
         status, text = error.status_code, _one_line(error.message)

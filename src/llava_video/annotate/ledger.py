@@ -72,6 +72,14 @@ class Totals:
     unknown_usd: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Write:
+    sql: str
+    values: tuple[Any, ...]
+    done: asyncio.Future[None]
+    survives_power_cut: bool
+
+
 class Ledger:
     """One SQLite file in WAL mode with one writer; others may read it at any time.
 
@@ -86,7 +94,7 @@ class Ledger:
         self._writer_db = _open(path)
         self._writer_db.executescript(_TABLES)
         self._db = _open(path)  # reads see only what is committed
-        self._waiting: list[tuple[str, tuple[Any, ...], asyncio.Future[None]]] = []
+        self._waiting: list[_Write] = []
         self._writer: asyncio.Task[None] | None = None
         self._next_attempt = 1 + int(self._one("SELECT COALESCE(MAX(attempt_id), 0) FROM attempts"))
         self._totals = self._sum_up()
@@ -123,6 +131,7 @@ class Ledger:
             "INSERT INTO attempts (attempt_id, key, video_id, stage, upper_usd, sent_at)"
             " VALUES (?, ?, ?, ?, ?, ?)",
             (attempt, info.key, info.video_id, info.stage, info.upper_usd, time.time()),
+            survives_power_cut=False,
         )
         return attempt
 
@@ -286,9 +295,11 @@ class Ledger:
     def _one(self, sql: str) -> Any:
         return self._db.execute(sql).fetchone()[0]
 
-    def _write(self, sql: str, values: tuple[Any, ...]) -> asyncio.Future[None]:
+    def _write(
+        self, sql: str, values: tuple[Any, ...], *, survives_power_cut: bool = True
+    ) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((sql, values, future))
+        self._waiting.append(_Write(sql, values, future, survives_power_cut))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._commit_waiting())
         return future
@@ -297,14 +308,17 @@ class Ledger:
         while self._waiting:
             batch, self._waiting = self._waiting, []
             await asyncio.to_thread(self._commit, batch)
-            for _, _, future in batch:
-                if not future.done():
-                    future.set_result(None)
+            for write in batch:
+                if not write.done.done():
+                    write.done.set_result(None)
 
-    def _commit(self, batch: list[tuple[str, tuple[Any, ...], asyncio.Future[None]]]) -> None:
+    def _commit(self, batch: list[_Write]) -> None:
+        """One transaction; without ``fsync`` it survives the process, but no power cut."""
+        level = "FULL" if any(write.survives_power_cut for write in batch) else "NORMAL"
+        self._writer_db.execute(f"PRAGMA synchronous = {level}")
         with self._writer_db:
-            for sql, values, _ in batch:
-                self._writer_db.execute(sql, values)
+            for write in batch:
+                self._writer_db.execute(write.sql, write.values)
 
 
 def _open(path: Path) -> sqlite3.Connection:

@@ -137,8 +137,9 @@ def forecast_against_actual(ledger: Ledger) -> list[dict[str, float | str]]:
     """Per stage: calls, forecast and actual prompt tokens, their ratio, dollars."""
     rows = ledger.query(
         "SELECT stage, COUNT(*), SUM(forecast_tokens), SUM(prompt_tokens), SUM(completion_tokens),"
-        " SUM(reasoning_tokens), SUM(usd) FROM calls GROUP BY stage ORDER BY MIN(finished_at)"
+        " SUM(reasoning_tokens), SUM(usd) FROM calls GROUP BY stage"
     )
+    rows.sort(key=lambda row: list(ANSWER_TOKENS).index(row[0]))
     names = ("stage", "calls", "forecast_prompt_tokens", "prompt_tokens", "completion_tokens")
     result = []
     for row in rows:

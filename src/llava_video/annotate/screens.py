@@ -28,9 +28,7 @@ def plan_screen(plan: Plan, recipe: Recipe) -> RenderableType:
         f"{plan.seconds_of_video / 60:.1f} minutes, "
         f"{plan.num_clips} clips, {plan.num_calls} calls to {recipe.endpoint.model}"
     )
-    table = Table(
-        "stage", "calls", "images", "tokens in", "tokens out", "usd (least, likely, most)"
-    )
+    table = Table("stage", "calls", "images", "in", "out", "usd: least", "likely", "most")
     for name, stage in plan.stages.items():
         usd = ["no price"] if stage.usd is None else [f"{v:.4f}" for v in stage.usd]
         sent, written = stage.prompt_tokens, stage.completion_tokens
