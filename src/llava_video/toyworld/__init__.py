@@ -15,7 +15,7 @@ A script says who does what, from when to when, and why. Everything else follows
 
 `render` draws the frames that uniform sampling would take from the video of the script, at any
 size. `describe` says in words what happens between two moments, `describe_levels` on the paper's
-three levels. `VOCABULARY` lists every word and mark of all these texts (`WORD_PATTERN` splits them).
+three levels. `VOCABULARY` lists every word and mark of all these texts; `WORD_PATTERN` finds them.
 
 The rooms, in the order of the data:
 

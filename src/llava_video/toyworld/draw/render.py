@@ -192,19 +192,21 @@ def _draw_actor(canvas: NDArray[np.uint8], script: Script, stage: Stage, index: 
 def _add_noise(
     canvas: NDArray[np.uint8], level: float, seed: int, numbers: NDArray[np.int64]
 ) -> None:
+    """Add noise of this standard deviation to every frame, in place."""
     num_values = canvas[0].size
-    grain = _grain(level)
+    grain = _grain()
     if len(grain) < 2 * num_values:
         grain = np.resize(grain, 2 * num_values)
     for frame, number in zip(canvas, numbers.tolist(), strict=True):
         start = (seed * 7919 + number * 104_729) % (len(grain) - num_values)
-        noisy = frame.ravel() + grain[start : start + num_values]
-        frame[...] = np.clip(noisy, 0, 255).reshape(frame.shape)
+        noisy = grain[start : start + num_values] * np.float32(level)
+        np.rint(noisy, out=noisy)
+        noisy += frame.reshape(-1)
+        np.clip(noisy, 0, 255, out=noisy)
+        frame[...] = noisy.reshape(frame.shape)
 
 
-@lru_cache(maxsize=8)
-def _grain(level: float) -> NDArray[np.int16]:
+@lru_cache(maxsize=1)
+def _grain() -> NDArray[np.float32]:
     """A long strip of noise, of which every frame takes a piece; drawing fresh noise costs more."""
-    samples = np.random.default_rng(0).standard_normal(8_000_000, dtype=np.float32)
-    grain: NDArray[np.int16] = np.rint(samples * level).astype(np.int16)
-    return grain
+    return np.random.default_rng(0).standard_normal(8_000_000, dtype=np.float32)
