@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import av
@@ -90,9 +91,17 @@ class _Packets:
 def index_video(file: Path) -> FrameIndex:
     """Read all packets of a file's video stream once, without decoding.
 
+    The index of a file that has not changed is remembered, for who reads it clip by clip.
+
     Raises:
         VideoError: the file is no video, or has no picture in it.
     """
+    status = file.stat()
+    return _index_version(file, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _index_version(file: Path, _size: int, _mtime_ns: int) -> FrameIndex:
     with open_video(file) as (container, stream):
         packets = _read_packets(container, stream)
         _forget_before_first_keyframe(packets)
