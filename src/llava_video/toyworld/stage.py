@@ -67,12 +67,10 @@ def perform(script: Script, times_seconds: Array) -> Stage:
         times_seconds=times,
         x=x,
         y=y,
-        size=np.repeat([[actor.size] for actor in script.actors], len(times), axis=1),
+        size=np.array([actor.size for actor in script.actors])[:, None] * np.ones(len(times)),
         angle=angle,
         opacity=opacity,
-        colour=np.repeat(
-            np.array([[COLOURS[a.colour]] for a in script.actors], float), len(times), axis=1
-        ),
+        colour=np.zeros((*shape, 3)),
         hop=hop,
         crouch=crouch,
         stride=stride,
@@ -83,6 +81,8 @@ def perform(script: Script, times_seconds: Array) -> Stage:
         shot=np.full(len(times), -1),
     )
     row = {actor.name: index for index, actor in enumerate(script.actors)}
+    for index, actor in enumerate(script.actors):
+        stage.colour[index] = COLOURS[actor.colour]
     for event in script.events:
         if event.who == SCENE:
             _cut(event, stage, script.aspect)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from llava_video.errors import InputError
 from llava_video.toyworld.draw.backgrounds import paint_background
+from llava_video.toyworld.draw.shapes import REACH
 from llava_video.toyworld.draw.sprites import COLOUR, OPACITY, RADIUS, X, Y, draw_sprites
 from llava_video.toyworld.script import CAMERA, SCENE, Script
 from llava_video.toyworld.stage import Stage, perform
@@ -165,7 +166,7 @@ def _draw_actor(canvas: NDArray[np.uint8], script: Script, stage: Stage, index: 
         (stage.angle[index], stage.crouch[index], stage.stride[index], stage.arms[index])
     )
     states[:, COLOUR] = stage.colour[index]
-    reach = states[:, RADIUS] + 1.0
+    reach = REACH * states[:, RADIUS] + 1.0
     frames = np.flatnonzero(
         (states[:, OPACITY] > 0)
         & (np.abs(states[:, X] - width / 2) < width / 2 + reach)

@@ -1,7 +1,7 @@
 """Shapes as signed distances: negative inside, zero on the outline, in units of their radius.
 
 All functions take coordinate arrays of one shape, x to the right and y downwards, and return the
-distance of each point. The outline stays inside the unit circle.
+distance of each point. The outline stays within `REACH`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.floating[Any]]
+
+REACH = 1.08  # how far the outermost points are from the centre: the corners of the square
 
 
 def _circle(x: Array, y: Array) -> Array:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from llava_video.toyworld.draw.shapes import SIGNED_DISTANCES, capsule, letter_distance
+from llava_video.toyworld.draw.shapes import REACH, SIGNED_DISTANCES, capsule, letter_distance
 from llava_video.toyworld.script import Actor
 from llava_video.toyworld.words import COLOURS
 
@@ -45,7 +45,7 @@ class Sprites:
 def draw_sprites(actor: Actor, states: NDArray[np.float64]) -> Sprites:
     """Draw an actor in K states, (K, 12); positions and radii are in pixels."""
     centre_x, centre_y, radius = states[:, :3].T.astype(np.float32)
-    half = math.ceil(float(radius.max())) + 1
+    half = math.ceil(REACH * float(radius.max())) + 1
     left, top = np.floor(centre_x) - half, np.floor(centre_y) - half
     grid = np.arange(2 * half + 1, dtype=np.float32) + np.float32(0.5)
     x = ((grid + (left - centre_x)[:, None]) / radius[:, None])[:, None, :]
