@@ -1,7 +1,7 @@
 """How often tiny is right about held-out toyworld videos, per kind of question.
 
 Beside it stand three scores that show whether it looks: without the video, with the video of
-another clip, and with only the first frame. Run: python benchmarks/tiny_accuracy.py [--num-videos 200]
+another clip, and with only the first frame. Run: python benchmarks/tiny_accuracy.py
 """
 
 from __future__ import annotations
