@@ -7,7 +7,7 @@ import pytest
 from llava_video.toyworld import LEVELS, generate_script, make_questions
 from llava_video.toyworld.checker import Checker
 
-NUM_VIDEOS = {"simple": 120, "standard": 110, "crowded": 50, "long": 40}
+NUM_VIDEOS = {"simple": 120, "standard": 100, "crowded": 40, "long": 25}
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -22,7 +22,7 @@ def test_every_answer_is_what_is_seen(level):
 @pytest.mark.parametrize("level", LEVELS)
 def test_every_wrong_option_is_objected_to(level):
     num_objections = 0
-    for seed in range(15):
+    for seed in range(10):
         script = generate_script(seed, level)
         checker = Checker(script)
         for question in make_questions(script):
@@ -31,7 +31,7 @@ def test_every_wrong_option_is_objected_to(level):
                     wrong = replace(question, answer=option, answer_letter=letter)
                     assert checker.check(wrong) != ""
                     num_objections += 1
-    assert num_objections > 100
+    assert num_objections > 50
 
 
 def test_a_right_answer_under_a_wrong_letter_is_objected_to():

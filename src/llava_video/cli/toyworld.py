@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,8 +37,6 @@ def make(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Make videos, their scripts, and questions about them in the LLaVA JSON format."""
-    import json
-
     from rich.console import Console
     from rich.progress import track
 
@@ -65,6 +65,7 @@ def play(
     level: Annotated[str, typer.Option(help=f"With a seed: {_LEVELS}.")] = "standard",
     out: Annotated[Path, typer.Option(help="The picture to draw.")] = Path("toyworld.png"),
     num_frames: Annotated[int, typer.Option(min=1, help="How many frames to show.")] = 16,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Show a video with its script and questions about it, as one picture."""
     from llava_video.errors import InputError
@@ -72,12 +73,17 @@ def play(
     from llava_video.toyworld.draw.sheet import draw_sheet
 
     script, frames = _load(video_or_seed, level, num_frames)
+    questions = make_questions(script)
     try:
-        draw_sheet(frames, script, make_questions(script)).save(out)
+        draw_sheet(frames, script, questions).save(out)
     except (OSError, ValueError) as error:
         raise InputError(f"{out}: cannot be written as a picture: {error}") from error
-    typer.echo(script)
-    typer.echo(f"contact sheet: {out}")
+    if as_json:
+        told = {"script": str(script), "questions": [asdict(question) for question in questions]}
+        typer.echo(json.dumps({"contact_sheet": str(out), **told}, indent=2))
+    else:
+        typer.echo(script)
+        typer.echo(f"contact sheet: {out}")
 
 
 def _load(video_or_seed: str, level: str, num_frames: int) -> tuple[Script, Frames]:
@@ -93,7 +99,10 @@ def _load(video_or_seed: str, level: str, num_frames: int) -> tuple[Script, Fram
         raise InputError(
             f"{path}: there is no such script; give a video that `llava-video toyworld make` wrote"
         )
-    script = parse_script(path.read_text(encoding="utf-8"))
+    try:
+        script = parse_script(path.read_text(encoding="utf-8", errors="replace"))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     return script, read_video(video_or_seed, num_frames=num_frames)
 
 

@@ -113,10 +113,13 @@ def _claim(folder: Path, settings: DatasetSettings) -> None:
     """Note the settings in the folder, or compare them with those noted before."""
     path = folder / "settings.json"
     text = json.dumps(asdict(settings), indent=2) + "\n"
-    if path.exists() and path.read_text(encoding="utf-8") != text:
-        raise InputError(f"{path}: the folder was made with other settings; choose another folder")
-    (folder / "videos").mkdir(parents=True, exist_ok=True)
-    _write_whole(path, text)
+    try:
+        (folder / "videos").mkdir(parents=True, exist_ok=True)
+        if path.exists() and path.read_text(encoding="utf-8") != text:
+            raise InputError(f"{path}: the folder was made with other settings; choose another one")
+        _write_whole(path, text)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written to: {error.strerror}") from error
 
 
 def _make_video(folder: Path, settings: DatasetSettings, number: int) -> bool:

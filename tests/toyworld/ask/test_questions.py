@@ -17,7 +17,7 @@ from llava_video.toyworld.ask.questions import OPTION_ENDING, Question
 
 @pytest.fixture(scope="module", params=LEVELS)
 def questions(request):
-    seeds = range(300 if request.param == "simple" else 150)
+    seeds = range(300 if request.param == "simple" else 80)
     return [q for seed in seeds for q in make_questions(generate_script(seed, request.param))]
 
 

@@ -111,6 +111,14 @@ class Story:
         """The deeds that depend on no other one: their order could be any."""
         return [d for d in self.unique_deeds if d.verb not in CONSEQUENT and not d.event.why]
 
+    @cached_property
+    def _free_ids(self) -> set[int]:
+        return {id(deed) for deed in self.free_deeds}
+
+    def is_free(self, *deeds: Deed) -> bool:
+        """Whether all of these deeds of this story are free ones."""
+        return all(id(deed) in self._free_ids for deed in deeds)
+
     def neighbours(self, kind: str) -> list[tuple[Deed, Deed]]:
         """Pairs of a deed and what the same actor does right "after" (or "before") it."""
         pairs = []
@@ -118,8 +126,7 @@ class Story:
             for first, second in itertools.pairwise(self.of(actor.name)):
                 # Growing and shrinking come in pairs, so one would give away the other.
                 resizing = {first.verb, second.verb} == {"grow", "shrink"}
-                free = first in self.free_deeds and second in self.free_deeds
-                if free and not resizing and is_clear(first, second):
+                if self.is_free(first, second) and not resizing and is_clear(first, second):
                     pairs.append((first, second) if kind == "after" else (second, first))
         return pairs
 
@@ -129,16 +136,15 @@ class Story:
         pairs = []
         thirds: list[Deed | None] = [*self.deeds[2:], None]
         for first, second, third in zip(self.deeds, self.deeds[1:], thirds, strict=False):
-            free = first in self.free_deeds and second in self.free_deeds
             clear = is_clear(first, second) and (third is None or is_clear(second, third))
-            if free and clear and first.who != second.who:
+            if clear and self.is_free(first, second) and first.who != second.who:
                 pairs.append((first, second))
         return pairs
 
     def outermost(self, which: str) -> Deed | None:
         """The deed with which the story begins or ends ("begin", "end"), if it is a free one."""
         deeds = self.deeds if which == "begin" else self.deeds[::-1]
-        if len(deeds) < 2 or deeds[0] not in self.free_deeds:
+        if len(deeds) < 2 or not self.is_free(deeds[0]):
             return None
         return deeds[0] if is_clear(*sorted(deeds[:2], key=lambda d: d.start_seconds)) else None
 
