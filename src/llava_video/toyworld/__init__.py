@@ -26,7 +26,7 @@ The rooms, in the order of the data:
     tell/       the script as descriptions
     ask/        the script as questions of all types of the paper's Table 1
     watch       the other route to the truth: events recognised on the stage, not read
-    checker     answers questions, and reads descriptions, by watching
+    checker     answers questions (witness, answers) and reads descriptions by watching
     blind       a reader without eyes, to show that questions give nothing away
     dataset     videos, scripts and LLaVA JSON files on disk
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from llava_video.toyworld.ask import events, looks, motion
+from llava_video.toyworld.ask import changes, events, looks, motion
 from llava_video.toyworld.ask.questions import Draft
 from llava_video.toyworld.ask.story import Story
 from llava_video.toyworld.script import Script
@@ -35,7 +35,7 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     "Object Direction": (motion.carried, motion.direction),
     "Camera Direction": (motion.camera,),
     "Speed": (motion.how_fast, motion.fastest),
-    "Attribute Change": (looks.new_colour, looks.size_change, looks.final_colour),
+    "Attribute Change": (changes.new_colour, changes.size_change, changes.final_colour),
 }
 
 
