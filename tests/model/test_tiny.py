@@ -19,3 +19,9 @@ def test_sees_twelve_frames_of_a_sample() -> None:
     assert (answer.num_frames, answer.num_video_tokens) == (12, 96)
     assert answer.warnings == []
     assert answer.answer
+
+
+def test_answers_the_question_of_the_readme() -> None:
+    video = ASSETS / "samples" / "two_movers.mp4"
+    assert answer_question(video, "Which shape moves first?").answer == "ring"
+    assert answer_question(video, "What shape is the blue thing?").answer == "square"
