@@ -131,6 +131,7 @@ class LlavaVideoProcessor(ProcessorMixin):
             VideoError: a file cannot be read.
         """
         conversations = _as_batch(conversation)
+        renderer = self.renderer
         rows, videos = [], []
         for messages in conversations:
             frames = [
@@ -138,9 +139,7 @@ class LlavaVideoProcessor(ProcessorMixin):
                 for video in _videos_of(messages)
             ]
             slots = [self._slot(video) for video in frames]
-            prompt = self.renderer.render(
-                messages, slots, add_generation_prompt=add_generation_prompt
-            )
+            prompt = renderer.render(messages, slots, add_generation_prompt=add_generation_prompt)
             self._check_length(len(prompt.input_ids), slots)
             rows.append(prompt.input_ids)
             videos += frames
