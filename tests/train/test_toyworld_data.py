@@ -11,6 +11,7 @@ from llava_video.train.tiny import build
 from llava_video.train.toyworld_data import (
     FIRST_TRAINING_SEED,
     ClipStream,
+    ListCollator,
     QuestionCollator,
     exchanges,
     patch_labels,
@@ -25,28 +26,22 @@ def built() -> tuple[LlavaVideoForConditionalGeneration, LlavaVideoProcessor]:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("shows_video", [True, False])
-def test_a_row_has_the_loss_of_its_questions_asked_one_by_one(built, shows_video: bool) -> None:
+def test_a_row_has_the_loss_of_its_questions_asked_one_by_one(built) -> None:
     model, processor = built
     scripts = [generate_script(seed=seed, level="simple") for seed in (3, 4)]
-    batch = QuestionCollator(processor, 4, shows_video)(scripts)
+    batch = QuestionCollator(processor, 4)(scripts)
     together = model(**batch).loss
 
     representation = processor.representation
     num_tokens = make_layout(representation, representation.max_frames).num_tokens
     total, count = 0.0, 0
     for index, script in enumerate(scripts):
-        asked = exchanges(script, script.seed, 4)
-        for exchange in asked if shows_video else asked[1:]:
-            if shows_video:
-                prompt = render_exchange(processor.renderer, exchange, num_tokens)
-            else:
-                text = f"{asked[0].answer}\n{exchange.question}"
-                prompt = render_exchange(processor.renderer, type(exchange)(text, exchange.answer))
+        for exchange in exchanges(script, script.seed, 4):
+            prompt = render_exchange(processor.renderer, exchange, num_tokens)
             ids = torch.tensor([prompt.input_ids])
             labels = ids.masked_fill(~torch.tensor([prompt.supervised]), -100)
             frames = slice(index * 12, index * 12 + 12)
-            pixels = batch["pixel_values_videos"][frames] if shows_video else None
+            pixels = batch["pixel_values_videos"][frames]
             loss = model(input_ids=ids, labels=labels, pixel_values_videos=pixels).loss
             total += float(loss) * sum(prompt.supervised)
             count += sum(prompt.supervised)
@@ -81,3 +76,17 @@ def test_every_clip_is_described_and_asked_about() -> None:
     assert len(asked) == 5
     assert asked == exchanges(script, 0, most=5)
     assert script.actors[0].name in asked[0].answer
+
+
+def test_every_line_after_a_list_repeats_one_of_its_lines(built) -> None:
+    _, processor = built
+    scripts = [generate_script(seed=seed, level="simple") for seed in (7, 8)]
+    batch = ListCollator(processor, num_queries=5)(scripts)
+    for ids, labels in zip(batch["input_ids"], batch["labels"], strict=True):
+        assert torch.equal(labels[labels >= 0], ids[labels >= 0])
+        lines = processor.tokenizer.decode(labels[labels >= 0]).split("\n")
+        letter_of = {word: letter for letter, word in (line.split(". ") for line in lines[:4])}
+        assert sorted(letter_of.values()) == list("ABCD")
+        for line in lines[4:]:
+            letter, word = line.split(". ") if ". " in line else reversed(line.split())
+            assert letter_of[word] == letter

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from llava_video.cli.startup import many_imports
+
 TINY_NOTICE = (
     "tiny knows only toyworld, the small drawn world it was trained on; "
     "use --model for videos of the real one"
@@ -34,7 +36,8 @@ def command(
     """Answer a question about a video, and say what the model saw."""
     import json
 
-    from llava_video.model.answering import answer_question
+    with many_imports():
+        from llava_video.model.answering import answer_question
 
     answer = answer_question(
         video,

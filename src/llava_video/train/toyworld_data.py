@@ -31,11 +31,15 @@ from llava_video.toyworld import (
     render,
     render_at,
 )
+from llava_video.toyworld.ask.questions import LETTERS
 from llava_video.toyworld.stage import perform
+from llava_video.toyworld.words import DIRECTIONS
 from llava_video.types import Frames
 
 FIRST_TRAINING_SEED = 1_000_000
 """Seeds from here on are for training; smaller ones are held out."""
+
+_WORDS = (*COLOURS, *SHAPES, *DIRECTIONS, *"01234", "yes", "no")
 
 DESCRIBE_PROMPTS = ("Describe the video.", "What happens in the video?")
 
@@ -87,12 +91,10 @@ class QuestionCollator:
     Attributes:
         processor: renders prompts, prepares pixels.
         most_questions: questions per clip, the description included.
-        shows_video: whether the model watches the clip, or reads its description instead.
     """
 
     processor: LlavaVideoProcessor
     most_questions: int
-    shows_video: bool
 
     def __call__(self, scripts: list[Script]) -> dict[str, Tensor]:
         """Rows for clips: ids, positions, labels (B, L), a mask (B, 1, L, L), and the frames."""
@@ -102,37 +104,24 @@ class QuestionCollator:
         rows = []
         for script in scripts:
             asked = exchanges(script, script.seed, self.most_questions)
-            if self.shows_video:
-                prompts = [render_exchange(renderer, exchange, num_tokens) for exchange in asked]
-                rows.append(_join(prompts, _num_shared(prompts[0], self.processor.video_token_id)))
-            else:
-                prompts = [render_exchange(renderer, _read_first(asked[0], e)) for e in asked[1:]]
-                rows.append(_join(prompts, num_shared=0))
+            prompts = [render_exchange(renderer, exchange, num_tokens) for exchange in asked]
+            rows.append(_join(prompts, _num_shared(prompts[0], self.processor.video_token_id)))
         batch = _stack(rows, self.processor.tokenizer.pad_token_id)
-        if self.shows_video:
-            size, num_frames = self.processor.image_size, representation.max_frames
-            clips = [render(script, num_frames=num_frames, size=size) for script in scripts]
-            batch["pixel_values_videos"] = torch.cat([self.processor.preprocess(c) for c in clips])
-            batch["num_frames_per_video"] = torch.tensor([len(clip) for clip in clips])
+        size, num_frames = self.processor.image_size, representation.max_frames
+        clips = [render(script, num_frames=num_frames, size=size) for script in scripts]
+        batch["pixel_values_videos"] = torch.cat([self.processor.preprocess(c) for c in clips])
+        batch["num_frames_per_video"] = torch.tensor([len(clip) for clip in clips])
         return batch
 
 
-def render_exchange(
-    renderer: PromptRenderer, exchange: Exchange, num_tokens: int | None = None
-) -> Prompt:
-    """A video (of so many tokens), a question and its answer as one conversation."""
-    video = [] if num_tokens is None else [{"type": "video"}]
+def render_exchange(renderer: PromptRenderer, exchange: Exchange, num_tokens: int) -> Prompt:
+    """A video of so many tokens, a question and its answer as one conversation."""
+    text = {"type": "text", "text": exchange.question}
     messages: list[Message] = [
-        {"role": "user", "content": [*video, {"type": "text", "text": exchange.question}]},
+        {"role": "user", "content": [{"type": "video"}, text]},
         {"role": "assistant", "content": exchange.answer},
     ]
-    slots = [] if num_tokens is None else [VideoSlot(num_tokens)]
-    return renderer.render(messages, slots, add_generation_prompt=False)
-
-
-def _read_first(description: Exchange, asked: Exchange) -> Exchange:
-    """The question after the clip's description, in place of the clip."""
-    return Exchange(f"{description.answer}\n{asked.question}", asked.answer)
+    return renderer.render(messages, [VideoSlot(num_tokens)], add_generation_prompt=False)
 
 
 def _num_shared(prompt: Prompt, video_token_id: int) -> int:
@@ -162,14 +151,14 @@ def _stack(rows: list[_Row], padding: int) -> dict[str, Tensor]:
         "input_ids": torch.full((len(rows), length), padding),
         "position_ids": torch.zeros(len(rows), length, dtype=torch.long),
         "labels": torch.full((len(rows), length), -100),
-        "attention_mask": torch.eye(length, dtype=torch.bool).repeat(len(rows), 1, 1, 1),
+        "attention_mask": _additive(torch.eye(length, dtype=torch.bool)).repeat(len(rows), 1, 1, 1),
     }
     for index, row in enumerate(rows):
         size = len(row.input_ids)
         batch["input_ids"][index, :size] = row.input_ids
         batch["position_ids"][index, :size] = row.position_ids
         batch["labels"][index, :size] = row.labels
-        batch["attention_mask"][index, 0, :size, :size] = _visible(row.branch)
+        batch["attention_mask"][index, 0, :size, :size] = _additive(_visible(row.branch))
     return batch
 
 
@@ -187,6 +176,46 @@ def _visible(branch_L: Tensor) -> Tensor:
     """(L, L): earlier tokens of the same branch, and the whole shared part."""
     same = branch_L[:, None] == branch_L[None, :]
     return (same | (branch_L == 0)[None, :]).tril()
+
+
+def _additive(visible: Tensor) -> Tensor:
+    """0 where attention may look; every implementation of attention takes this form."""
+    return torch.zeros(visible.shape).masked_fill(~visible, torch.finfo(torch.float32).min)
+
+
+@dataclass(frozen=True, slots=True)
+class ListCollator:
+    """Text alone: a list of lettered words, then its lines again, or its words with their letters.
+
+    Nothing can be guessed there but by looking the letter up, so that the language model learns to
+    find an option's letter before it has learnt what a video shows.
+
+    Attributes:
+        processor: its tokenizer is used.
+        num_queries: lines after the list.
+    """
+
+    processor: LlavaVideoProcessor
+    num_queries: int
+
+    def __call__(self, scripts: list[Script]) -> dict[str, Tensor]:
+        """One row per clip, of which only the seed is used: ids, labels and mask (B, L)."""
+        tokenizer = self.processor.tokenizer
+        texts = [self._text(random.Random(script.seed)) for script in scripts]
+        batch = tokenizer(texts, padding=True, return_tensors="pt")
+        padded = batch["attention_mask"] == 0
+        return {
+            "input_ids": batch["input_ids"],
+            "attention_mask": batch["attention_mask"],
+            "labels": batch["input_ids"].masked_fill(padded, -100),
+        }
+
+    def _text(self, rng: random.Random) -> str:
+        lines = list(zip(LETTERS, rng.sample(_WORDS, 4), strict=False))
+        text = "\n".join(f"{letter}. {word}" for letter, word in lines)
+        for letter, word in rng.choices(lines, k=self.num_queries):
+            text += f"\n{letter}. {word}" if rng.random() < 0.5 else f"\n {word} {letter}"
+        return text
 
 
 @dataclass(frozen=True, slots=True)
