@@ -79,7 +79,7 @@ def test_questions_and_videos_must_pair_up(processor: LlavaVideoProcessor) -> No
 
 
 def test_a_video_part_without_a_video(processor: LlavaVideoProcessor) -> None:
-    with pytest.raises(InputError, match="needs frames or a path"):
+    with pytest.raises(InputError, match="holds what it shows under"):
         processor.apply_chat_template([{"role": "user", "content": [{"type": "video"}]}])
 
 

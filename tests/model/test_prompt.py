@@ -107,7 +107,7 @@ def test_several_videos_stay_where_they_are() -> None:
         ([{"role": "user", "content": 3}], 0, "text or a list"),
         ([{"role": "user", "content": [{"type": "audio"}]}], 0, "type 'audio'"),
         ([{"role": "user", "content": [{"type": "text"}]}], 0, "needs a string"),
-        (video_question("x"), 0, "more videos than were given"),
+        (video_question("x"), 0, "more videos and images than were given"),
         (video_question("x"), 2, "shows fewer"),
     ],
 )

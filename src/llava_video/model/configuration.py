@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from transformers import PreTrainedConfig, Qwen2Config, SiglipVisionConfig
 
 from llava_video.representation import VideoRepresentation
+from llava_video.representation.image_layout import ImageRepresentation, complete_image_values
 
 SO400M_384: dict[str, Any] = {
     "hidden_size": 1152,
@@ -26,9 +27,11 @@ class LlavaVideoConfig(PreTrainedConfig):
     Attributes:
         vision_config: the SigLIP vision encoder; its layers are all used, the head never.
         text_config: the Qwen2 language model.
-        video_token_id: id that stands in ``input_ids`` for each video token.
+        video_token_id: id that stands in ``input_ids`` for each video or image token.
         video_representation: values of a `VideoRepresentation`; ``grid_side`` follows the vision
             encoder.
+        image_representation: values of an `ImageRepresentation`; sizes follow the vision encoder,
+            and by default an image is one square.
         has_newline: whether there is a learned newline vector.
         has_separator: whether there is a learned separator vector.
         add_time_instruction: whether prompts say how long the video is and when its frames are.
@@ -44,6 +47,7 @@ class LlavaVideoConfig(PreTrainedConfig):
     text_config: dict[str, Any] | PreTrainedConfig | None = None
     video_token_id: int = 151646
     video_representation: dict[str, Any] | None = None
+    image_representation: dict[str, Any] | None = None
     has_newline: bool = True
     has_separator: bool = False
     add_time_instruction: bool = True
@@ -59,6 +63,9 @@ class LlavaVideoConfig(PreTrainedConfig):
         self.representation = VideoRepresentation.from_dict(
             {"grid_side": self.grid_side, **(self.video_representation or {})}
         )
+        self.image_representation = complete_image_values(
+            self.image_representation, self.tile_size, self.representation
+        )
         super().__post_init__(**kwargs)
         # Whoever makes a configuration is about to make a model or a processor of it by an Auto
         # class. Registering them earlier would import torch, or transformers in a circle.
@@ -69,6 +76,17 @@ class LlavaVideoConfig(PreTrainedConfig):
         """Side of the square of tokens that the vision encoder makes of a frame."""
         vision: Any = self.vision_config
         return int(vision.image_size) // int(vision.patch_size)
+
+    @property
+    def tile_size(self) -> int:
+        """Side of the square pictures that the vision encoder takes, in pixels."""
+        vision: Any = self.vision_config
+        return int(vision.image_size)
+
+    @property
+    def images(self) -> ImageRepresentation:
+        """How images become tiles and tokens."""
+        return ImageRepresentation.from_dict(self.image_representation or {})
 
     @property
     def representation(self) -> VideoRepresentation:

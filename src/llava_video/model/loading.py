@@ -170,6 +170,7 @@ def load_processor(directory: Path, config: LlavaVideoConfig) -> LlavaVideoProce
         image_size=vision.image_size,
         video_token_id=config.video_token_id,
         video_representation=config.representation.to_dict(),
+        image_representation=config.images.to_dict(),
         add_time_instruction=config.add_time_instruction,
         max_positions=text.max_position_embeddings,
     )

@@ -1,7 +1,8 @@
 """The model: frames -> vision encoder -> projector -> video tokens -> language model.
 
-Shapes: N frames of all videos, M tokens per frame, C vision width, D language width, V video tokens
-of one video, B rows of a batch, L positions.
+Images go the same way, as tiles. Shapes: N frames of all videos or tiles of all images, M tokens
+per frame or tile, C vision width, D language width, V tokens of one video or image, B rows of a
+batch, L positions.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutpu
 
 from llava_video.errors import InputError, RepresentationError
 from llava_video.model.configuration import LlavaVideoConfig
+from llava_video.model.prompt import IMAGE, VIDEO
 from llava_video.representation import LINEAR_POOLINGS, VideoRepresentation, make_layout
+from llava_video.representation.image_layout import make_image_layout
+from llava_video.representation.image_packing import pack_image
 from llava_video.representation.packing import pack_video
 
 FRAMES_PER_VISION_CHUNK = 8
@@ -26,19 +30,31 @@ video."""
 
 LABEL_IGNORED = -100
 
+MEDIA_INPUTS = (
+    "pixel_values_videos",
+    "num_frames_per_video",
+    "pixel_values",
+    "num_tiles_per_image",
+    "image_sizes",
+    "mm_token_type_ids",
+)
+"""What `LlavaVideoProcessor` makes of videos and images."""
+
 
 @dataclass
 class LlavaVideoModelOutput(BaseModelOutputWithPast):
-    """Last hidden states; ``video_tokens`` are the V x D tokens of each video, in order."""
+    """Last hidden states, and the V x D tokens of each video and image, in order."""
 
     video_tokens: tuple[Tensor, ...] | None = None
+    image_tokens: tuple[Tensor, ...] | None = None
 
 
 @dataclass
 class LlavaVideoOutput(CausalLMOutputWithPast):
-    """Logits and loss; ``video_tokens`` are the V x D tokens of each video, in order."""
+    """Logits and loss, and the V x D tokens of each video and image, in order."""
 
     video_tokens: tuple[Tensor, ...] | None = None
+    image_tokens: tuple[Tensor, ...] | None = None
 
 
 class Projector(nn.Module):
@@ -66,7 +82,7 @@ class LlavaVideoPreTrainedModel(PreTrainedModel):
     config_class = LlavaVideoConfig
     base_model_prefix = "model"
     main_input_name = "input_ids"
-    input_modalities = ("video", "text")
+    input_modalities = ("image", "video", "text")
     supports_gradient_checkpointing = True
     _no_split_modules: ClassVar[list[str]] = ["SiglipEncoderLayer", "Qwen2DecoderLayer"]
     _skip_keys_device_placement: ClassVar[list[str]] = ["past_key_values"]
@@ -170,54 +186,130 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
             after_pooling=self.projector.linear_2 if early else None,
         )
 
-    def embed(self, input_ids: Tensor, video_tokens: Sequence[Tensor]) -> Tensor:
-        """Embed text and put the video tokens where the placeholders are: (B, L) -> (B, L, D).
+    def get_image_features(
+        self,
+        pixel_values: Tensor,
+        image_sizes: Sequence[Sequence[int]] | Tensor,
+        num_tiles_per_image: Sequence[int] | Tensor,
+    ) -> tuple[Tensor, ...]:
+        """Image tokens of each image, arranged as ``config.images`` says.
 
-        Videos fill placeholders in order, row by row.
+        Args:
+            pixel_values: ``(N, 3, S, S)``, the tiles of all images one after the other.
+            image_sizes: height and width of each image, in pixels.
+            num_tiles_per_image: how many tiles belong to each; they add up to N.
+
+        Returns:
+            One ``(V, D)`` tensor per image.
 
         Raises:
-            InputError: there are more or fewer placeholders than video tokens.
+            InputError: the numbers do not fit each other.
         """
-        is_video = input_ids == self.config.video_token_id
-        num_tokens = sum(len(tokens) for tokens in video_tokens)
-        num_placeholders = int(is_video.sum())
-        if num_tokens != num_placeholders:
+        counts = [int(count) for count in num_tiles_per_image]
+        layouts = [
+            make_image_layout(self.config.images, int(height), int(width), tiled=count > 1)
+            for (height, width), count in zip(image_sizes, counts, strict=True)
+        ]
+        if sum(counts) != len(pixel_values) or counts != [layout.num_tiles for layout in layouts]:
             raise InputError(
-                f"the prompt has {num_placeholders} video placeholders, the videos make "
-                f"{num_tokens} tokens; make both with one processor and one representation"
+                f"images of these sizes make {[layout.num_tiles for layout in layouts]} tiles, "
+                f"but there are {len(pixel_values)}, said to be {counts}; make them with the "
+                "model's own processor"
             )
-        text = self.get_input_embeddings()(input_ids.masked_fill(is_video, 0))
-        if not video_tokens:
-            return text  # type: ignore[no-any-return]
-        positions = is_video.flatten().nonzero().squeeze(1)
-        tokens_VD = torch.cat(tuple(video_tokens)).to(text)
-        return text.flatten(0, 1).index_copy(0, positions, tokens_VD).view_as(text)  # type: ignore[no-any-return]
+        features = self.projector(self.encode_frames(pixel_values))
+        return tuple(
+            pack_image(tiles, layout, self.newline)
+            for tiles, layout in zip(features.split(counts), layouts, strict=True)
+        )
+
+    def embed(
+        self,
+        input_ids: Tensor,
+        video_tokens: Sequence[Tensor] = (),
+        image_tokens: Sequence[Tensor] = (),
+        mm_token_type_ids: Tensor | None = None,
+    ) -> Tensor:
+        """Embed text and put video and image tokens at their placeholders: (B, L) -> (B, L, D).
+
+        Videos fill the placeholders of videos in order, row by row, and images those of images.
+
+        Args:
+            input_ids: ``(B, L)`` with placeholders.
+            video_tokens: ``(V, D)`` of each video.
+            image_tokens: ``(V, D)`` of each image.
+            mm_token_type_ids: ``(B, L)``, 1 at placeholders of images and 2 at those of videos;
+                without them all placeholders are of the one kind that there is.
+
+        Raises:
+            InputError: there are more or fewer placeholders than tokens.
+        """
+        is_placeholder = input_ids == self.config.video_token_id
+        embeddings = self.get_input_embeddings()(input_ids.masked_fill(is_placeholder, 0))
+        if mm_token_type_ids is None:
+            if video_tokens and image_tokens:
+                raise InputError("videos beside images need mm_token_type_ids, to tell them apart")
+            mm_token_type_ids = torch.full_like(input_ids, IMAGE if image_tokens else VIDEO)
+        for kind, token_type, tokens in (
+            ("video", VIDEO, video_tokens),
+            ("image", IMAGE, image_tokens),
+        ):
+            is_kind = is_placeholder & (mm_token_type_ids == token_type)
+            positions = is_kind.flatten().nonzero().squeeze(1)
+            num_tokens = sum(len(several) for several in tokens)
+            if num_tokens != len(positions):
+                raise InputError(
+                    f"the prompt has {len(positions)} {kind} placeholders, the {kind}s make "
+                    f"{num_tokens} tokens; make both with one processor and one representation"
+                )
+            if num_tokens:
+                tokens_VD = torch.cat(tuple(tokens)).to(embeddings)
+                flat = embeddings.flatten(0, 1).index_copy(0, positions, tokens_VD)
+                embeddings = flat.view_as(embeddings)
+        return embeddings  # type: ignore[no-any-return]
+
+    def see(self, **media: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Tokens of all videos and of all images, out of any of ``MEDIA_INPUTS``."""
+        video_tokens: tuple[Tensor, ...] = ()
+        image_tokens: tuple[Tensor, ...] = ()
+        frames = media.get("pixel_values_videos")
+        if frames is not None:
+            num_frames = media.get("num_frames_per_video")
+            num_frames = [len(frames)] if num_frames is None else num_frames
+            video_tokens = self.get_video_features(frames, num_frames)
+        tiles = media.get("pixel_values")
+        if tiles is not None:
+            sizes, num_tiles = media.get("image_sizes"), media.get("num_tiles_per_image")
+            if sizes is None or num_tiles is None:
+                raise InputError("pixel_values need image_sizes and num_tiles_per_image with them")
+            image_tokens = self.get_image_features(tiles, sizes, num_tiles)
+        return video_tokens, image_tokens
 
     def forward(
         self,
         input_ids: Tensor | None = None,
-        pixel_values_videos: Tensor | None = None,
-        num_frames_per_video: Sequence[int] | Tensor | None = None,
         inputs_embeds: Tensor | None = None,
+        mm_token_type_ids: Tensor | None = None,
         **kwargs: Any,
     ) -> LlavaVideoModelOutput:
-        """Run the language model over text and videos; see `LlavaVideoForConditionalGeneration`."""
+        """Run the language model over text, videos and images.
+
+        Arguments are those of `LlavaVideoForConditionalGeneration`.
+        """
         if (input_ids is None) == (inputs_embeds is None):
             raise InputError("give input_ids or inputs_embeds, and not both")
-        video_tokens: tuple[Tensor, ...] = ()
-        if pixel_values_videos is not None:
-            if num_frames_per_video is None:
-                num_frames_per_video = [len(pixel_values_videos)]
-            video_tokens = self.get_video_features(pixel_values_videos, num_frames_per_video)
+        media = {name: kwargs.pop(name) for name in MEDIA_INPUTS if name in kwargs}
+        video_tokens, image_tokens = self.see(**media)
         if inputs_embeds is None:
             assert input_ids is not None
-            inputs_embeds = self.embed(input_ids, video_tokens)
+            inputs_embeds = self.embed(input_ids, video_tokens, image_tokens, mm_token_type_ids)
         outputs = self.language_model(inputs_embeds=inputs_embeds, **kwargs)
-        return LlavaVideoModelOutput(**outputs, video_tokens=video_tokens or None)
+        return LlavaVideoModelOutput(
+            **outputs, video_tokens=video_tokens or None, image_tokens=image_tokens or None
+        )
 
 
 class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMixin):
-    """LLaVA-Video: answers questions about videos.
+    """LLaVA-Video: answers questions about videos and images.
 
     Made of transformers' SigLIP vision encoder and Qwen2 language model, a two-layer projector, and
     the video tokens of ``config.representation``.
@@ -248,43 +340,66 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
         """Video tokens of each video; see `LlavaVideoModel.get_video_features`."""
         return self.model.get_video_features(pixel_values_videos, num_frames_per_video)
 
+    def get_image_features(
+        self,
+        pixel_values: Tensor,
+        image_sizes: Sequence[Sequence[int]] | Tensor,
+        num_tiles_per_image: Sequence[int] | Tensor,
+    ) -> tuple[Tensor, ...]:
+        """Image tokens of each image; see `LlavaVideoModel.get_image_features`."""
+        return self.model.get_image_features(pixel_values, image_sizes, num_tiles_per_image)
+
     def forward(
         self,
         input_ids: Tensor | None = None,
         pixel_values_videos: Tensor | None = None,
         num_frames_per_video: Sequence[int] | Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        num_tiles_per_image: Sequence[int] | Tensor | None = None,
+        image_sizes: Sequence[Sequence[int]] | Tensor | None = None,
+        mm_token_type_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
         past_key_values: Any | None = None,
         inputs_embeds: Tensor | None = None,
-        labels: Tensor | None = None,
         use_cache: bool | None = None,
+        labels: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
         **kwargs: Any,
     ) -> LlavaVideoOutput:
         """Predict the next token at every position.
 
         Args:
-            input_ids: ``(B, L)``, with ``config.video_token_id`` at each place of a video token.
+            input_ids: ``(B, L)``, with ``config.video_token_id`` at each place of a video or image
+                token.
             pixel_values_videos: ``(N, 3, H, W)`` frames of all videos, one after the other.
             num_frames_per_video: frames of each video, in the order of their placeholders; by
                 default all frames are one video.
+            pixel_values: ``(N, 3, S, S)`` tiles of all images, one after the other.
+            num_tiles_per_image: tiles of each image.
+            image_sizes: height and width of each image, in pixels.
+            mm_token_type_ids: ``(B, L)``, needed where there are both; see `LlavaVideoModel.embed`.
             attention_mask: ``(B, L)``, 0 where a row is padded.
             position_ids: ``(B, L)`` positions; counted along each row by default.
             past_key_values: keys and values of earlier positions.
             inputs_embeds: ``(B, L, D)`` in place of ``input_ids``.
-            labels: ``(B, L)`` ids to predict, -100 where nothing is asked.
             use_cache: whether to return keys and values.
+            labels: ``(B, L)`` ids to predict, -100 where nothing is asked.
             logits_to_keep: compute logits for that many last positions only; 0 means all.
             **kwargs: passed on to the language model.
 
         Returns:
-            Logits ``(B, L, vocabulary)``, the loss where labels are given, and the video tokens.
+            Logits ``(B, L, vocabulary)``, the loss where labels are given, and the tokens of videos
+            and images.
         """
         outputs = self.model(
             input_ids=input_ids,
             pixel_values_videos=pixel_values_videos,
             num_frames_per_video=num_frames_per_video,
+            pixel_values=pixel_values,
+            num_tiles_per_image=num_tiles_per_image,
+            image_sizes=image_sizes,
+            mm_token_type_ids=mm_token_type_ids,
             attention_mask=attention_mask,
             position_ids=position_ids,
             past_key_values=past_key_values,
@@ -308,31 +423,26 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             video_tokens=outputs.video_tokens,
+            image_tokens=outputs.image_tokens,
         )
 
     @torch.no_grad()
     def generate(
-        self,
-        inputs: Tensor | None = None,
-        *,
-        input_ids: Tensor | None = None,
-        pixel_values_videos: Tensor | None = None,
-        num_frames_per_video: Sequence[int] | Tensor | None = None,
-        **kwargs: Any,
+        self, inputs: Tensor | None = None, *, input_ids: Tensor | None = None, **kwargs: Any
     ) -> Any:
         """Continue prompts, with what `LlavaVideoProcessor` returns and transformers' options.
 
-        Each video is encoded once, before decoding starts, whatever the number of beams or samples.
+        Each video and image is encoded once, before decoding starts, whatever the number of beams
+        or samples.
 
         Returns:
             ``(B, L + new)`` ids: the prompt, placeholders included, and what follows it.
         """
         input_ids = inputs if input_ids is None else input_ids
-        if pixel_values_videos is not None and input_ids is not None:
-            if num_frames_per_video is None:
-                num_frames_per_video = [len(pixel_values_videos)]
-            video_tokens = self.get_video_features(pixel_values_videos, num_frames_per_video)
-            kwargs["inputs_embeds"] = self.model.embed(input_ids, video_tokens)
+        media = {name: kwargs.pop(name) for name in MEDIA_INPUTS if name in kwargs}
+        if input_ids is not None and "inputs_embeds" not in kwargs:
+            types = media.get("mm_token_type_ids")
+            kwargs["inputs_embeds"] = self.model.embed(input_ids, *self.model.see(**media), types)
         # A placeholder stands for a video that was given; the model cannot write one.
         kwargs.setdefault("suppress_tokens", [self.config.video_token_id])
         return super().generate(input_ids, **kwargs)

@@ -1,29 +1,61 @@
-"""From videos and conversations to the inputs of the model."""
+"""From videos, images and conversations to the inputs of the model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
 from llava_video.errors import InputError
-from llava_video.model.prompt import Message, PromptRenderer, VideoSlot, describe_sampling
+from llava_video.model.media import Picture, Video, media_of, read_frames, read_picture
+from llava_video.model.prompt import (
+    ImageSlot,
+    Message,
+    Prompt,
+    PromptRenderer,
+    Slot,
+    VideoSlot,
+    describe_sampling,
+)
+from llava_video.model.tiles import cut_tiles
 from llava_video.representation import VideoRepresentation, make_layout
+from llava_video.representation.image_layout import (
+    ImageRepresentation,
+    complete_image_values,
+    make_image_layout,
+)
 from llava_video.types import Frames
-from llava_video.video import read_video
 from llava_video.video.resize import resize
-
-Video = Frames | str | Path | np.ndarray[Any, Any]
-"""Frames, a file to read them from, or an array (T, H, W, 3) uint8 of pictures one second apart."""
 
 PIXEL_MEAN = PIXEL_STD = 0.5
 """SigLIP's normalisation: pixels from 0..255 to -1..1."""
+
+
+FIXED_OPTIONS: dict[str, tuple[Any, ...]] = {
+    "chat_template": (None,),
+    "return_tensors": ("pt",),
+    "padding": (True, "longest"),
+    "padding_side": ("left",),
+}
+"""Options of transformers' processors of which only one value makes inputs for this model."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What the conversations of a batch show, as far as they have been read."""
+
+    metadata: Iterator[Mapping[str, Any] | None]
+    frames: list[Frames] = field(default_factory=list)
+    tiles: list[NDArray[np.uint8]] = field(default_factory=list)
+    image_sizes: list[tuple[int, int]] = field(default_factory=list)
 
 
 class LlavaVideoProcessor(ProcessorMixin):
@@ -32,8 +64,9 @@ class LlavaVideoProcessor(ProcessorMixin):
     Args:
         tokenizer: a tokenizer with the control tokens of Qwen2.
         image_size: side of the square that frames are resized to, in pixels.
-        video_token_id: the placeholder for one video token.
+        video_token_id: the placeholder for one video or image token.
         video_representation: values of a `VideoRepresentation`.
+        image_representation: values of an `ImageRepresentation`; by default an image is one square.
         add_time_instruction: whether the prompt says how long the video is and when its frames are.
         max_positions: the longest prompt that the model takes, in tokens.
         chat_template: not used; conversations are rendered by `PromptRenderer`.
@@ -45,6 +78,7 @@ class LlavaVideoProcessor(ProcessorMixin):
         image_size: int = 384,
         video_token_id: int = 151646,
         video_representation: dict[str, Any] | None = None,
+        image_representation: dict[str, Any] | None = None,
         add_time_instruction: bool = True,
         max_positions: int = 32768,
         chat_template: str | None = None,
@@ -53,6 +87,9 @@ class LlavaVideoProcessor(ProcessorMixin):
         self.image_size = image_size
         self.video_token_id = video_token_id
         self.video_representation = dict(video_representation or {})
+        self.image_representation = complete_image_values(
+            image_representation, image_size, self.representation
+        )
         self.add_time_instruction = add_time_instruction
         self.max_positions = max_positions
 
@@ -70,103 +107,157 @@ class LlavaVideoProcessor(ProcessorMixin):
     def representation(self, representation: VideoRepresentation) -> None:
         self.video_representation = representation.to_dict()
 
+    @property
+    def images(self) -> ImageRepresentation:
+        """How images become tiles and tokens; the model must have the same."""
+        return ImageRepresentation.from_dict(self.image_representation)
+
     def __call__(
         self,
         text: str | Sequence[str],
         videos: Video | Sequence[Video | None] | None = None,
+        images: Picture | Sequence[Picture | Sequence[Picture] | None] | None = None,
         *,
         num_frames: int | None = None,
         fps: float | None = None,
+        **conventions: Any,
     ) -> BatchFeature:
-        """Inputs for one question per video, each a conversation of one turn.
+        """Inputs for one question per video or image, each a conversation of one turn.
 
         Args:
             text: a question, or one per row.
             videos: a video, or one per row; None where a question is about no video.
+            images: an image, or one (or a list of several) per row; None likewise.
             num_frames: frames to sample from files; by default as many as the representation takes.
             fps: sample files at this rate instead, up to that many frames.
+            **conventions: see `apply_chat_template`.
 
         Returns:
             What `apply_chat_template` returns.
         """
         texts = [text] if isinstance(text, str) else list(text)
-        if videos is None:
-            videos = [None] * len(texts)
-        rows = (
-            list(videos)
-            if isinstance(videos, Sequence) and not isinstance(videos, str)
-            else [videos]
+        conversations = []
+        for question, video, image in zip(
+            texts,
+            _per_row("videos", videos, len(texts)),
+            _per_row("images", images, len(texts)),
+            strict=True,
+        ):
+            parts: list[dict[str, Any]] = [{"type": "text", "text": question}]
+            if video is not None:
+                parts.insert(0, {"type": "video", "video": video})
+            several = image if isinstance(image, list | tuple) else [image]
+            parts[:0] = [{"type": "image", "image": one} for one in several if one is not None]
+            conversations.append([{"role": "user", "content": parts}])
+        return self.apply_chat_template(
+            conversations, num_frames=num_frames, fps=fps, **conventions
         )
-        if len(rows) != len(texts):
-            raise InputError(f"{len(texts)} questions need as many videos, got {len(rows)}")
-        conversations = [
-            [{"role": "user", "content": [*_video_part(video), {"type": "text", "text": question}]}]
-            for question, video in zip(texts, rows, strict=True)
-        ]
-        return self.apply_chat_template(conversations, num_frames=num_frames, fps=fps)
 
     def apply_chat_template(
         self,
         conversation: Sequence[Message] | Sequence[Sequence[Message]],
         *,
-        add_generation_prompt: bool = True,
+        add_generation_prompt: bool | None = None,
+        continue_final_message: bool = False,
+        tokenize: bool = True,
+        return_dict: bool = True,
         num_frames: int | None = None,
         fps: float | None = None,
-    ) -> BatchFeature:
-        """Inputs for conversations.
+        video_metadata: Sequence[Mapping[str, Any] | None] = (),
+        processor_kwargs: Mapping[str, Any] | None = None,
+        **fixed: Any,
+    ) -> Any:
+        """Inputs for conversations, by the conventions of transformers.
+
+        What is not said is what the model needs, which is not always transformers' own default:
+        tensors of all inputs, and the assistant to speak next.
 
         Args:
             conversation: messages, or a list of conversations for a batch; see `model.prompt`. A
-                video part holds ``"video"``: `Frames`, a path or an array, or ``"path"``.
-            add_generation_prompt: whether the assistant is to speak next.
-            num_frames: frames to sample from files.
-            fps: sample files at this rate instead, up to ``max_frames`` of the representation.
+                video part holds a `media.Video` under ``"video"``, ``"path"`` or ``"url"``, an
+                image part a `media.Picture` under ``"image"``, ``"path"`` or ``"url"``.
+            add_generation_prompt: whether the assistant is to speak next; by default it is, unless
+                the final message is to be continued.
+            continue_final_message: leave the final message open, for the model to continue it.
+            tokenize: give ids rather than text, where a video or an image is one placeholder.
+            return_dict: give all inputs rather than ``input_ids`` alone.
+            num_frames: frames to sample from each file, as many as the representation takes.
+            fps: sample files at this rate instead, up to that many frames.
+            video_metadata: transformers' `VideoMetadata`, or None, for each video in turn.
+            processor_kwargs: the three above and those below, where a caller keeps them together.
+            **fixed: options of transformers that have one possible value; see `FIXED_OPTIONS`.
 
         Returns:
             ``input_ids`` and ``attention_mask`` (B, L), padded on the left; with videos also
-            ``pixel_values_videos`` (N, 3, S, S) float32 and ``num_frames_per_video``.
+            ``pixel_values_videos`` (N, 3, S, S) float32 and ``num_frames_per_video``; with images
+            ``pixel_values`` (N, 3, S, S) float32 of all tiles, ``num_tiles_per_image``,
+            ``image_sizes`` (height and width of each) and ``mm_token_type_ids`` (B, L).
 
         Raises:
             InputError: parts that do not fit, or a prompt that is longer than the model's context.
             VideoError: a file cannot be read.
         """
+        if processor_kwargs:
+            return self.apply_chat_template(
+                conversation,
+                add_generation_prompt=add_generation_prompt,
+                continue_final_message=continue_final_message,
+                tokenize=tokenize,
+                return_dict=return_dict,
+                **{
+                    "num_frames": num_frames,
+                    "fps": fps,
+                    "video_metadata": video_metadata,
+                    **fixed,
+                    **processor_kwargs,
+                },
+            )
+        _check_fixed(fixed)
+        speaks = (
+            not continue_final_message if add_generation_prompt is None else add_generation_prompt
+        )
+        render = partial(
+            self.renderer.render,
+            add_generation_prompt=speaks,
+            continue_final_message=continue_final_message,
+        )
         conversations = _as_batch(conversation)
-        renderer = self.renderer
-        rows, videos = [], []
-        for messages in conversations:
-            frames = [
-                self.sample_frames(video, num_frames=num_frames, fps=fps)
-                for video in _videos_of(messages)
+        seen = _Seen(iter(video_metadata))
+        slots = [self._look(messages, seen, num_frames, fps) for messages in conversations]
+        if not tokenize:
+            texts = [
+                self._text(render(messages, [replace(slot, num_tokens=1) for slot in row]))
+                for messages, row in zip(conversations, slots, strict=True)
             ]
-            slots = [self._slot(video) for video in frames]
-            prompt = renderer.render(messages, slots, add_generation_prompt=add_generation_prompt)
-            self._check_length(len(prompt.input_ids), slots)
-            rows.append(prompt.input_ids)
-            videos += frames
-        data = self._pad_left(rows)
-        if videos:
-            data["pixel_values_videos"] = torch.cat([self.preprocess(video) for video in videos])
-            data["num_frames_per_video"] = torch.tensor([len(video) for video in videos])
-        return BatchFeature(data)
+            return texts if conversations is conversation else texts[0]
+        prompts = []
+        for messages, row in zip(conversations, slots, strict=True):
+            prompts.append(render(messages, row))
+            self._check_length(len(prompts[-1].input_ids), row)
+        inputs = BatchFeature({**self._pad_left(prompts, seen), **self._pixels(seen)})
+        return inputs if return_dict else inputs["input_ids"]
 
     def sample_frames(
-        self, video: Video, *, num_frames: int | None = None, fps: float | None = None
+        self,
+        video: Video,
+        *,
+        num_frames: int | None = None,
+        fps: float | None = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> Frames:
         """Frames of a video at the size that the model sees, at most ``max_frames``.
 
-        Files are sampled uniformly (``linspace``, as the checkpoints were trained) or at a rate;
-        frames and arrays are taken as they are.
+        See `media.read_frames`; without a number, ``max_frames`` are sampled from a file.
         """
         most = self.representation.max_frames
-        if isinstance(video, Frames):
-            frames = video
-        elif isinstance(video, np.ndarray):
-            frames = Frames.from_array(video)
-        elif fps is not None:
-            frames = read_video(video, fps=fps, max_frames=most, size=self.image_size)
-        else:
-            wanted = most if num_frames is None else num_frames
-            frames = read_video(video, num_frames=wanted, size=self.image_size)
+        frames = read_frames(
+            video,
+            num_frames=num_frames,
+            fps=fps,
+            max_frames=most,
+            size=(self.image_size, self.image_size),
+            metadata=metadata,
+        )
         if len(frames) > most:
             raise InputError(
                 f"{frames.source}: {len(frames)} frames are more than T = {most} of the video "
@@ -184,43 +275,106 @@ class LlavaVideoProcessor(ProcessorMixin):
         pixels = frames.pixels
         if pixels.shape[1:3] != size:
             pixels = np.stack([resize(picture, size, exact=True) for picture in pixels])
-        values = torch.from_numpy(pixels).permute(0, 3, 1, 2).to(torch.float32)
-        return values.mul_(1 / 255).sub_(PIXEL_MEAN).div_(PIXEL_STD)
+        return _normalise(pixels)
 
     def decode_answer(self, output_ids: Tensor, num_prompt_tokens: int) -> str:
         """The text that follows a prompt: (L,) ids -> answer."""
         answer = self.tokenizer.decode(output_ids[num_prompt_tokens:], skip_special_tokens=True)
         return str(answer).strip()
 
-    def _slot(self, frames: Frames) -> VideoSlot:
-        num_tokens = make_layout(self.representation, len(frames)).num_tokens
-        return VideoSlot(num_tokens, describe_sampling(frames) if self.add_time_instruction else "")
+    def _look(
+        self, messages: Sequence[Message], seen: _Seen, num_frames: int | None, fps: float | None
+    ) -> list[Slot]:
+        """Read what a conversation shows, and say how much room it takes."""
+        media = media_of(messages)
+        tiled = sum(medium.kind == "image" for medium in media) == 1
+        slots: list[Slot] = []
+        for medium in media:
+            if medium.kind == "video":
+                frames = self.sample_frames(
+                    medium.source,
+                    num_frames=num_frames,
+                    fps=fps,
+                    metadata=next(seen.metadata, None),
+                )
+                seen.frames.append(frames)
+                num_tokens = make_layout(self.representation, len(frames)).num_tokens
+                said = describe_sampling(frames) if self.add_time_instruction else ""
+                slots.append(VideoSlot(num_tokens, said))
+            else:
+                picture = read_picture(medium.source)
+                height, width, _ = picture.shape
+                layout = make_image_layout(self.images, height, width, tiled=tiled)
+                seen.tiles.append(cut_tiles(picture, layout))
+                seen.image_sizes.append((height, width))
+                slots.append(ImageSlot(layout.num_tokens))
+        return slots
 
-    def _check_length(self, num_tokens: int, slots: Sequence[VideoSlot]) -> None:
+    def _pixels(self, seen: _Seen) -> dict[str, Tensor]:
+        """Pixels of everything that was seen, and how they belong together."""
+        data = {}
+        if seen.frames:
+            frames = [self.preprocess(video) for video in seen.frames]
+            data["pixel_values_videos"] = torch.cat(frames)
+            data["num_frames_per_video"] = torch.tensor([len(video) for video in frames])
+        if seen.tiles:
+            data["pixel_values"] = torch.cat([_normalise(tiles) for tiles in seen.tiles])
+            data["num_tiles_per_image"] = torch.tensor([len(tiles) for tiles in seen.tiles])
+            data["image_sizes"] = torch.tensor(seen.image_sizes)
+        return data
+
+    def _text(self, prompt: Prompt) -> str:
+        return str(self.tokenizer.decode(prompt.input_ids))
+
+    def _check_length(self, num_tokens: int, slots: Sequence[Slot]) -> None:
         if num_tokens >= self.max_positions:
-            num_video = sum(slot.num_tokens for slot in slots)
+            num_seen = sum(slot.num_tokens for slot in slots)
             raise InputError(
-                f"the prompt has {num_tokens} tokens ({num_video} of them video), the model takes "
-                f"{self.max_positions}; sample fewer frames or take a representation with fewer "
-                "tokens"
+                f"the prompt has {num_tokens} tokens ({num_seen} of them video or image), the "
+                f"model takes {self.max_positions}; sample fewer frames, take a representation "
+                "with fewer tokens, or show fewer images"
             )
 
-    def _pad_left(self, rows: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+    def _pad_left(self, prompts: Sequence[Prompt], seen: _Seen) -> dict[str, Tensor]:
         """Pad on the left, so that every row ends where its answer begins."""
-        longest = max(len(row) for row in rows)
+        longest = max(len(prompt.input_ids) for prompt in prompts)
         padding = self.tokenizer.pad_token_id
         if padding is None:
             raise InputError("the tokenizer has no padding token; set tokenizer.pad_token")
-        ids = torch.full((len(rows), longest), padding, dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for index, row in enumerate(rows):
-            ids[index, longest - len(row) :] = torch.tensor(row)
-            mask[index, longest - len(row) :] = 1
-        return {"input_ids": ids, "attention_mask": mask}
+        ids = torch.full((len(prompts), longest), padding, dtype=torch.long)
+        mask, types = torch.zeros_like(ids), torch.zeros_like(ids)
+        for row, prompt in enumerate(prompts):
+            first = longest - len(prompt.input_ids)
+            ids[row, first:] = torch.tensor(prompt.input_ids)
+            types[row, first:] = torch.tensor(prompt.token_types)
+            mask[row, first:] = 1
+        data = {"input_ids": ids, "attention_mask": mask}
+        return {**data, "mm_token_type_ids": types} if seen.tiles else data
 
 
-def _video_part(video: Video | None) -> list[dict[str, Any]]:
-    return [] if video is None else [{"type": "video", "video": video}]
+def _normalise(pixels_NHWC: NDArray[np.uint8]) -> Tensor:
+    """From 0..255 to -1..1: (N, H, W, 3) uint8 -> (N, 3, H, W) float32."""
+    values = torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2).to(torch.float32)
+    return values.mul_(1 / 255).sub_(PIXEL_MEAN).div_(PIXEL_STD)
+
+
+def _check_fixed(options: Mapping[str, Any]) -> None:
+    for name, value in options.items():
+        possible = FIXED_OPTIONS.get(name)
+        if possible is None:
+            raise InputError(f"no option of the processor is called {name!r}; check its name")
+        if value not in possible:
+            raise InputError(f"{name}={value!r} makes no inputs for this model; leave it out")
+
+
+def _per_row(name: str, given: Any, num_rows: int) -> list[Any]:
+    """One value per question; a value alone is that of the only question."""
+    if given is None:
+        return [None] * num_rows
+    rows = list(given) if isinstance(given, list | tuple) else [given]
+    if len(rows) != num_rows:
+        raise InputError(f"{num_rows} questions need as many {name}, got {len(rows)}")
+    return rows
 
 
 def _as_batch(
@@ -231,17 +385,3 @@ def _as_batch(
     if isinstance(conversation[0], Sequence):
         return conversation  # type: ignore[return-value]
     return [conversation]  # type: ignore[list-item]
-
-
-def _videos_of(messages: Sequence[Message]) -> list[Video]:
-    """What the video parts of a conversation hold, in order."""
-    videos = []
-    for message in messages:
-        content = message.get("content")
-        for part in content if isinstance(content, list | tuple) else []:
-            if isinstance(part, dict) and part.get("type") == "video":
-                video = part.get("video", part.get("path"))
-                if video is None:
-                    raise InputError("a part of type 'video' needs frames or a path under 'video'")
-                videos.append(video)
-    return videos

@@ -5,9 +5,10 @@ A conversation is a list of messages in the form that transformers uses::
     [{"role": "user",
       "content": [{"type": "video", "video": frames}, {"type": "text", "text": "What?"}]}]
 
-It becomes control tokens, text and slots for video tokens. Control tokens come from here only: text
-that a person wrote is tokenized so that no control token can arise from it, whatever it spells.
-Video slots come from the position of the video part, never from a string in the text.
+It becomes control tokens, text and slots for the tokens of videos and images. Control tokens come
+from here only: text that a person wrote is tokenized so that no control token can arise from it,
+whatever it spells. Slots come from the position of a video or image part, never from a string in
+the text.
 
 The format is ChatML with the system prompt of Qwen2 (``qwen_1_5`` in the official code).
 """
@@ -15,7 +16,7 @@ The format is ChatML with the system prompt of Qwen2 (``qwen_1_5`` in the offici
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,17 +39,33 @@ class VideoSlot:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageSlot:
+    """Where an image goes in a prompt: ``num_tokens`` placeholders."""
+
+    num_tokens: int
+
+
+Slot = VideoSlot | ImageSlot
+"""Where one part that is no text goes."""
+
+TEXT, IMAGE, VIDEO = 0, 1, 2
+"""What an id stands for; transformers' numbers for ``mm_token_type_ids``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Prompt:
     """A rendered conversation.
 
     Attributes:
-        input_ids: token ids, one placeholder per video token.
+        input_ids: token ids, one placeholder per video or image token.
         supervised: for each id, whether it is the assistant's own: its text and the end of its
             turn.
+        token_types: for each id, ``TEXT``, ``IMAGE`` or ``VIDEO``.
     """
 
     input_ids: list[int]
     supervised: list[bool]
+    token_types: list[int]
 
 
 def describe_sampling(frames: Frames) -> str:
@@ -69,7 +86,7 @@ class PromptRenderer:
 
     Args:
         tokenizer: a fast tokenizer with the control tokens of Qwen2.
-        video_token_id: the placeholder for one video token.
+        video_token_id: the placeholder for one video or image token.
 
     Raises:
         InputError: the tokenizer has no ``<|im_start|>`` and ``<|im_end|>``.
@@ -94,53 +111,72 @@ class PromptRenderer:
     def render(
         self,
         messages: Sequence[Message],
-        slots: Sequence[VideoSlot] = (),
+        slots: Sequence[Slot] = (),
         *,
         add_generation_prompt: bool = True,
+        continue_final_message: bool = False,
     ) -> Prompt:
         """Render a conversation.
 
         Args:
             messages: roles ``system`` (first, optional), ``user`` and ``assistant``.
-            slots: one per video part, in order.
+            slots: one per video or image part, in order.
             add_generation_prompt: whether the assistant is to speak next.
+            continue_final_message: leave the last message open, to be continued as it stands.
 
         Raises:
-            InputError: an unknown role or part, or videos and slots that do not match.
+            InputError: an unknown role or part, or parts and slots that do not match.
         """
-        builder = _Builder(self._encode_text)
         if not messages:
             raise InputError("a conversation needs at least one message")
+        if add_generation_prompt and continue_final_message:
+            raise InputError("either add_generation_prompt or continue_final_message, not both")
         if messages[0].get("role") != "system":
             messages = [{"role": "system", "content": SYSTEM_PROMPT}, *messages]
+        builder = _Builder(self._encode_text)
         remaining = iter(slots)
         for message in messages:
-            role = message.get("role")
-            if role not in ROLES:
-                raise InputError(f"a message has role {role!r}; use one of {', '.join(ROLES)}")
-            is_assistant = role == "assistant"
-            builder.control(self._start)
-            builder.text(f"{role}\n")
-            for part in _parts_of(message):
-                if part["type"] == "text":
-                    builder.text(part["text"], supervised=is_assistant)
-                else:
-                    self._add_video(builder, next(remaining, None))
-            builder.control(self._end, supervised=is_assistant)
-            builder.text("\n")
+            is_open = continue_final_message and message is messages[-1]
+            self._add_message(builder, message, remaining, is_open=is_open)
         if next(remaining, None) is not None:
-            raise InputError(f"{len(slots)} videos were given, the conversation shows fewer")
+            raise InputError(
+                f"{len(slots)} videos and images were given, the conversation shows fewer"
+            )
         if add_generation_prompt:
             builder.control(self._start)
             builder.text("assistant\n")
         return builder.prompt()
 
-    def _add_video(self, builder: _Builder, slot: VideoSlot | None) -> None:
+    def _add_message(
+        self, builder: _Builder, message: Message, slots: Iterator[Slot], *, is_open: bool
+    ) -> None:
+        role = message.get("role")
+        if role not in ROLES:
+            raise InputError(f"a message has role {role!r}; use one of {', '.join(ROLES)}")
+        is_assistant = role == "assistant"
+        builder.control(self._start)
+        builder.text(f"{role}\n")
+        for part in _parts_of(message):
+            if part["type"] == "text":
+                builder.text(part["text"], supervised=is_assistant)
+            else:
+                self._add_slot(builder, part["type"], next(slots, None))
+        if not is_open:
+            builder.control(self._end, supervised=is_assistant)
+            builder.text("\n")
+
+    def _add_slot(self, builder: _Builder, kind: str, slot: Slot | None) -> None:
         if slot is None:
-            raise InputError("the conversation shows more videos than were given")
+            raise InputError("the conversation shows more videos and images than were given")
+        if isinstance(slot, VideoSlot) != (kind == "video"):
+            raise InputError(
+                "videos and images are given in another order than the parts show them"
+            )
+        token_type = VIDEO if kind == "video" else IMAGE
         for _ in range(slot.num_tokens):
-            builder.control(self._video_token_id)
-        builder.text(f"\n{slot.time_instruction}\n" if slot.time_instruction else "\n")
+            builder.control(self._video_token_id, token_type=token_type)
+        said = slot.time_instruction if isinstance(slot, VideoSlot) else ""
+        builder.text(f"\n{said}\n" if said else "\n")
 
     def _encode_text(self, text: str) -> list[int]:
         """Tokenize text so that it stays text: what spells a control token is cut in two first."""
@@ -163,13 +199,15 @@ class _Builder:
         self._encode = encode
         self._ids: list[int] = []
         self._supervised: list[bool] = []
+        self._token_types: list[int] = []
         self._pending = ""
         self._pending_supervised = False
 
-    def control(self, token_id: int, *, supervised: bool = False) -> None:
+    def control(self, token_id: int, *, supervised: bool = False, token_type: int = TEXT) -> None:
         self._flush()
         self._ids.append(token_id)
         self._supervised.append(supervised)
+        self._token_types.append(token_type)
 
     def text(self, text: str, *, supervised: bool = False) -> None:
         if supervised != self._pending_supervised:
@@ -179,17 +217,18 @@ class _Builder:
 
     def prompt(self) -> Prompt:
         self._flush()
-        return Prompt(self._ids, self._supervised)
+        return Prompt(self._ids, self._supervised, self._token_types)
 
     def _flush(self) -> None:
         ids = self._encode(self._pending)
         self._ids += ids
         self._supervised += [self._pending_supervised] * len(ids)
+        self._token_types += [TEXT] * len(ids)
         self._pending = ""
 
 
 def _parts_of(message: Message) -> list[Mapping[str, Any]]:
-    """The parts of a message, videos before text where there is a single video, as in training."""
+    """The parts of a message; a single video or image comes before the text, as in training."""
     content = message.get("content")
     if isinstance(content, str):
         return [{"type": "text", "text": content}]
@@ -198,11 +237,13 @@ def _parts_of(message: Message) -> list[Mapping[str, Any]]:
     parts = list(content)
     for part in parts:
         kind = part.get("type") if isinstance(part, Mapping) else None
-        if kind not in ("text", "video"):
-            raise InputError(f"a part of a message has type {kind!r}; use 'text' or 'video'")
+        if kind not in ("text", "image", "video"):
+            raise InputError(
+                f"a part of a message has type {kind!r}; use 'text', 'image' or 'video'"
+            )
         if kind == "text" and not isinstance(part.get("text"), str):
             raise InputError("a part of type 'text' needs a string under 'text'")
-    videos = [part for part in parts if part["type"] == "video"]
-    if len(videos) == 1:
-        return videos + [part for part in parts if part["type"] == "text"]
+    media = [part for part in parts if part["type"] != "text"]
+    if len(media) == 1:
+        return media + [part for part in parts if part["type"] == "text"]
     return parts

@@ -6,11 +6,13 @@ The only place that knows upstream's names. Their config.json says ``model_type:
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 from llava_video.errors import CheckpointError
 from llava_video.model.configuration import SO400M_384, LlavaVideoConfig
 from llava_video.representation import VideoRepresentation
+from llava_video.representation.image_layout import RELEASED_TILE_GRIDS, TileGrid
 from llava_video.representation.video_representation import Newline, Pooling
 
 WEIGHT_NAMES = {
@@ -101,6 +103,9 @@ def translate_config(
         video_representation=translate_representation(
             values, vision["image_size"] // vision["patch_size"], has_newline, where
         ).to_dict(),
+        image_representation=translate_image_representation(
+            values, vision["image_size"], has_newline, where
+        ),
         has_newline=has_newline,
         has_separator=has_separator,
         add_time_instruction=values.get("add_time_instruction", True),
@@ -133,16 +138,66 @@ def translate_representation(
         )
     slowfast = bool(values.get("add_faster_video", False))
     stride = values.get("faster_token_stride") or DEFAULT_FASTER_TOKEN_STRIDE
-    # "flat" turns newlines off upstream; where the key is absent the learned vector tells.
-    unpad = "unpad" in values.get("mm_patch_merge_type", "unpad" if has_newline else "flat")
     return VideoRepresentation(
         grid_side=grid_side,
         slow_stride=stride if slowfast else 1,
         pool_stride=values.get("mm_spatial_pool_stride") or 2,
         pooling=cast(Pooling, pooling),
-        newline=NEWLINES[position] if unpad else "none",
+        newline=NEWLINES[position] if _has_newlines(values, has_newline) else "none",
         separator=slowfast,
     )
+
+
+def translate_image_representation(
+    values: dict[str, Any], tile_size: int, has_newline: bool, where: str
+) -> dict[str, Any]:
+    """What a released config.json says of images, as values of an `ImageRepresentation`.
+
+    Where ``image_aspect_ratio`` is absent it is that of the released checkpoints, anyres_max_9.
+
+    Raises:
+        CheckpointError: a value that does not exist here.
+    """
+    newline = _has_newlines(values, has_newline)
+    aspect = values.get("image_aspect_ratio") or "anyres_max_9"
+    if aspect == "pad":
+        return {"newline": newline}
+    match = re.fullmatch(r"anyres(?:_max_(\d+))?", aspect)
+    if match is None:
+        raise CheckpointError(
+            f"{where}/config.json: image_aspect_ratio {aspect!r} is not anyres, anyres_max_N or pad"
+        )
+    return {
+        "tile_grids": _tile_grids(values.get("image_grid_pinpoints"), tile_size, where),
+        "max_tiles": int(match[1]) if match[1] else None,
+        "newline": newline,
+    }
+
+
+def _tile_grids(pinpoints: Any, tile_size: int, where: str) -> tuple[TileGrid, ...]:
+    """Upstream's (width, height) in pixels, or ``"(1x1),...,(6x6)"`` in tiles."""
+    if not pinpoints:
+        return RELEASED_TILE_GRIDS
+    if isinstance(pinpoints, str):
+        pairs = [(int(a), int(b)) for a, b in re.findall(r"\((\d+)x(\d+)\)", pinpoints)]
+        if "..." in pinpoints and len(pairs) == 2:
+            (a, b), (c, d) = pairs
+            pairs = [(i, j) for i in range(a, c + 1) for j in range(b, d + 1)]
+    elif all(len(pair) == 2 and not any(side % tile_size for side in pair) for pair in pinpoints):
+        pairs = [(width // tile_size, height // tile_size) for width, height in pinpoints]
+    else:
+        pairs = []
+    if not pairs:
+        raise CheckpointError(
+            f"{where}/config.json: image_grid_pinpoints are no multiples of the vision encoder's "
+            f"{tile_size} pixels: {pinpoints}"
+        )
+    return tuple((rows, columns) for columns, rows in pairs)
+
+
+def _has_newlines(values: dict[str, Any], has_newline: bool) -> bool:
+    """Upstream, "flat" turns newlines off; where the key is absent the learned vector tells."""
+    return "unpad" in values.get("mm_patch_merge_type", "unpad" if has_newline else "flat")
 
 
 def _vision_config(values: dict[str, Any], where: str) -> dict[str, Any]:

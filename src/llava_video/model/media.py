@@ -1,0 +1,189 @@
+"""What the parts of a conversation show: files, addresses, arrays and pictures, read on demand."""
+
+from __future__ import annotations
+
+import shutil
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from llava_video.errors import InputError, VideoError
+from llava_video.types import Frames
+from llava_video.video import read_video
+from llava_video.video.resize import resize
+from llava_video.video.sampling import rate_indices, spread_indices
+
+Picture = str | Path | Image.Image | NDArray[np.uint8]
+"""A file or address, a PIL image, or an array (H, W, 3) uint8 RGB."""
+
+Video = Frames | str | Path | NDArray[np.uint8] | Sequence[Picture]
+"""Frames, a file or address to sample them from, or pictures: an array (T, H, W, 3) or a list."""
+
+KEYS = {"video": ("video", "path", "url"), "image": ("image", "path", "url")}
+"""Where a part of each type may hold what it shows."""
+
+FETCH_TIMEOUT_SECONDS = 30.0
+"""The longest silence of a server."""
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """A video or an image of a conversation, not yet read."""
+
+    kind: Literal["video", "image"]
+    source: Any
+
+
+def media_of(messages: Sequence[Mapping[str, Any]]) -> list[Medium]:
+    """The videos and images that a conversation shows, in order.
+
+    Raises:
+        InputError: a part holds nothing to show.
+    """
+    media = []
+    for message in messages:
+        content = message.get("content")
+        for part in content if isinstance(content, list | tuple) else []:
+            kind = part.get("type") if isinstance(part, Mapping) else None
+            if kind in KEYS:
+                sources = [part[key] for key in KEYS[kind] if part.get(key) is not None]
+                if len(sources) != 1:
+                    names = " or ".join(map(repr, KEYS[kind]))
+                    raise InputError(f"a part of type {kind!r} holds what it shows under {names}")
+                media.append(Medium(kind, sources[0]))
+    return media
+
+
+def read_frames(
+    video: Video,
+    *,
+    num_frames: int | None,
+    fps: float | None,
+    max_frames: int,
+    size: tuple[int, int],
+    metadata: Mapping[str, Any] | None = None,
+) -> Frames:
+    """Sample the frames of a video.
+
+    Files are sampled uniformly (``linspace``, as the checkpoints were trained) or at a rate; so are
+    pictures in memory, but only when asked to. `Frames` are taken as they are.
+
+    Args:
+        video: what to read.
+        num_frames: frames to sample; by default ``max_frames`` of a file.
+        fps: frames per second instead, up to ``max_frames``.
+        max_frames: the most frames that are wanted.
+        size: ``(height, width)`` that frames will have in the end.
+        metadata: transformers' `VideoMetadata` of pictures in memory: ``fps``, and where they are a
+            sample already, ``frames_indices`` and ``total_num_frames``.
+
+    Raises:
+        InputError: both numbers are given, or an address cannot be fetched.
+        VideoError: a file cannot be read.
+    """
+    if num_frames is not None and fps is not None:
+        raise InputError("num_frames or fps, not both: one says how many frames, one how often")
+    if isinstance(video, Frames):
+        return video
+    if isinstance(video, str | Path):
+        with local_file(video) as file:
+            try:
+                if fps is None:
+                    wanted = max_frames if num_frames is None else num_frames
+                    frames = read_video(file, num_frames=wanted, size=size)
+                else:
+                    frames = read_video(file, fps=fps, max_frames=max_frames, size=size)
+            except VideoError as error:
+                raise VideoError(str(error).replace(str(file), str(video))) from error
+        return replace(frames, source=str(video))
+    if not isinstance(video, np.ndarray):
+        video = np.stack([resize(read_picture(picture), size, exact=True) for picture in video])
+    frames = _with_metadata(video, metadata or {})
+    if num_frames is not None:
+        return _choose(frames, spread_indices(len(frames), num_frames))
+    if fps is not None:
+        rate = len(frames) / frames.duration_seconds
+        return _choose(frames, rate_indices(len(frames), rate, fps, max_frames))
+    return frames
+
+
+def read_picture(picture: Picture) -> NDArray[np.uint8]:
+    """An upright RGB picture, (H, W, 3) uint8; transparency is dropped, as in training.
+
+    Raises:
+        InputError: the file is missing or no image, or the array has another shape.
+    """
+    if isinstance(picture, np.ndarray):
+        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
+            raise InputError(
+                f"an image must be uint8 of shape (H, W, 3), got {picture.dtype} {picture.shape}"
+            )
+        return picture
+    if isinstance(picture, Image.Image):
+        return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+    if not isinstance(picture, str | Path):
+        raise InputError(
+            f"a {type(picture).__name__} is no image; give a file, an address, a PIL image or an "
+            "array (H, W, 3)"
+        )
+    with local_file(picture) as file:
+        try:
+            with Image.open(file) as image:
+                return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            reason = str(error).replace(str(file), str(picture))
+            raise InputError(f"{picture}: cannot be read as an image ({reason})") from error
+
+
+@contextmanager
+def local_file(source: str | Path) -> Iterator[Path]:
+    """A local file for a path or an address; what had to be fetched is removed afterwards.
+
+    Raises:
+        InputError: the address cannot be fetched.
+    """
+    scheme = urlsplit(source).scheme if isinstance(source, str) else ""
+    if scheme == "file":
+        yield Path(urllib.request.url2pathname(urlsplit(str(source)).path))
+    elif scheme in ("http", "https"):
+        with NamedTemporaryFile(suffix=Path(urlsplit(str(source)).path).suffix) as copy:
+            try:
+                with urllib.request.urlopen(str(source), timeout=FETCH_TIMEOUT_SECONDS) as answer:
+                    shutil.copyfileobj(answer, copy)
+            except (urllib.error.URLError, OSError, ValueError) as error:
+                raise InputError(f"{source}: cannot be fetched ({error})") from error
+            copy.flush()
+            yield Path(copy.name)
+    else:
+        yield Path(source)
+
+
+def _with_metadata(pixels: NDArray[np.uint8], metadata: Mapping[str, Any]) -> Frames:
+    values = dict(metadata)
+    fps = float(values.get("fps") or 1.0)
+    frames = Frames.from_array(pixels, fps=fps)
+    if values.get("frames_indices") is not None:
+        indices = np.asarray(values["frames_indices"], np.int64)
+        frames = replace(frames, indices=indices, timestamps_seconds=indices / fps)
+    if values.get("total_num_frames") is not None:
+        frames = replace(frames, duration_seconds=values["total_num_frames"] / fps)
+    return frames
+
+
+def _choose(frames: Frames, chosen: NDArray[np.int64]) -> Frames:
+    return replace(
+        frames,
+        pixels=frames.pixels[chosen],
+        timestamps_seconds=frames.timestamps_seconds[chosen],
+        indices=frames.indices[chosen],
+    )
