@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from transformers import GenerationMixin, PreTrainedModel, Qwen2Model, SiglipVisionModel
+from transformers.generation import RepetitionPenaltyLogitsProcessor
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
 from llava_video.errors import InputError, RepresentationError
@@ -433,7 +434,8 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
         """Continue prompts, with what `LlavaVideoProcessor` returns and transformers' options.
 
         Each video and image is encoded once, before decoding starts, whatever the number of beams
-        or samples.
+        or samples. ``repetition_penalty``, which the released generation_config.json sets to 1.05,
+        looks at generated tokens only, as in the official code; 1.0 switches it off.
 
         Returns:
             ``(B, L + new)`` ids: the prompt, placeholders included, and what follows it.
@@ -445,4 +447,11 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
             kwargs["inputs_embeds"] = self.model.embed(input_ids, *self.model.see(**media), types)
         # A placeholder stands for a video that was given; the model cannot write one.
         kwargs.setdefault("suppress_tokens", [self.config.video_token_id])
+        settings = kwargs.get("generation_config") or self.generation_config
+        penalty = kwargs.pop("repetition_penalty", settings.repetition_penalty)
+        if penalty not in (None, 1.0):
+            num_prompt_tokens = 0 if input_ids is None else input_ids.shape[1]
+            processor = RepetitionPenaltyLogitsProcessor(float(penalty), num_prompt_tokens)
+            kwargs["logits_processor"] = [processor, *(kwargs.get("logits_processor") or ())]
+        kwargs["repetition_penalty"] = 1.0  # transformers' own would look at the prompt too
         return super().generate(input_ids, **kwargs)
