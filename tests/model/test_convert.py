@@ -299,6 +299,22 @@ def test_a_model_of_ours_becomes_a_released_one(small_checkpoint: Path, tmp_path
     assert_same_weights(small_checkpoint, tmp_path / "native")
 
 
+@pytest.mark.parametrize(
+    "images",
+    [
+        {"tile_grids": [[1, 2], [2, 1], [2, 2]], "max_tiles": 4},
+        {"tile_grids": [[1, 2], [3, 1]], "max_tiles": None},
+        {"tile_grids": []},
+    ],
+)
+def test_what_is_said_of_images_comes_back(images: dict[str, object], tmp_path: Path) -> None:
+    source = save_native(tmp_path / "native", REPRESENTATION, image_representation=images)
+    convert_checkpoint(source, tmp_path / "released")
+    assert load_config(tmp_path / "released").images == replace(
+        load_config(source).images, max_tiles=images.get("max_tiles", 9)
+    )
+
+
 def test_tensor_names_have_an_inverse() -> None:
     for name in small_model().state_dict():
         theirs = layouts.released_name(name)

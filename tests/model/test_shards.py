@@ -65,7 +65,6 @@ def test_what_is_written_the_library_reads(
         struct.pack("<Q", 1 << 60),
         struct.pack("<Q", 4) + b"[{}]",
         struct.pack("<Q", 9) + b'{"a": {}}',
-        struct.pack("<Q", 100) + b"{}",
     ],
 )
 def test_what_is_no_such_file(content: bytes, tmp_path: Path) -> None:

@@ -269,14 +269,19 @@ def _prepare_onevision(source: _Source, directory: Path) -> tuple[Shards, list[s
         )
     tokenizer.save_pretrained(directory)
     image_id, video_id = tokenizer.convert_tokens_to_ids(["<image>", "<video>"])
-    config = layouts.onevision_config(source.config, source.original, image_id, video_id)
+    config = layouts.onevision_config(source.config, image_id, video_id)
     config.save_pretrained(directory)
     for name, values in layouts.onevision_processor_files(source.config, config).items():
         _write_json(directory / name, values)
     shards = [[(layouts.onevision_name(name), t) for name, t in shard] for shard in source.shards]
-    return shards, [
+    notes = [
         "transformers samples other frames and writes no time instruction; see docs/checkpoints.md"
     ]
+    if not source.config.images.tile_grids:
+        notes.append(
+            "this checkpoint shows an image as one square, LlavaOnevision cuts it in tiles"
+        )
+    return shards, notes
 
 
 def _has_tokenizer(directory: Path) -> bool:

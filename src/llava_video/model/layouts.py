@@ -15,6 +15,7 @@ from transformers import LlavaOnevisionConfig
 from llava_video.errors import CheckpointError
 from llava_video.model.configuration import SO400M_384, LlavaVideoConfig
 from llava_video.model.released import NEWLINES, WEIGHT_NAMES, translate_config
+from llava_video.representation.image_layout import RELEASED_TILE_GRIDS
 
 _TEXT_KEYS = (
     "hidden_size",
@@ -46,10 +47,6 @@ _RELEASED_CONSTANTS: dict[str, Any] = {
     "mm_use_im_patch_token": False,
     "use_mm_proj": True,
     "force_sample": True,
-    "image_aspect_ratio": "anyres_max_9",
-    "image_grid_pinpoints": [
-        [384 * rows, 384 * columns] for rows in range(1, 7) for columns in range(1, 7)
-    ],
     "use_sliding_window": False,
 }
 """What the released config.json says that no configuration of ours varies."""
@@ -132,6 +129,7 @@ def released_values(
         "add_faster_video": representation.separator,
         "faster_token_stride": representation.slow_stride,
         "add_time_instruction": config.add_time_instruction,
+        **_released_image_values(config),
     }
     sizes = {key: vision[key] for key in _VISION_KEYS}
     if {key: sizes[key] for key in SO400M_384} != SO400M_384:
@@ -140,6 +138,22 @@ def released_values(
         values["faster_token_stride"] = original["faster_token_stride"]  # not in force, but said
     _check_says_the_same(config, values, weight_names, where)
     return values
+
+
+def _released_image_values(config: LlavaVideoConfig) -> dict[str, Any]:
+    """What the released layout says of images; grids are (width, height) in pixels there."""
+    images = config.images
+    if not images.tile_grids:
+        return {"image_aspect_ratio": "pad"}
+    size = images.tile_size
+    return {
+        "image_aspect_ratio": "anyres" if images.max_tiles is None else _anyres(images.max_tiles),
+        "image_grid_pinpoints": [[size * c, size * r] for r, c in images.tile_grids],
+    }
+
+
+def _anyres(max_tiles: int) -> str:
+    return f"anyres_max_{max_tiles}"
 
 
 def _check_says_the_same(
@@ -168,6 +182,7 @@ def _plain(config: LlavaVideoConfig) -> dict[str, Any]:
         "text": config.text_config.to_dict(),  # type: ignore[union-attr]
         "vision": config.vision_config.to_dict(),  # type: ignore[union-attr]
         "representation": config.representation.to_dict(),
+        "image": config.images.to_dict(),
         "model": {
             "video_token_id": config.video_token_id,
             "has_newline": config.has_newline,
@@ -212,17 +227,18 @@ def why_not_onevision(config: LlavaVideoConfig) -> str | None:
 
 
 def onevision_config(
-    config: LlavaVideoConfig, original: dict[str, Any], image_token_id: int, video_token_id: int
+    config: LlavaVideoConfig, image_token_id: int, video_token_id: int
 ) -> LlavaOnevisionConfig:
     """The configuration of transformers' LlavaOnevision for the same network.
 
     Args:
         config: ours; `why_not_onevision` has nothing against it.
-        original: the released config.json that the checkpoint once had, or nothing.
         image_token_id: the placeholder for image tokens.
         video_token_id: the placeholder for video tokens.
     """
-    said = {**_RELEASED_CONSTANTS, **original}
+    images = config.images
+    size = images.tile_size
+    grids = images.tile_grids or RELEASED_TILE_GRIDS
     return LlavaOnevisionConfig(
         architectures=["LlavaOnevisionForConditionalGeneration"],
         vision_config=config.vision_config.to_dict(),  # type: ignore[union-attr]
@@ -231,8 +247,8 @@ def onevision_config(
         video_token_index=video_token_id,
         vision_feature_layer=-1,
         vision_feature_select_strategy="full",
-        image_grid_pinpoints=said["image_grid_pinpoints"],
-        vision_aspect_ratio=said["image_aspect_ratio"],
+        image_grid_pinpoints=[[size * rows, size * columns] for rows, columns in grids],
+        vision_aspect_ratio=_anyres(images.max_tiles or len(grids)),
         tie_word_embeddings=config.tie_word_embeddings,
         dtype=config.dtype,
     )

@@ -1,0 +1,106 @@
+"""``llava-video plan``: which representations fit into a device's memory and a model's context."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from llava_video.model.planning import Option, Plan, Planner
+
+
+def command(
+    model: Annotated[
+        str, typer.Option(help="'tiny', a directory with a config.json, or a hub name.")
+    ],
+    gpu_memory: Annotated[str, typer.Option(help="Memory of the device, such as 24GiB.")],
+    clip_seconds: Annotated[
+        float | None, typer.Option(min=0.0, help="Length of the video; also tries 1 frame/s.")
+    ] = None,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
+    dtype: Annotated[
+        str | None, typer.Option(help="bfloat16, float16 or float32; default: the checkpoint's.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """List the representations that fit, and why others do not; pick one.
+
+    Works from config.json alone. Counts one conversation about one video. Exits with 1 if nothing
+    fits.
+    """
+    import json
+
+    from llava_video.model.memory import MemoryModel
+    from llava_video.model.planning import Planner, parse_bytes, parse_dtype, read_config
+
+    planner = Planner(
+        MemoryModel.of(read_config(model), parse_dtype(dtype)),
+        memory_bytes=parse_bytes(gpu_memory),
+        clip_seconds=clip_seconds or None,
+        num_new_tokens=max_new_tokens,
+    )
+    plan = planner.plan()
+    if as_json:
+        typer.echo(json.dumps(_to_dict(model, planner, plan), ensure_ascii=False))
+    else:
+        _print(model, planner, plan)
+    if plan.pick is None:
+        raise typer.Exit(1)
+
+
+def _to_dict(model: str, planner: Planner, plan: Plan) -> dict[str, object]:
+    return {
+        "model": model,
+        "dtype": str(planner.model.dtype).removeprefix("torch."),
+        "memory_bytes": planner.memory_bytes,
+        "num_parameters": planner.model.num_parameters,
+        "key_value_bytes_per_token": planner.model.key_value_bytes_per_token,
+        "options": [option.to_dict() for option in plan.options],
+        "most_frames": plan.most_frames,
+        "pick": None if plan.pick is None else plan.pick.to_dict(),
+        "reason": plan.reason,
+    }
+
+
+def _print(model: str, planner: Planner, plan: Plan) -> None:
+    billions = planner.model.num_parameters / 1e9
+    dtype = str(planner.model.dtype).removeprefix("torch.")
+    typer.echo(
+        f"{model}: {billions:.2f} billion parameters in {dtype}, "
+        f"{planner.model.key_value_bytes_per_token:,} bytes of cache per token\n"
+    )
+    typer.secho(
+        f"{'representation':<26}{'frames':>7}{'tokens':>8}{'context':>9}{'cache':>10}"
+        f"{'activations':>13}{'peak':>11}  ",
+        bold=True,
+    )
+    for option in plan.options:
+        typer.echo(_row(option))
+    typer.echo(f"\nframes of its own representation that fit: {plan.most_frames}")
+    if plan.pick is None:
+        typer.echo(plan.reason)
+        return
+    seconds = planner.clip_seconds
+    rate = f", one every {seconds / plan.pick.num_frames:.1f} s" if seconds else ""
+    typer.echo(
+        f"pick: --representation {plan.pick.name} ({plan.pick.num_frames} frames{rate}, "
+        f"{plan.pick.num_video_tokens:,} tokens)\n      {plan.reason}"
+    )
+
+
+def _row(option: Option) -> str:
+    if option.memory is None:
+        return f"{option.name:<26}{'-':>7}{'-':>8}  no: {option.rejection}"
+    numbers = (
+        f"{option.name:<26}{option.num_frames:>7}{option.num_video_tokens:>8,}"
+        f"{option.context_share:>9.0%}{_size(option.memory.key_value_cache):>10}"
+        f"{_size(option.memory.activations):>13}{_size(option.memory.peak):>11}  "
+    )
+    return numbers + ("fits" if option.rejection is None else f"no: {option.rejection}")
+
+
+def _size(num_bytes: int) -> str:
+    if num_bytes < 2**30:
+        return f"{num_bytes / 2**20:,.0f} MiB"
+    return f"{num_bytes / 2**30:,.2f} GiB"

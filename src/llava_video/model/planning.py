@@ -1,0 +1,293 @@
+"""Which video representations fit: into memory, and into the context of a model."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from llava_video.errors import CheckpointError, InputError, RepresentationError
+from llava_video.model.configuration import LlavaVideoConfig
+from llava_video.model.loading import TINY, find_checkpoint, fit_representation, load_config
+from llava_video.model.memory import MemoryEstimate, MemoryModel
+from llava_video.model.prompt import describe_sampling
+from llava_video.model.released import is_released_layout, translate_config
+from llava_video.representation import PRESETS, VideoRepresentation, make_layout
+from llava_video.types import Frames
+
+FRAME_COUNTS = (8, 16, 32, 64, 128, 256)
+
+DEFAULT_CLIP_SECONDS = 600.0
+"""Only the length of the time instruction depends on it where no clip is given."""
+
+RUNTIME_BYTES = 1 << 29
+"""What the runtime of a GPU takes for itself: an assumption, which depends on the driver."""
+
+SLOW_STRIDE = 3
+"""Of the paper's SlowFast; also offered with a checkpoint's own pooling and newlines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One way of showing a video to a model, and whether it fits.
+
+    Attributes:
+        name: what ``--representation`` takes: four numbers or the name of a preset.
+        representation: how frames become tokens; None where the model cannot have it.
+        num_frames: T.
+        num_video_tokens: V, exact.
+        num_prompt_tokens: with the text, at most.
+        context_share: prompt and answer, of the longest context.
+        memory: what an answer takes.
+        rejection: why it does not fit, or None.
+    """
+
+    name: str
+    representation: VideoRepresentation | None
+    num_frames: int
+    num_video_tokens: int
+    num_prompt_tokens: int
+    context_share: float
+    memory: MemoryEstimate | None
+    rejection: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values under the names of the attributes."""
+        values: dict[str, Any] = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values["context_share"] = round(self.context_share, 4)
+        if self.representation is not None:
+            values["representation"] = self.representation.to_dict()
+        if self.memory is not None:
+            values["memory"] = self.memory.to_dict()
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Options for one model on one device.
+
+    Attributes:
+        options: the checkpoint's own representation at several frame counts, the same with slow
+            and fast frames, then those that have a name.
+        pick: the one to take, or None if nothing fits.
+        reason: why that one.
+        most_frames: the most frames that fit in the checkpoint's own representation; 0 if none do.
+    """
+
+    options: tuple[Option, ...]
+    pick: Option | None
+    reason: str
+    most_frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Judges representations for one model, one device and one kind of request.
+
+    Attributes:
+        model: its configuration and how its memory is counted.
+        memory_bytes: what the device has.
+        clip_seconds: length of the video.
+        num_text_tokens: of the question and everything around it but the time instruction.
+        num_new_tokens: the longest answer.
+        reserve_bytes: what the device's runtime takes for itself.
+    """
+
+    model: MemoryModel
+    memory_bytes: int
+    clip_seconds: float | None = None
+    num_text_tokens: int = 256
+    num_new_tokens: int = 256
+    reserve_bytes: int = RUNTIME_BYTES
+
+    def judge(self, representation: VideoRepresentation, name: str | None = None) -> Option:
+        """Count the tokens and the bytes of a representation with all its frames."""
+        num_frames = representation.max_frames
+        num_video_tokens = make_layout(representation, num_frames).num_tokens
+        num_prompt_tokens = num_video_tokens + self.num_text_tokens + self._time_tokens(num_frames)
+        memory = self.model.estimate(
+            num_frames=num_frames,
+            num_video_tokens=num_video_tokens,
+            num_prompt_tokens=num_prompt_tokens,
+            num_new_tokens=self.num_new_tokens,
+        )
+        text: Any = self.model.config.text_config
+        num_positions = num_prompt_tokens + self.num_new_tokens
+        rejection = None
+        if num_positions > text.max_position_embeddings:
+            rejection = (
+                f"prompt and answer are {num_positions:,} tokens, the context is "
+                f"{text.max_position_embeddings:,}"
+            )
+        elif memory.peak + self.reserve_bytes > self.memory_bytes:
+            rejection = (
+                f"needs {_gib(memory.peak + self.reserve_bytes)} of "
+                f"{_gib(self.memory_bytes)}: weights {_gib(memory.weights)}, cache "
+                f"{_gib(memory.key_value_cache)}, activations {_gib(memory.activations)}, runtime "
+                f"{_gib(self.reserve_bytes)}"
+            )
+        return Option(
+            name or _four_numbers(representation),
+            representation,
+            num_frames,
+            num_video_tokens,
+            num_prompt_tokens,
+            num_positions / text.max_position_embeddings,
+            memory,
+            rejection,
+        )
+
+    def plan(self) -> Plan:
+        """Judge the checkpoint's own representation and those with a name, and pick one."""
+        own = self.model.config.representation
+        counts = {*FRAME_COUNTS, own.max_frames}
+        if self.clip_seconds is not None:
+            counts.add(math.ceil(self.clip_seconds))  # one frame per second
+        options = [self.judge(_with_frames(own, count)) for count in sorted(counts)]
+        if own.slow_stride == 1:
+            options.append(self.judge(replace(own, slow_stride=SLOW_STRIDE)))
+        options += self._named()
+        most = self._most_frames(own)
+        pick, reason = self._pick(options, most)
+        return Plan(tuple(options), pick, reason, most)
+
+    def _named(self) -> Iterator[Option]:
+        for name in PRESETS:
+            try:
+                yield self.judge(fit_representation(name, self.model.config), name)
+            except RepresentationError as error:
+                yield Option(name, None, 0, 0, 0, 0.0, None, str(error))
+
+    def _most_frames(self, representation: VideoRepresentation) -> int:
+        """The most frames that fit, by halving: more frames never take less."""
+
+        def fits(num_frames: int) -> bool:
+            return self.judge(_with_frames(representation, num_frames)).rejection is None
+
+        low, high = 0, 1
+        while fits(high):
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if fits(middle) else (low, middle)
+        return low
+
+    def _pick(self, options: list[Option], most: int) -> tuple[Option | None, str]:
+        """The checkpoint's own way of showing as many frames as it was made with, or near it."""
+        own = self.model.config.representation
+        if most >= own.max_frames:
+            return self.judge(own), "the checkpoint's own representation with all its frames fits"
+        short = f"the checkpoint's own representation fits with {most} of its {own.max_frames}"
+        with_more = [o for o in options if o.rejection is None and o.num_frames > most]
+        if with_more:
+            shown = max(min(o.num_frames, own.max_frames) for o in with_more)
+            option = next(o for o in with_more if o.num_frames >= shown)
+            return option, f"{short} frames, this one shows {option.num_frames}"
+        if most:
+            return self.judge(_with_frames(own, most)), f"{short} frames"
+        return None, "nothing fits, not even one frame: take a device with more memory"
+
+    def _time_tokens(self, num_frames: int) -> int:
+        """At most as many as the time instruction has bytes."""
+        if not self.model.config.add_time_instruction:
+            return 0
+        seconds = self.clip_seconds or DEFAULT_CLIP_SECONDS
+        times = np.linspace(0, seconds, num_frames)
+        indices = np.arange(num_frames, dtype=np.int64)
+        frames = Frames(np.zeros((num_frames, 1, 1, 3), np.uint8), times, indices, seconds)
+        return len(describe_sampling(frames).encode())
+
+
+def _four_numbers(representation: VideoRepresentation) -> str:
+    """What ``--representation`` takes to change a checkpoint's own representation to this one."""
+    return str(representation).split(" ", maxsplit=1)[0]
+
+
+def _with_frames(representation: VideoRepresentation, num_frames: int) -> VideoRepresentation:
+    return replace(representation, max_frames=num_frames)
+
+
+def _gib(num_bytes: float) -> str:
+    return f"{num_bytes / 2**30:.1f} GiB"
+
+
+def read_config(model: str | Path) -> LlavaVideoConfig:
+    """The configuration of a model whose weights need not be there.
+
+    Args:
+        model: ``"tiny"``, a directory with a config.json, or a hub name, of which only config.json
+            is downloaded.
+
+    Raises:
+        CheckpointError: there is no configuration, or it is of another architecture.
+    """
+    directory = Path(model).expanduser()
+    if model == TINY or (directory.is_dir() and any(directory.glob("*.safetensors"))):
+        return load_config(find_checkpoint(model))
+    if not directory.is_dir() and str(model).count("/") == 1 and not str(model).startswith("."):
+        try:
+            directory = Path(hf_hub_download(str(model), "config.json")).parent
+        except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+            raise CheckpointError(
+                f"{model}: neither a directory nor a checkpoint whose config.json can be "
+                f"downloaded ({type(error).__name__}); check the name and the network"
+            ) from error
+    file = directory / "config.json"
+    if not file.is_file():
+        raise CheckpointError(f"{model}: no config.json there; give 'tiny' or a directory with one")
+    try:
+        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{file} is not valid JSON ({error}); download it again") from error
+    if is_released_layout(values):
+        # The tensors that tell of learned vectors are not there; the configuration implies them.
+        names = (
+            {"model.image_newline"} if values.get("mm_newline_position") != "no_token" else set()
+        )
+        if values.get("add_faster_video"):
+            names.add("model.faster_token")
+        return translate_config(values, names, str(directory))
+    if values.get("model_type") == LlavaVideoConfig.model_type:
+        config: LlavaVideoConfig = LlavaVideoConfig.from_dict(values)
+        return config
+    raise CheckpointError(
+        f"{file} describes a {values.get('model_type')!r} model; LLaVA-Video needs model_type "
+        "'llava_video', or the official release's LlavaQwenForCausalLM"
+    )
+
+
+def parse_bytes(text: str) -> int:
+    """Read an amount of memory: ``24GiB``, ``24GB``, ``24G`` (GB) or a number of bytes.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *([KMGT]?)(i?)B?", text.strip(), re.IGNORECASE)
+    if match is None or (match[3] and not match[2]):
+        raise InputError(f"{text!r} is not an amount of memory; write it like 24GiB or 80GB")
+    power = "KMGT".index(match[2].upper()) + 1 if match[2] else 0
+    num_bytes = int(float(match[1]) * (1024 if match[3] else 1000) ** power)
+    if num_bytes <= 0:
+        raise InputError(f"{text!r}: the amount of memory must be above zero")
+    return num_bytes
+
+
+def parse_dtype(name: str | None) -> torch.dtype | None:
+    """The dtype of that name; None stays None.
+
+    Raises:
+        InputError: models are not run in it.
+    """
+    known = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+    if name is not None and name not in known:
+        raise InputError(f"no dtype is called {name!r} here; known are {', '.join(known)}")
+    return None if name is None else known[name]

@@ -1,0 +1,186 @@
+"""Plans: what is said to fit does fit, what is refused says why, and the pick is one of them."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from llava_video.errors import CheckpointError, InputError
+from llava_video.model import LlavaVideoConfig
+from llava_video.model.loading import TINY, load_processor
+from llava_video.model.memory import MemoryModel
+from llava_video.model.planning import Planner, parse_bytes, parse_dtype, read_config
+from llava_video.representation import PRESETS, make_layout, parse_representation
+from llava_video.types import Frames
+from tests.model.small import random_frames, small_config, small_processor
+from tests.model.test_memory import SEVEN_B
+
+GIB = 2**30
+
+
+@pytest.fixture(scope="module")
+def seven_b() -> MemoryModel:
+    return MemoryModel.of(LlavaVideoConfig(**SEVEN_B))
+
+
+def test_tokens_are_those_of_the_layout(seven_b: MemoryModel) -> None:
+    plan = Planner(seven_b, 24 * GIB).plan()
+    for option in plan.options:
+        if option.representation is not None:
+            layout = make_layout(option.representation, option.num_frames)
+            assert option.num_video_tokens == layout.num_tokens
+    assert {option.name for option in plan.options} >= set(PRESETS)
+    counts = {option.name: option.num_video_tokens for option in plan.options}
+    assert (counts["64,729,1,2"], counts["64,729,3,2"]) == (13_440, 6_972)
+    assert counts["llava-video-slowfast"] == 5_097
+
+
+def test_names_are_what_the_other_commands_take(seven_b: MemoryModel) -> None:
+    own = seven_b.config.representation
+    for option in Planner(seven_b, 24 * GIB).plan().options:
+        if option.representation is not None and option.name not in PRESETS:
+            assert parse_representation(option.name, own) == option.representation
+
+
+def test_a_large_device_takes_the_checkpoint_as_it_is(seven_b: MemoryModel) -> None:
+    plan = Planner(seven_b, 24 * GIB).plan()
+    assert plan.pick is not None
+    assert plan.pick.representation == seven_b.config.representation
+
+
+def test_the_pick_gives_way_as_memory_shrinks(seven_b: MemoryModel) -> None:
+    shown = []
+    for memory_bytes in (24 * GIB, int(17.5 * GIB), 16 * GIB, 15 * GIB):
+        planner = Planner(seven_b, memory_bytes)
+        plan = planner.plan()
+        if plan.pick is not None:
+            assert plan.pick.memory is not None
+            assert plan.pick.memory.peak + planner.reserve_bytes <= memory_bytes
+            assert plan.pick.num_frames >= plan.most_frames or plan.most_frames > 64
+        shown.append(plan.pick and plan.pick.name)
+    assert shown[:2] == ["64,729,1,2", "64,729,3,2"]
+    assert shown[-1] is None
+    assert "nothing fits" in plan.reason
+
+
+def test_the_most_frames_are_a_border(seven_b: MemoryModel) -> None:
+    for memory_bytes in (17 * GIB, 24 * GIB):
+        planner = Planner(seven_b, memory_bytes, clip_seconds=90)
+        most = planner.plan().most_frames
+        own = seven_b.config.representation
+        at, beyond = (
+            planner.judge(parse_representation(f"{count},729,1,2", own))
+            for count in (most, most + 1)
+        )
+        assert at.rejection is None
+        assert beyond.rejection is not None
+
+
+def test_every_rejection_has_its_reason(seven_b: MemoryModel) -> None:
+    plan = Planner(seven_b, 17 * GIB, clip_seconds=300).plan()
+    reasons = {option.name: option.rejection for option in plan.options}
+    assert "the context is 32,768" in (reasons["300,729,1,2"] or "")
+    assert "of 17.0 GiB: weights 15.0 GiB" in (reasons["64,729,1,2"] or "")
+    assert "no separator vector" in (reasons["released-72b"] or "")
+    assert "max_1d" in (reasons["slowfast-llava-published"] or "")
+    assert reasons["16,729,1,2"] is None
+
+
+def test_the_prompt_is_never_longer_than_planned() -> None:
+    """The time instruction is counted by its bytes, which no tokenizer exceeds."""
+    processor = small_processor()
+    config = small_config(video_token_id=processor.video_token_id)
+    for num_frames in (1, 5, 8):
+        frames = random_frames(num_frames)
+        question = "What colour is it?"
+        planner = Planner(
+            MemoryModel.of(config),
+            GIB,
+            clip_seconds=num_frames,
+            num_text_tokens=len(question) + 128,
+        )
+        planned = planner.judge(parse_representation(f"{num_frames},64,3,2", config.representation))
+        ids = processor(question, Frames.from_array(frames.pixels))["input_ids"]
+        assert ids.shape[1] <= planned.num_prompt_tokens
+
+
+def test_a_configuration_is_enough(tmp_path: Path) -> None:
+    values = {
+        "architectures": ["LlavaQwenForCausalLM"],
+        **SEVEN_B["text_config"],  # type: ignore[dict-item]
+        "mm_vision_tower": "google/siglip-so400m-patch14-384",
+        "mm_newline_position": "grid",
+        "torch_dtype": "bfloat16",
+    }
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    config = read_config(tmp_path)
+    assert config.representation == LlavaVideoConfig(**SEVEN_B).representation
+    assert MemoryModel.of(config) == MemoryModel.of(config)
+    (tmp_path / "config.json").write_text(json.dumps({**values, "add_faster_video": True}))
+    assert read_config(tmp_path).has_separator
+    LlavaVideoConfig(**SEVEN_B).save_pretrained(tmp_path)
+    assert read_config(tmp_path).representation == config.representation
+
+
+def test_tiny_fits_anywhere_in_its_own_way() -> None:
+    config = read_config(TINY)
+    plan = Planner(MemoryModel.of(config), GIB).plan()
+    assert plan.pick is not None
+    assert plan.pick.representation == config.representation
+
+
+def test_what_is_no_configuration(tmp_path: Path) -> None:
+    for model in (tmp_path, tmp_path / "nowhere", "tinny"):
+        with pytest.raises(CheckpointError, match=r"no config\.json"):
+            read_config(model)
+    (tmp_path / "config.json").write_text("{")
+    with pytest.raises(CheckpointError, match="not valid JSON"):
+        read_config(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(CheckpointError, match="'llama' model"):
+        read_config(tmp_path)
+    with pytest.raises(CheckpointError, match=r"nobody/nothing: neither a directory nor"):
+        read_config("nobody/nothing")
+
+
+@pytest.mark.parametrize(
+    ("text", "num_bytes"),
+    [
+        ("24GiB", 24 * 2**30),
+        ("24GB", 24 * 10**9),
+        ("24g", 24 * 10**9),
+        ("0.5 TiB", 2**39),
+        ("81559MiB", 81559 * 2**20),
+        ("1000", 1000),
+        ("16 kb", 16_000),
+    ],
+)
+def test_amounts_of_memory(text: str, num_bytes: int) -> None:
+    assert parse_bytes(text) == num_bytes
+
+
+@pytest.mark.parametrize("text", ["", "GiB", "-1GiB", "24 Gib/s", "1e9", "0GB", "4iB", "2XB"])
+def test_what_is_no_amount_of_memory(text: str) -> None:
+    with pytest.raises(InputError, match="amount of memory"):
+        parse_bytes(text)
+
+
+def test_dtypes() -> None:
+    assert parse_dtype(None) is None
+    with pytest.raises(InputError, match="no dtype is called 'int8'"):
+        parse_dtype("int8")
+
+
+def test_unfit_presets_do_not_hide_the_others() -> None:
+    config = small_config(has_separator=False, has_newline=False, video_representation={})
+    plan = Planner(MemoryModel.of(config), GIB).plan()
+    assert "no newline vector" in {o.name: o.rejection for o in plan.options}["released-7b"]  # type: ignore[operator]
+
+
+def test_processor_and_plan_agree_on_tiny() -> None:
+    """What the plan calls the context is what the processor refuses beyond."""
+    from llava_video.model.loading import find_checkpoint
+
+    config = read_config(TINY)
+    processor = load_processor(find_checkpoint(TINY), config)
+    assert processor.max_positions == config.text_config.max_position_embeddings  # type: ignore[union-attr]
