@@ -1,0 +1,101 @@
+"""``llava-video train``: from a dataset in the LLaVA format to a checkpoint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from llava_video.cli.startup import many_imports
+
+if TYPE_CHECKING:
+    from llava_video.train.run import Plan
+
+_BINS = 8
+
+
+def command(
+    recipe: Annotated[str, typer.Argument(help="A recipe's name, or a YAML file.")],
+    changes: Annotated[
+        list[str] | None,
+        typer.Argument(help="Values to change: key=value, with dots for what lies inside."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything and train nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+) -> None:
+    """Train a model by a recipe, or go on where its run folder stopped."""
+    import json
+    import sys
+
+    with many_imports():
+        from llava_video.train.recipe import load_recipe
+        from llava_video.train.run import make_plan, train
+
+    chosen = load_recipe(recipe, changes)
+    if not dry_run:
+        model = train(chosen, bar=sys.stderr.isatty())
+        typer.echo(f"{model}")
+        return
+    plan = make_plan(chosen)
+    if as_json:
+        typer.echo(json.dumps(_as_dict(plan), ensure_ascii=False))
+    else:
+        _show(plan)
+
+
+def _as_dict(plan: Plan) -> dict[str, object]:
+    """The plan in plain values."""
+    return {
+        "recipe": plan.recipe.model_dump(mode="json"),
+        "mixture": [
+            {
+                "file": str(part.path),
+                "sampling_strategy": part.strategy,
+                "num_records": part.num_records,
+                "num_samples": len(part.samples),
+            }
+            for part in plan.parts
+        ],
+        "num_samples": len(plan.samples),
+        "num_tokens": sum(plan.lengths),
+        "longest_sample_tokens": max(plan.lengths),
+        "num_rows": len(plan.rows),
+        "num_steps": plan.num_steps,
+        "left_out": [{"sample": p.name, "reason": p.reason} for p in plan.problems],
+    }
+
+
+def _show(plan: Plan) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    console.print(plan.recipe.to_yaml(), end="", markup=False, highlight=False)
+    mixture = Table("file", "strategy", "records", "samples", title="mixture")
+    for part in plan.parts:
+        mixture.add_row(
+            part.path.name, part.strategy, f"{part.num_records}", f"{len(part.samples)}"
+        )
+    console.print(mixture)
+    for problem in plan.problems:
+        console.print(f"left out: {problem.name}: {problem.reason}", markup=False, highlight=False)
+    tokens = Table("tokens", "samples", "", title="tokens per sample, videos included")
+    shortest, longest = min(plan.lengths), max(plan.lengths)
+    width = max(1, -(-(longest - shortest + 1) // _BINS))
+    counts = [0] * _BINS
+    for length in plan.lengths:
+        counts[(length - shortest) // width] += 1
+    for index, count in enumerate(counts):
+        if count:
+            first = shortest + index * width
+            bar = "#" * -(-40 * count // max(counts))
+            tokens.add_row(f"{first}-{first + width - 1}", f"{count}", bar)
+    console.print(tokens)
+    used = sum(plan.lengths[i] for row in plan.rows for i in row)
+    console.print(
+        f"{len(plan.samples)} samples in {len(plan.rows)} rows, {plan.num_steps} steps, "
+        f"{used} tokens, {used / len(plan.rows):.0f} a row",
+        highlight=False,
+    )
