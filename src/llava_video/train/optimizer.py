@@ -15,9 +15,9 @@ WEIGHT_DECAY = 0.05
 class MuonAdamW(Optimizer):
     """Steps both optimizers together; schedulers see the parameter groups of both.
 
-    Small language models find the attention patterns that copy a word (from an option to its letter,
-    say) in a fraction of the steps that AdamW alone takes. Embeddings, biases and norms stay with
-    AdamW, as Muon's authors advise.
+    Small language models find the attention patterns that copy a word (from an option to its
+    letter, say) in a fraction of the steps that AdamW alone takes. Embeddings, biases and norms
+    stay with AdamW, as Muon's authors advise.
 
     Args:
         model: its trainable parameters are optimized.

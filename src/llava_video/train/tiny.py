@@ -1,11 +1,13 @@
 """Train the embedded ``tiny`` model from scratch.
 
-Run ``python -m llava_video.train.tiny --out runs/tiny``. Three lessons, because joint training from
+Run ``python -m llava_video.train.tiny --out runs/tiny``. Four lessons, because joint training from
 scratch learns to count and to order long before it learns which colour goes with which shape:
 
 1. seeing: the vision encoder learns what each patch shows;
 2. reading: the language model finds words and letters in lists, which choosing an option takes;
-3. watching: the vision encoder stays as it is, and the rest learns to answer about the clips.
+3. following: halfway through the language model, each video token tells who is there and which way
+   it has moved; the vision encoder stays as it is from here on;
+4. watching: the same, and questions about the clips are answered.
 
 A run that is started again continues from its newest checkpoint.
 """
@@ -31,7 +33,9 @@ from llava_video.model import (
 )
 from llava_video.representation import VideoRepresentation
 from llava_video.toyworld import COLOURS, SHAPES, generate_script
+from llava_video.toyworld.words import DIRECTIONS
 from llava_video.train.optimizer import MuonAdamWFactory
+from llava_video.train.rows import LABEL_IGNORED
 from llava_video.train.tokenizer import VIDEO, train_tokenizer
 from llava_video.train.toyworld_data import (
     FIRST_TRAINING_SEED,
@@ -159,33 +163,63 @@ def _arguments(
     )
 
 
-def _train(module: nn.Module, arguments: TrainingArguments, collator: Any) -> None:
+class TokenTeacher(Trainer):
+    """Asks of every video token, halfway through the language model, what it shows."""
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Tensor:
+        """Loss of what the tokens show, and of the answers where there are questions."""
+        told = inputs.pop("token_labels")
+        outputs = model(**inputs, output_hidden_states=True)
+        halfway = outputs.hidden_states[TEXT["num_hidden_layers"] // 2]
+        is_video = inputs["input_ids"] == model.config.video_token_id
+        scores = model.token_heads(halfway[is_video]).split(_NUM_SCORES, dim=-1)
+        losses = [
+            functional.cross_entropy(
+                score, label, score.new_tensor([_WEIGHT_OF_NONE] + [1.0] * size)
+            )
+            for score, label, size in zip(
+                scores, told.flatten(0, 1).unbind(-1), _NUM_SHOWN, strict=True
+            )
+        ]
+        asks = bool((inputs["labels"] != LABEL_IGNORED).any())
+        return torch.stack([*losses, outputs.loss] if asks else losses).sum()
+
+
+_NUM_SHOWN = [len(COLOURS), len(SHAPES), len(DIRECTIONS)]
+_NUM_SCORES = [num + 1 for num in _NUM_SHOWN]
+_WEIGHT_OF_NONE = 0.2  # most tokens show nobody, and most of the others somebody who stays
+
+
+def _train(
+    trainer_class: type[Trainer], module: nn.Module, arguments: TrainingArguments, collator: Any
+) -> None:
     """Train, or go on from the newest checkpoint with clips that were not seen yet."""
     out = Path(str(arguments.output_dir))
     last = get_last_checkpoint(str(out)) if out.is_dir() else None
     done = int(last.rsplit("-", 1)[1]) if last else 0
-    if done >= arguments.max_steps:
-        return
-    stream = ClipStream(LEVEL, FIRST_TRAINING_SEED + done * arguments.per_device_train_batch_size)
-    trainer = Trainer(
-        module,
-        arguments,
-        train_dataset=stream,
-        data_collator=collator,
-        optimizer_cls_and_kwargs=(MuonAdamWFactory, {"lr": arguments.learning_rate}),
-    )
-    trainer.train(resume_from_checkpoint=last)
-    trainer.save_model(str(out))
+    if done < arguments.max_steps:
+        first_seed = FIRST_TRAINING_SEED + done * arguments.per_device_train_batch_size
+        trainer = trainer_class(
+            module,
+            arguments,
+            train_dataset=ClipStream(LEVEL, first_seed),
+            data_collator=collator,
+            optimizer_cls_and_kwargs=(MuonAdamWFactory, {"lr": arguments.learning_rate}),
+        )
+        trainer.train(resume_from_checkpoint=last)
+        trainer.save_model(str(out))
+    load_model(module, out / "model.safetensors")
 
 
 def main(
     out: Annotated[Path, typer.Option(help="Run folder; a run found there is continued.")],
     seeing_steps: Annotated[int, typer.Option(help="Steps of the first lesson.")] = 3800,
     reading_steps: Annotated[int, typer.Option(help="Steps of the second lesson.")] = 900,
-    watching_steps: Annotated[int, typer.Option(help="Steps of the third lesson.")] = 5000,
+    following_steps: Annotated[int, typer.Option(help="Steps of the third lesson.")] = 800,
+    watching_steps: Annotated[int, typer.Option(help="Steps of the fourth lesson.")] = 5000,
     batch: Annotated[int, typer.Option(help="Clips per step.")] = 8,
     rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 3e-3,
-    questions: Annotated[int, typer.Option(help="Questions per clip and step.")] = 8,
+    questions: Annotated[int, typer.Option(help="Questions per clip and step.")] = 5,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
     workers: Annotated[int, typer.Option(help="Processes that draw clips.")] = 1,
 ) -> None:
@@ -197,16 +231,19 @@ def main(
     if not torch.cuda.is_available():
         model.model.language_model.set_attn_implementation("eager")  # faster than sdpa in bf16 here
     teacher = PatchTeacher(model)
+    ask = QuestionCollator(processor, questions)
     see = PatchCollator(processor, model.config.grid_side, num_frames=6)
-    lessons: list[tuple[str, int, int, nn.Module, Any]] = [
-        ("seeing", seeing_steps, batch, teacher, see),
-        ("reading", reading_steps, 6 * batch, model, ListCollator(processor, num_queries=8)),
-        ("watching", watching_steps, batch, model, QuestionCollator(processor, questions)),
+    model.token_heads = nn.Linear(TEXT["hidden_size"], sum(_NUM_SCORES))
+    lessons: list[tuple[str, int, int, type[Trainer], nn.Module, Any]] = [
+        ("seeing", seeing_steps, batch, Trainer, teacher, see),
+        ("reading", reading_steps, 6 * batch, Trainer, model, ListCollator(processor, 8)),
+        ("following", following_steps, batch, TokenTeacher, model, QuestionCollator(processor, 0)),
+        ("watching", watching_steps, batch, TokenTeacher, model, ask),
     ]
-    for name, steps, rows, module, collator in lessons:
+    for name, steps, rows, trainer_class, module, collator in lessons:
         model.model.vision_encoder.requires_grad_(name == "seeing")
-        _train(module, _arguments(out / name, steps, rows, rate, workers), collator)
-        load_model(module, out / name / "model.safetensors")
+        _train(trainer_class, module, _arguments(out / name, steps, rows, rate, workers), collator)
+    del model.token_heads
     model.model.language_model.set_attn_implementation("sdpa")
     model.to(torch.bfloat16).save_pretrained(out / "tiny")
     processor.save_pretrained(out / "tiny")

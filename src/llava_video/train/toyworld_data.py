@@ -19,7 +19,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from llava_video.model.processing import LlavaVideoProcessor
 from llava_video.model.prompt import Message, Prompt, PromptRenderer, VideoSlot
-from llava_video.representation import make_layout
+from llava_video.representation import TokenLayout, make_layout
 from llava_video.toyworld import (
     COLOURS,
     SHAPES,
@@ -34,6 +34,7 @@ from llava_video.toyworld import (
 from llava_video.toyworld.ask.questions import LETTERS
 from llava_video.toyworld.stage import perform
 from llava_video.toyworld.words import DIRECTIONS
+from llava_video.train.rows import LABEL_IGNORED, Row, join, stack
 from llava_video.types import Frames
 
 FIRST_TRAINING_SEED = 1_000_000
@@ -53,10 +54,12 @@ class Exchange:
 
 
 def exchanges(script: Script, seed: int, most: int) -> list[Exchange]:
-    """A description and up to ``most - 1`` questions with answers, for one clip."""
+    """A description and up to ``most - 1`` questions, open-ended ones first, for one clip."""
     rng = random.Random(seed)
-    found = [as_exchange(question, rng) for question in make_questions(script, seed=seed)]
-    rng.shuffle(found)
+    questions = make_questions(script, seed=seed)
+    rng.shuffle(questions)
+    questions.sort(key=lambda question: bool(question.options))
+    found = [as_exchange(question, rng) for question in questions]
     text = describe(script, 0.0, script.duration_seconds, seed=seed)
     return [Exchange(rng.choice(DESCRIBE_PROMPTS), text), *found[: most - 1]]
 
@@ -90,28 +93,38 @@ class QuestionCollator:
 
     Attributes:
         processor: renders prompts, prepares pixels.
-        most_questions: questions per clip, the description included.
+        most_questions: questions per clip, the description included; with 0 the rows end with the
+            video.
     """
 
     processor: LlavaVideoProcessor
     most_questions: int
 
     def __call__(self, scripts: list[Script]) -> dict[str, Tensor]:
-        """Rows for clips: ids, positions, labels (B, L), a mask (B, 1, L, L), and the frames."""
-        representation = self.processor.representation
-        renderer = self.processor.renderer
-        num_tokens = make_layout(representation, representation.max_frames).num_tokens
-        rows = []
-        for script in scripts:
-            asked = exchanges(script, script.seed, self.most_questions)
-            prompts = [render_exchange(renderer, exchange, num_tokens) for exchange in asked]
-            rows.append(_join(prompts, _num_shared(prompts[0], self.processor.video_token_id)))
-        batch = _stack(rows, self.processor.tokenizer.pad_token_id)
-        size, num_frames = self.processor.image_size, representation.max_frames
+        """Rows for clips (see `rows.stack`), the frames, and ``token_labels`` (B, V, 3)."""
+        size, num_frames = self.processor.image_size, self.processor.representation.max_frames
+        layout = make_layout(self.processor.representation, num_frames)
+        rows = [self._row(script, layout.num_tokens) for script in scripts]
         clips = [render(script, num_frames=num_frames, size=size) for script in scripts]
-        batch["pixel_values_videos"] = torch.cat([self.processor.preprocess(c) for c in clips])
-        batch["num_frames_per_video"] = torch.tensor([len(clip) for clip in clips])
-        return batch
+        told = [
+            token_labels(script, clip.timestamps_seconds, layout)
+            for script, clip in zip(scripts, clips, strict=True)
+        ]
+        return {
+            **stack(rows, self.processor.tokenizer.pad_token_id),
+            "pixel_values_videos": torch.cat([self.processor.preprocess(c) for c in clips]),
+            "num_frames_per_video": torch.tensor([len(clip) for clip in clips]),
+            "token_labels": torch.from_numpy(np.stack(told)),
+        }
+
+    def _row(self, script: Script, num_video_tokens: int) -> Row:
+        asked = exchanges(script, script.seed, max(1, self.most_questions))
+        prompts = [render_exchange(self.processor.renderer, e, num_video_tokens) for e in asked]
+        num_shared = _num_shared(prompts[0], self.processor.video_token_id)
+        conversations = [_labelled(prompt) for prompt in prompts]
+        if self.most_questions == 0:
+            conversations = [(ids[:num_shared], lab[:num_shared]) for ids, lab in conversations]
+        return join(conversations, num_shared)
 
 
 def render_exchange(renderer: PromptRenderer, exchange: Exchange, num_tokens: int) -> Prompt:
@@ -129,58 +142,10 @@ def _num_shared(prompt: Prompt, video_token_id: int) -> int:
     return len(prompt.input_ids) - prompt.input_ids[::-1].index(video_token_id)
 
 
-def _join(prompts: list[Prompt], num_shared: int) -> _Row:
-    """One row of prompts whose first ``num_shared`` tokens are the same."""
-    ids = prompts[0].input_ids[:num_shared]
-    labels = [-100] * num_shared
-    positions = list(range(num_shared))
-    branch = [0] * num_shared
-    for number, prompt in enumerate(prompts, start=1):
-        own, supervised = prompt.input_ids[num_shared:], prompt.supervised[num_shared:]
-        ids = ids + own
-        labels += [i if wanted else -100 for i, wanted in zip(own, supervised, strict=True)]
-        positions += range(num_shared, num_shared + len(own))
-        branch += [number] * len(own)
-    return _Row(*(torch.tensor(values) for values in (ids, labels, positions, branch)))
-
-
-def _stack(rows: list[_Row], padding: int) -> dict[str, Tensor]:
-    """Pad rows to one length; what is padding sees only itself."""
-    length = max(len(row.input_ids) for row in rows)
-    batch = {
-        "input_ids": torch.full((len(rows), length), padding),
-        "position_ids": torch.zeros(len(rows), length, dtype=torch.long),
-        "labels": torch.full((len(rows), length), -100),
-        "attention_mask": _additive(torch.eye(length, dtype=torch.bool)).repeat(len(rows), 1, 1, 1),
-    }
-    for index, row in enumerate(rows):
-        size = len(row.input_ids)
-        batch["input_ids"][index, :size] = row.input_ids
-        batch["position_ids"][index, :size] = row.position_ids
-        batch["labels"][index, :size] = row.labels
-        batch["attention_mask"][index, 0, :size, :size] = _additive(_visible(row.branch))
-    return batch
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One clip's tokens; ``branch`` is 0 for the shared video, then counts the questions."""
-
-    input_ids: Tensor
-    labels: Tensor
-    position_ids: Tensor
-    branch: Tensor
-
-
-def _visible(branch_L: Tensor) -> Tensor:
-    """(L, L): earlier tokens of the same branch, and the whole shared part."""
-    same = branch_L[:, None] == branch_L[None, :]
-    return (same | (branch_L == 0)[None, :]).tril()
-
-
-def _additive(visible: Tensor) -> Tensor:
-    """0 where attention may look; every implementation of attention takes this form."""
-    return torch.zeros(visible.shape).masked_fill(~visible, torch.finfo(torch.float32).min)
+def _labelled(prompt: Prompt) -> tuple[list[int], list[int]]:
+    """Ids, and the same as labels where the assistant speaks."""
+    pairs = zip(prompt.input_ids, prompt.supervised, strict=True)
+    return prompt.input_ids, [i if wanted else LABEL_IGNORED for i, wanted in pairs]
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +172,7 @@ class ListCollator:
         return {
             "input_ids": batch["input_ids"],
             "attention_mask": batch["attention_mask"],
-            "labels": batch["input_ids"].masked_fill(padded, -100),
+            "labels": batch["input_ids"].masked_fill(padded, LABEL_IGNORED),
         }
 
     def _text(self, rng: random.Random) -> str:
@@ -281,3 +246,41 @@ def patch_labels(
         np.where(covered, shape_of[nearest], 0),
         np.where(np.expand_dims(covered, -1), offset, 0.0),
     )
+
+
+_LEAST_WAY = 0.04
+"""Picture heights below which nobody counts as having moved."""
+
+
+def token_labels(
+    script: Script, times_seconds: NDArray[np.float64], layout: TokenLayout
+) -> NDArray[np.int64]:
+    """What each video token shows: (V, 3) colour, shape and direction, numbers from 1, 0 for none.
+
+    A token shows the actor that is nearest to the middle of its cell and reaches into it. The
+    direction is the way that the actor has come since it was first seen.
+    """
+    stage = perform(script, times_seconds)
+    there = stage.opacity > 0  # (A, T)
+    first = there.argmax(axis=1)[:, None]
+    way_x = stage.x - np.take_along_axis(stage.x, first, axis=1)
+    way_y = stage.y - np.take_along_axis(stage.y, first, axis=1)
+    angles = np.arctan2(way_y, way_x)  # eight directions, in the order of the words
+    direction = np.round(angles / (np.pi / 4)).astype(np.int64) % len(DIRECTIONS) + 1
+    direction[np.hypot(way_x, way_y) < _LEAST_WAY] = 0
+    colour = np.array([list(COLOURS).index(actor.colour) + 1 for actor in script.actors])
+    shape = np.array([SHAPES.index(actor.shape) + 1 for actor in script.actors])
+    labels = np.zeros((layout.num_tokens, 3), np.int64)
+    for block in layout.blocks():
+        side = layout.grid(block.slow).rows
+        middles = (np.arange(side) + 0.5) / side
+        cell_x, cell_y = np.meshgrid(middles, middles)
+        dx = np.abs(stage.x[:, block.frame, None] - cell_x.ravel())  # (A, tokens)
+        dy = np.abs(stage.y[:, block.frame, None] - cell_y.ravel())
+        reach = (0.5 / side + stage.size[:, block.frame] / 4)[:, None]
+        here = (dx < reach) & (dy < reach) & there[:, block.frame, None]
+        who = np.where(here, np.hypot(dx, dy), np.inf).argmin(axis=0)
+        found = np.stack([colour[who], shape[who], direction[who, block.frame]], axis=1)
+        found[~here.any(axis=0)] = 0
+        labels[block.first_token : block.first_token + len(found)] = found
+    return labels

@@ -1,0 +1,164 @@
+"""What a training run does: a short YAML file, checked when it is read."""
+
+from __future__ import annotations
+
+import difflib
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from llava_video.errors import InputError
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LearningRates(_Strict):
+    """Highest learning rate of each part of the model; a part without one stays as it is."""
+
+    vision_encoder: float | None = None
+    projector: float | None = None
+    language_model: float | None = None
+
+
+class Lora(_Strict):
+    """Low-rank adapters on the linear layers of the language model, which itself stays as it is."""
+
+    rank: int = Field(64, gt=0)
+    alpha: float = Field(16.0, gt=0)
+    dropout: float = Field(0.05, ge=0, lt=1)
+    learning_rate: float = 1e-4
+
+
+class Recipe(_Strict):
+    """A training run.
+
+    Attributes:
+        model: where to start: ``tiny``, a directory or a hub name.
+        mixture: the samples: a mixture (YAML), or one file of the LLaVA format.
+        out: the run folder.
+        video_folder: where the videos of samples are.
+        representation: ``T,M,s,p`` or a preset; default: the model's own.
+        num_frames: frames per video; default: T of the representation.
+        fps: sample at this rate instead, up to T frames.
+        learning_rates: per part of the model.
+        lora: train adapters instead of the language model.
+        epochs: passes over the mixture.
+        max_steps: stop after so many steps, whatever ``epochs`` says.
+        rows_per_step: rows that one device computes at a time.
+        accumulate: such steps per update of the weights.
+        packing: put several samples into one row, their attention kept apart.
+        max_tokens: the longest row.
+        on_long_sample: what to do with a sample that is longer than that.
+        on_bad_video: what to do with a video that fails after training has begun.
+        labels: supervise what the assistant says, or what the official code does.
+        dtype: of the computation; weights are kept in float32 where they are trained.
+    """
+
+    model: str
+    mixture: Path
+    out: Path
+    video_folder: Path = Path()
+    representation: str | None = None
+    num_frames: int | None = Field(None, gt=0)
+    fps: float | None = Field(None, gt=0)
+    learning_rates: LearningRates
+    lora: Lora | None = None
+    epochs: float = Field(1.0, gt=0)
+    max_steps: int | None = Field(None, gt=0)
+    rows_per_step: int = Field(1, gt=0)
+    accumulate: int = Field(1, gt=0)
+    packing: bool = True
+    max_tokens: int = Field(32768, gt=0)
+    on_long_sample: Literal["error", "skip_and_report"] = "error"
+    on_bad_video: Literal["error", "skip_and_report"] = "error"
+    labels: Literal["assistant", "llava_next"] = "assistant"
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup_ratio: float = Field(0.03, ge=0, lt=1)
+    weight_decay: float = Field(0.0, ge=0)
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    gradient_checkpointing: bool = True
+    save_steps: int = Field(200, gt=0)
+    log_steps: int = Field(10, gt=0)
+    workers: int = Field(2, ge=0)
+    seed: int = 0
+
+    def to_yaml(self) -> str:
+        """The recipe with every value, as it can be run again."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def bundled_recipes() -> list[str]:
+    """Names of the recipes inside the package."""
+    folder = Path(str(files("llava_video") / "train" / "recipes"))
+    return sorted(path.stem for path in folder.glob("*.yaml"))
+
+
+def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
+    """Read a recipe and change values of it.
+
+    Args:
+        name_or_path: the name of a recipe inside the package, or a YAML file.
+        overrides: ``key=value``, with dots for what lies inside: ``lora.rank=8``.
+
+    Raises:
+        InputError: no such recipe, or a key or value that a recipe does not have.
+    """
+    path = Path(name_or_path)
+    if name_or_path in bundled_recipes():
+        path = Path(str(files("llava_video") / "train" / "recipes" / f"{name_or_path}.yaml"))
+    elif not path.is_file():
+        raise InputError(
+            f"{name_or_path} is no recipe; give a YAML file or one of: "
+            + ", ".join(bundled_recipes())
+        )
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        line = str(error).splitlines()[0]
+        raise InputError(f"{path} is not valid YAML ({line}); mend it") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{path} holds no 'key: value' lines; see the recipes in the package")
+    for override in overrides or []:
+        _override(values, override)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"{path.name}: {_explain(error)}") from error
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"{override!r} is no change of a recipe; write key=value")
+    *outer, last = key.split(".")
+    for name in outer:
+        if not isinstance(values.get(name), dict):
+            values[name] = {}
+        values = values[name]
+    values[last] = yaml.safe_load(text) if text else None
+    if isinstance(values[last], str):  # YAML 1.1 takes 1e-5 for text
+        try:
+            values[last] = float(values[last])
+        except ValueError:
+            values[last] = text
+
+
+def _explain(error: ValidationError) -> str:
+    """The first thing that is wrong, in one line."""
+    first = error.errors()[0]
+    place = ".".join(str(name) for name in first["loc"])
+    if first["type"] == "missing":
+        return f"{place} is missing; give it as {place}=VALUE"
+    if first["type"] != "extra_forbidden":
+        return f"{place}: {first['msg'].lower()}, not {first['input']!r}"
+    owner: type[BaseModel] = Recipe
+    if len(first["loc"]) > 1:
+        owner = {"learning_rates": LearningRates, "lora": Lora}[str(first["loc"][0])]
+    known = sorted(owner.model_fields)
+    near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.0)
+    return f"there is no key {place!r}; the nearest is {near[0]!r}"

@@ -1,0 +1,131 @@
+"""Several conversations in one row, as if each stood alone; and rows as batches.
+
+Attention of the conversations is kept apart by a mask and their positions start anew, so that the
+loss and the gradients are those of single rows. Conversations about one video may share its tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+LABEL_IGNORED = -100
+
+_SAMPLES_PER_STRETCH = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Tokens of one row, each tensor (L,).
+
+    Attributes:
+        input_ids: token ids.
+        labels: ids to predict, ``LABEL_IGNORED`` where nothing is asked.
+        position_ids: positions, counted in each conversation.
+        branch: 0 for what all conversations share, then the number of the conversation.
+    """
+
+    input_ids: Tensor
+    labels: Tensor
+    position_ids: Tensor
+    branch: Tensor
+
+
+def join(conversations: Sequence[tuple[Sequence[int], Sequence[int]]], num_shared: int = 0) -> Row:
+    """One row of conversations, each ``(ids, labels)``, whose first tokens may be the same.
+
+    Args:
+        conversations: at least one.
+        num_shared: how many tokens all of them begin with; none of these is a label.
+    """
+    ids = list(conversations[0][0][:num_shared])
+    labels = [LABEL_IGNORED] * num_shared
+    positions = list(range(num_shared))
+    branch = [0] * num_shared
+    for number, (own_ids, own_labels) in enumerate(conversations, start=1):
+        ids += own_ids[num_shared:]
+        labels += own_labels[num_shared:]
+        positions += range(num_shared, len(own_ids))
+        branch += [number] * (len(own_ids) - num_shared)
+    return Row(*(torch.tensor(values) for values in (ids, labels, positions, branch)))
+
+
+def stack(rows: Sequence[Row], padding_id: int) -> dict[str, Tensor]:
+    """Rows of different lengths as one batch, padded on the right.
+
+    Returns:
+        ``input_ids``, ``labels``, ``position_ids`` (B, L), and ``attention_mask`` (B, 1, L, L),
+        which is added to scores: 0 where attention may look. Padding sees only itself.
+    """
+    length = max(len(row.input_ids) for row in rows)
+    mask = _additive(torch.eye(length, dtype=torch.bool)).repeat(len(rows), 1, 1, 1)
+    batch = {
+        "input_ids": torch.full((len(rows), length), padding_id),
+        "position_ids": torch.zeros(len(rows), length, dtype=torch.long),
+        "labels": torch.full((len(rows), length), LABEL_IGNORED),
+        "attention_mask": mask,
+    }
+    for index, row in enumerate(rows):
+        size = len(row.input_ids)
+        batch["input_ids"][index, :size] = row.input_ids
+        batch["position_ids"][index, :size] = row.position_ids
+        batch["labels"][index, :size] = row.labels
+        mask[index, 0, :size, :size] = _additive(_visible(row.branch))
+    return batch
+
+
+def _visible(branch_L: Tensor) -> Tensor:
+    """(L, L): earlier tokens of the same conversation, and the whole shared part."""
+    same = branch_L[:, None] == branch_L[None, :]
+    return (same | (branch_L == 0)[None, :]).tril()
+
+
+def _additive(visible: Tensor) -> Tensor:
+    """0 where attention may look; every implementation of attention takes this form."""
+    return torch.zeros(visible.shape).masked_fill(~visible, torch.finfo(torch.float32).min)
+
+
+def plan_rows(
+    lengths: Sequence[int], max_tokens: int, *, packing: bool, rows_per_step: int, seed: int
+) -> list[tuple[int, ...]]:
+    """Which samples stand in which row, for one pass over all of them, in the order of training.
+
+    Packed rows are filled best-fit-decreasing within shuffled stretches of samples. Rows of one
+    sample are sorted by length within stretches, so that those of one step are about as long.
+
+    Args:
+        lengths: tokens per sample, those of videos included; none above ``max_tokens``.
+        max_tokens: the longest row.
+        packing: whether rows may hold several samples.
+        rows_per_step: rows that are computed together.
+        seed: order of the samples.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    order: list[int] = torch.randperm(len(lengths), generator=generator).tolist()
+    rows: list[tuple[int, ...]] = []
+    for start in range(0, len(order), _SAMPLES_PER_STRETCH):
+        stretch = sorted(order[start : start + _SAMPLES_PER_STRETCH], key=lambda i: -lengths[i])
+        rows += _fill(stretch, lengths, max_tokens) if packing else [(i,) for i in stretch]
+    steps = [rows[i : i + rows_per_step] for i in range(0, len(rows), rows_per_step)]
+    return [row for i in torch.randperm(len(steps), generator=generator) for row in steps[int(i)]]
+
+
+def _fill(
+    longest_first: Sequence[int], lengths: Sequence[int], max_tokens: int
+) -> list[tuple[int, ...]]:
+    """Put each sample into the fullest row that still has room for it."""
+    rows: list[list[int]] = []
+    room: list[int] = []
+    for sample in longest_first:
+        fits = [row for row, left in enumerate(room) if left >= lengths[sample]]
+        if fits:
+            best = min(fits, key=room.__getitem__)
+            rows[best].append(sample)
+            room[best] -= lengths[sample]
+        else:
+            rows.append([sample])
+            room.append(max_tokens - lengths[sample])
+    return [tuple(row) for row in rows]

@@ -1,0 +1,271 @@
+"""A training run from a recipe to a checkpoint.
+
+The run folder holds ``recipe.yaml`` (every value), ``run.json`` (versions, mixture, digests of the
+data), ``log.jsonl``, ``checkpoints/``, and at the end ``model/``, which `llava_video.load` reads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.optim import AdamW
+from transformers import Trainer, TrainingArguments
+
+from llava_video.errors import InputError, VideoError
+from llava_video.model import LlavaVideoConfig, LlavaVideoProcessor
+from llava_video.model.loading import find_checkpoint, load_config, load_model, load_processor
+from llava_video.train.encoding import SKIPPED_FILE, Encoder, RowCollator, RowDataset
+from llava_video.train.recipe import Lora, Recipe
+from llava_video.train.rows import plan_rows
+from llava_video.train.samples import Part, Problem, Sample, read_mixture
+from llava_video.train.trainer import RowTrainer, Watch, parameter_groups, set_trainable
+
+CHECKPOINTS = "checkpoints"
+MODEL = "model"
+
+_LORA_TARGETS = r".*language_model\..*(q|k|v|o|gate|up|down)_proj"
+_MEASURING_THREADS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that is known before the first step.
+
+    Attributes:
+        recipe: what was asked for.
+        config: of the model.
+        processor: of the model.
+        parts: the mixture, file by file.
+        samples: what is learnt.
+        lengths: tokens of each sample, those of videos included.
+        problems: what is left out, and why.
+        rows: samples of each row, for the whole run, all epochs one after the other.
+        num_steps: updates of the weights on one device.
+    """
+
+    recipe: Recipe
+    config: LlavaVideoConfig
+    processor: LlavaVideoProcessor
+    parts: tuple[Part, ...]
+    samples: tuple[Sample, ...]
+    lengths: tuple[int, ...]
+    problems: tuple[Problem, ...]
+    rows: tuple[tuple[int, ...], ...]
+    num_steps: int
+
+
+def make_plan(recipe: Recipe) -> Plan:
+    """Read the mixture, open every video, count every token, and lay out the rows.
+
+    Raises:
+        InputError: nothing can be learnt from, or a sample is longer than ``max_tokens``.
+        CheckpointError: the model cannot be used.
+    """
+    directory = find_checkpoint(recipe.model)
+    config = load_config(directory, recipe.representation)
+    processor = load_processor(directory, config)
+    parts = read_mixture(recipe.mixture, recipe.video_folder, recipe.seed)
+    listed = [sample for part in parts for sample in part.samples]
+    problems = [problem for part in parts for problem in part.problems]
+    encoder = Encoder(processor, recipe)
+    samples: list[Sample] = []
+    lengths: list[int] = []
+    limit = min(recipe.max_tokens, processor.max_positions)
+    for sample, length in zip(listed, _measure(encoder, listed), strict=True):
+        if isinstance(length, str):
+            problems.append(Problem(sample.name, length))
+        elif length <= limit:
+            samples.append(sample)
+            lengths.append(length)
+        elif recipe.on_long_sample == "error":
+            raise InputError(
+                f"{sample.name} has {length} tokens, a row holds {limit}; raise max_tokens, take "
+                "fewer frames, or set on_long_sample=skip_and_report"
+            )
+        else:
+            problems.append(Problem(sample.name, f"it has {length} tokens, a row holds {limit}"))
+    if not samples:
+        why = f"; the first problem: {problems[0].name}: {problems[0].reason}" if problems else ""
+        raise InputError(f"{recipe.mixture} has no sample that can be used{why}")
+    rows = _rows_of_run(recipe, lengths, limit)
+    num_steps = len(rows) // (recipe.rows_per_step * recipe.accumulate)
+    return Plan(
+        recipe, config, processor, tuple(parts), tuple(samples), tuple(lengths), tuple(problems),
+        tuple(rows), num_steps,
+    )  # fmt: skip
+
+
+def _measure(encoder: Encoder, samples: Sequence[Sample]) -> list[int | str]:
+    """Tokens of each sample, or why it cannot be used."""
+
+    def measure(sample: Sample) -> int | str:
+        try:
+            return encoder.measure(sample)
+        except VideoError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(_MEASURING_THREADS) as pool:
+        return list(pool.map(measure, samples))
+
+
+def _rows_of_run(recipe: Recipe, lengths: Sequence[int], limit: int) -> list[tuple[int, ...]]:
+    """Rows of all epochs, cut or filled to whole updates."""
+    per_update = recipe.rows_per_step * recipe.accumulate
+
+    def epoch(number: int) -> list[tuple[int, ...]]:
+        return plan_rows(
+            lengths, limit, packing=recipe.packing, rows_per_step=recipe.rows_per_step,
+            seed=recipe.seed + number,
+        )  # fmt: skip
+
+    first = epoch(0)
+    wanted = math.ceil(len(first) * recipe.epochs / per_update)
+    if recipe.max_steps is not None:
+        wanted = min(wanted, recipe.max_steps)
+    rows, number = first, 1
+    while len(rows) < wanted * per_update:
+        rows = rows + epoch(number)
+        number += 1
+    return rows[: wanted * per_update]
+
+
+def train(recipe: Recipe, *, bar: bool = True) -> Path:
+    """Run a recipe, or go on with its run folder where it stopped.
+
+    Returns:
+        The directory of the trained model.
+
+    Raises:
+        InputError: the run folder belongs to another recipe, or the loss is no number.
+        VideoError: a video fails and the recipe does not say to skip it.
+    """
+    out = recipe.out
+    if (out / MODEL / "config.json").is_file():
+        raise InputError(f"{out} holds a finished run; give another folder as out=DIR")
+    plan = make_plan(recipe)
+    _describe_run(plan)
+    directory = find_checkpoint(recipe.model)
+    model: Any = load_model(directory, plan.config, dtype=torch.float32)
+    if recipe.lora is not None:
+        model = add_lora(model, recipe.lora)
+    set_trainable(model, recipe)
+    arguments = _arguments(recipe, plan)
+    trainer = RowTrainer(
+        model,
+        arguments,
+        train_dataset=RowDataset(
+            plan.samples,
+            plan.rows,
+            Encoder(plan.processor, recipe),
+            out / SKIPPED_FILE if recipe.on_bad_video == "skip_and_report" else None,
+        ),
+        data_collator=RowCollator(plan.processor),
+        optimizers=(AdamW(parameter_groups(model, recipe), lr=0.0, betas=(0.9, 0.999)), None),
+        watch=Watch(out, bar),
+    )
+    trainer.train(resume_from_checkpoint=newest_checkpoint(out / CHECKPOINTS))
+    return _save(trainer, plan)
+
+
+def add_lora(model: Any, lora: Lora) -> Any:
+    """A model with adapters on the linear layers of its language model."""
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as error:
+        raise InputError("lora needs peft; pip install 'llava-video[train]'") from error
+    return get_peft_model(
+        model,
+        LoraConfig(
+            r=lora.rank,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules=_LORA_TARGETS,
+        ),
+    )
+
+
+def newest_checkpoint(folder: Path) -> str | None:
+    """The newest whole checkpoint: its last file is there."""
+    whole = [
+        path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()
+    ]
+    whole.sort(key=lambda path: int(path.name.rsplit("-", 1)[1]))
+    return str(whole[-1]) if whole else None
+
+
+def _arguments(recipe: Recipe, plan: Plan) -> TrainingArguments:
+    on_cpu = not torch.cuda.is_available()
+    return TrainingArguments(
+        output_dir=str(recipe.out / CHECKPOINTS),
+        max_steps=plan.num_steps,
+        per_device_train_batch_size=recipe.rows_per_step,
+        gradient_accumulation_steps=recipe.accumulate,
+        train_sampling_strategy="sequential",  # rows are in the order of training
+        lr_scheduler_type=recipe.schedule,
+        warmup_steps=math.ceil(plan.num_steps * recipe.warmup_ratio),
+        max_grad_norm=1.0,
+        bf16=recipe.dtype == "bfloat16",
+        gradient_checkpointing=recipe.gradient_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False},
+        logging_steps=recipe.log_steps,
+        save_steps=recipe.save_steps,
+        save_total_limit=2,
+        dataloader_num_workers=recipe.workers,
+        remove_unused_columns=False,
+        accelerator_config={"dispatch_batches": False, "split_batches": False},
+        disable_tqdm=True,
+        report_to=[],
+        use_cpu=on_cpu,
+        seed=recipe.seed,
+    )
+
+
+def _save(trainer: Trainer, plan: Plan) -> Path:
+    """Write the trained model with its processor, adapters merged into it."""
+    model: Any = trainer.accelerator.unwrap_model(trainer.model)
+    target = plan.recipe.out / MODEL
+    if plan.recipe.lora is not None:
+        model.save_pretrained(plan.recipe.out / "adapter")
+        model = model.merge_and_unload()
+    model.to(torch.bfloat16).save_pretrained(target)
+    plan.processor.save_pretrained(target)
+    return target
+
+
+def _describe_run(plan: Plan) -> None:
+    """Write the recipe and what it ran on; a folder keeps the recipe that it began with."""
+    out = plan.recipe.out
+    text, path = plan.recipe.to_yaml(), out / "recipe.yaml"
+    if path.is_file() and path.read_text(encoding="utf-8") != text:
+        raise InputError(f"{path} is another recipe; give another folder as out=DIR")
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    described = {
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("llava-video", "torch", "transformers")},
+        },
+        "mixture": [
+            {
+                "file": part.path.name,
+                "sha256": hashlib.sha256(part.path.read_bytes()).hexdigest(),
+                "sampling_strategy": part.strategy,
+                "num_records": part.num_records,
+                "num_samples": len(part.samples),
+            }
+            for part in plan.parts
+        ],
+        "num_steps": plan.num_steps,
+        "left_out": [{"sample": p.name, "reason": p.reason} for p in plan.problems],
+    }
+    (out / "run.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
