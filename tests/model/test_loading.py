@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import BitsAndBytesConfig
 
 import llava_video as lv
 from llava_video.errors import CheckpointError, RepresentationError
 from llava_video.model.loading import load, load_model
 from tests.model.small import random_frames
 from tests.model.test_goldens import GOLDENS
+
+INDEX = "model.safetensors.index.json"
 
 
 @pytest.fixture
@@ -203,6 +206,132 @@ def test_directories_that_are_no_checkpoint(copy: Path, tmp_path: Path) -> None:
     (copy / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"has no model\.safetensors"):
         load(copy)  # noticed before the tokenizer
+
+
+@pytest.fixture
+def sharded(copy: Path) -> Path:
+    """Our layout in two shards with their index."""
+    weights = load_file(copy / "model.safetensors")
+    (copy / "model.safetensors").unlink()
+    names = sorted(weights)
+    weight_map = {}
+    for part in range(2):
+        shard = f"model-0000{part + 1}-of-00002.safetensors"
+        members = {name: weights[name] for name in names[part::2]}
+        save_file(members, copy / shard, {"format": "pt"})
+        weight_map.update(dict.fromkeys(members, shard))
+    (copy / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    return copy
+
+
+def test_shards_load_as_one_file_does(sharded: Path, small_checkpoint: Path) -> None:
+    whole, parts = load(small_checkpoint)[0].state_dict(), load(sharded)[0].state_dict()
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+
+
+def test_an_index_that_disagrees_with_its_shards(sharded: Path) -> None:
+    values = json.loads((sharded / INDEX).read_text())
+    moved = {**values["weight_map"], "model.newline": "model-00001-of-00002.safetensors"}
+    if moved == values["weight_map"]:
+        moved["model.newline"] = "model-00002-of-00002.safetensors"
+    for weight_map in (moved, {**values["weight_map"], "extra": moved["model.newline"]}):
+        (sharded / INDEX).write_text(json.dumps({"weight_map": weight_map}))
+        with pytest.raises(CheckpointError, match=r"index\.json and the shards disagree"):
+            load(sharded)
+    (sharded / INDEX).write_text("{}")
+    with pytest.raises(CheckpointError, match="is not an index of shards"):
+        load(sharded)
+
+
+def test_a_shard_that_is_cut_short(sharded: Path) -> None:
+    shard = sharded / "model-00002-of-00002.safetensors"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match=r"00002-of-00002\.safetensors is cut short"):
+        load(sharded)
+
+
+@pytest.mark.parametrize(
+    ("file", "values"),
+    [
+        ("config.json", {"auto_map": {"AutoConfig": "evil.Config"}}),
+        ("config.json", {"attn_implementation": "somebody/kernels"}),
+        ("config.json", {"text_config": {"_attn_implementation_internal": "somebody/kernels"}}),
+        ("tokenizer_config.json", {"auto_map": {"AutoTokenizer": ["evil.Tokenizer", None]}}),
+    ],
+)
+def test_code_of_a_checkpoint_is_never_run(copy: Path, file: str, values: dict) -> None:  # type: ignore[type-arg]
+    before = json.loads((copy / file).read_text())
+    (copy / file).write_text(json.dumps({**before, **values}))
+    with pytest.raises(CheckpointError, match=f"{file} asks to run code by"):
+        load(copy)
+
+
+def test_a_tokenizer_without_control_tokens(copy: Path) -> None:
+    tokenizer = json.loads((copy / "tokenizer.json").read_text())
+    tokenizer["added_tokens"] = []
+    (copy / "tokenizer.json").write_text(json.dumps(tokenizer))
+    with pytest.raises(CheckpointError, match=r"copy: the tokenizer has no <\|im_start\|>"):
+        load(copy)
+
+
+def test_overflow_is_an_error_and_not_an_answer(copy: Path) -> None:
+    """What upstream prints as exclamation marks."""
+    name = "model.language_model.layers.0.mlp.down_proj.weight"
+    change_weights(copy, lambda weights: weights.update({name: weights[name] * 1e7}))
+    model, processor = load(copy, dtype=torch.float16)
+    inputs = processor("What?", random_frames(2))
+    with pytest.raises(CheckpointError, match="overflows in float16"):
+        model.generate(**inputs, max_new_tokens=2)
+    model, _ = load(copy, dtype=torch.bfloat16)
+    model.generate(**inputs, max_new_tokens=2)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"device_map": "cpu"},
+        {"device_map": "auto"},
+        {"attn_implementation": "eager"},
+        {"attn_implementation": "sdpa"},
+        {"dtype": torch.bfloat16},
+    ],
+)
+def test_options_of_transformers_pass_through(small_checkpoint: Path, options: dict) -> None:  # type: ignore[type-arg]
+    plain, processor = load(small_checkpoint)
+    model, _ = load(small_checkpoint, **options)
+    inputs = processor("What?", random_frames(3))
+    tolerance = 0.1 if "dtype" in options else 1e-4
+    torch.testing.assert_close(
+        model(**inputs).logits.float(), plain(**inputs).logits, rtol=tolerance, atol=tolerance
+    )
+    assert model.dtype == options.get("dtype", torch.float32)
+    if "attn_implementation" in options:
+        assert model.config.text_config._attn_implementation == options["attn_implementation"]
+        assert model.config.vision_config._attn_implementation == options["attn_implementation"]
+
+
+def test_only_the_language_model_is_quantized(small_checkpoint: Path) -> None:
+    bitsandbytes = pytest.importorskip("bitsandbytes")
+    config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.bfloat16)
+    model, processor = load(small_checkpoint, dtype=torch.bfloat16, quantization_config=config)
+    quantized = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, bitsandbytes.nn.Linear4bit)
+    ]
+    assert len(quantized) == 14
+    assert all(name.startswith("model.language_model.layers") for name in quantized)
+    model.generate(**processor("What?", random_frames(2)), max_new_tokens=2)
+
+
+def test_dtype_is_the_checkpoints(copy: Path) -> None:
+    def halve(weights: dict[str, torch.Tensor]) -> None:
+        weights.update({name: weight.bfloat16() for name, weight in weights.items()})
+
+    change_weights(copy, halve)
+    change_config(copy, dtype="bfloat16")
+    assert load(copy)[0].dtype == torch.bfloat16
 
 
 def test_hub_names_say_what_failed_without_a_network() -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-import struct
-from collections.abc import Iterator
+import re
+from copy import copy
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from transformers import AutoTokenizer, GenerationConfig
+from transformers import AutoTokenizer, BitsAndBytesConfig, GenerationConfig
 
-from llava_video.errors import CheckpointError, RepresentationError
+from llava_video.errors import CheckpointError, InputError, RepresentationError
 from llava_video.model.configuration import LlavaVideoConfig
 from llava_video.model.modeling import LlavaVideoForConditionalGeneration
 from llava_video.model.processing import LlavaVideoProcessor
@@ -23,10 +23,16 @@ from llava_video.model.released import (
     is_released_layout,
     translate_config,
 )
+from llava_video.model.shards import INDEX_FILE, SINGLE_FILE, read_headers
 from llava_video.representation import PRESETS, VideoRepresentation, parse_representation
 
 TINY = "tiny"
 """Name of the model that comes inside the package; it knows only the toy world."""
+
+NEVER_QUANTIZED = ("model.vision_encoder", "model.projector", "lm_head")
+"""Parts that stay in their dtype where the language model is loaded in 4 or 8 bits."""
+
+_NAMES_CODE = re.compile(r"^auto_map$|^custom_|_implementation")
 
 _DOWNLOADED = ["*.json", "*.safetensors", "*.txt", "*.jinja"]
 
@@ -44,8 +50,9 @@ def load(
             the name of such a checkpoint on the model hub.
         representation: use this one instead of the checkpoint's: ``"T,M,s,p"``, a preset, or a
             `VideoRepresentation`.
-        **options: passed to ``from_pretrained`` of transformers, such as ``dtype`` and
-            ``device_map``. The dtype is that of the checkpoint unless given.
+        **options: passed to ``from_pretrained`` of transformers, such as ``dtype``, ``device_map``,
+            ``attn_implementation`` and ``quantization_config``. The dtype is that of the checkpoint
+            unless given.
 
     Returns:
         The model in evaluation mode, and its processor.
@@ -103,7 +110,8 @@ def load_config(
         RepresentationError: the representation does not fit the model.
     """
     values = _read_json(directory / "config.json")
-    weight_names = set(_weight_names(directory))  # also for our layout: bad files show here, early
+    _refuse_code(values, directory / "config.json")
+    weight_names = _weight_names(directory)  # also for our layout: bad files show here, early
     if is_released_layout(values):
         config = translate_config(values, weight_names, str(directory))
     elif values.get("model_type") == LlavaVideoConfig.model_type:
@@ -134,9 +142,13 @@ def load_model(
             architecture, or do not fit each other.
     """
     config = config or load_config(directory)
-    names = set(_weight_names(directory))
-    if any(name.startswith(RELEASED_PREFIX) for name in names):
+    if any(name.startswith(RELEASED_PREFIX) for name in _weight_names(directory)):
         options["key_mapping"] = WEIGHT_NAMES
+    quantization = options.get("quantization_config")
+    if isinstance(quantization, BitsAndBytesConfig) and not quantization.llm_int8_skip_modules:
+        quantization = copy(quantization)
+        quantization.llm_int8_skip_modules = list(NEVER_QUANTIZED)
+        options["quantization_config"] = quantization
     model, report = LlavaVideoForConditionalGeneration.from_pretrained(
         directory,
         config=config,
@@ -156,7 +168,7 @@ def load_processor(directory: Path, config: LlavaVideoConfig) -> LlavaVideoProce
     """Make the processor for a model that was loaded from a directory.
 
     Raises:
-        CheckpointError: the directory has no tokenizer.
+        CheckpointError: the directory has no tokenizer, or one without the control tokens.
     """
     vision: Any = config.vision_config
     text: Any = config.text_config
@@ -165,8 +177,11 @@ def load_processor(directory: Path, config: LlavaVideoConfig) -> LlavaVideoProce
             f"{directory} has no tokenizer (tokenizer.json, or vocab.json with merges.txt); copy "
             "the tokenizer files of the checkpoint into it"
         )
-    return LlavaVideoProcessor(
-        AutoTokenizer.from_pretrained(directory),
+    settings = directory / "tokenizer_config.json"
+    if settings.is_file():
+        _refuse_code(_read_json(settings), settings)
+    processor = LlavaVideoProcessor(
+        AutoTokenizer.from_pretrained(directory, trust_remote_code=False),
         image_size=vision.image_size,
         video_token_id=config.video_token_id,
         video_representation=config.representation.to_dict(),
@@ -174,6 +189,11 @@ def load_processor(directory: Path, config: LlavaVideoConfig) -> LlavaVideoProce
         add_time_instruction=config.add_time_instruction,
         max_positions=text.max_position_embeddings,
     )
+    try:
+        _ = processor.renderer
+    except InputError as error:
+        raise CheckpointError(f"{directory}: {error}") from error
+    return processor
 
 
 def fit_representation(
@@ -217,47 +237,32 @@ def _read_json(path: Path) -> dict[str, Any]:
     return values
 
 
-def _weight_names(directory: Path) -> Iterator[str]:
-    """Names of all tensors, from the headers of the safetensors files alone."""
-    index = directory / "model.safetensors.index.json"
-    single = directory / "model.safetensors"
-    if index.is_file():
-        shards = {directory / name for name in _read_json(index).get("weight_map", {}).values()}
-    elif single.is_file():
-        shards = {single}
-    elif pickles := sorted(directory.glob("*.bin")) + sorted(directory.glob("*.pt*")):
+def _weight_names(directory: Path) -> set[str]:
+    """Names of all tensors, from the headers of the safetensors files, which are checked."""
+    has_weights = any((directory / name).is_file() for name in (SINGLE_FILE, INDEX_FILE))
+    pickles = sorted(directory.glob("*.bin")) + sorted(directory.glob("*.pt*"))
+    if pickles and not has_weights:
         raise CheckpointError(
             f"{pickles[0]} is a pickle, which can run code when it is read; only safetensors are "
             "loaded. Convert it where you trust it: safetensors.torch.save_file(torch.load(path, "
             "weights_only=True), 'model.safetensors')"
         )
-    else:
-        raise CheckpointError(f"{directory} has no model.safetensors; the weights are missing")
-    for shard in sorted(shards):
-        yield from _names_in_header(shard)
+    return {tensor.name for shard in read_headers(directory) for tensor in shard}
 
 
-def _names_in_header(path: Path) -> Iterator[str]:
-    if not path.is_file():
-        raise CheckpointError(f"{path} is missing, though the index names it; download it again")
-    with path.open("rb") as file:
-        prefix = file.read(8)
-        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else 0
-        header = file.read(length) if 0 < length < 1 << 28 else b""
-    try:
-        entries = json.loads(header)
-        end = (
-            8
-            + length
-            + max(e["data_offsets"][1] for n, e in entries.items() if n != "__metadata__")
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} is not a safetensors file; download it again") from error
-    if path.stat().st_size < end:
-        raise CheckpointError(
-            f"{path} is cut short: {path.stat().st_size} of {end} bytes; download it again"
-        )
-    yield from (name for name in entries if name != "__metadata__")
+def _refuse_code(values: Any, path: Path) -> None:
+    """Refuse a file that names code to run: classes of its own, or attention from a repository."""
+    if isinstance(values, list):
+        for value in values:
+            _refuse_code(value, path)
+    elif isinstance(values, dict):
+        for key, value in values.items():
+            if value and _NAMES_CODE.search(key):
+                raise CheckpointError(
+                    f"{path} asks to run code by {key!r}; no code of a checkpoint is ever run. "
+                    "Remove the key if the checkpoint works without it"
+                )
+            _refuse_code(value, path)
 
 
 def _check_report(report: dict[str, Any], directory: Path) -> None:

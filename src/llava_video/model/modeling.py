@@ -14,10 +14,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from transformers import GenerationMixin, PreTrainedModel, Qwen2Model, SiglipVisionModel
-from transformers.generation import RepetitionPenaltyLogitsProcessor
+from transformers.generation import LogitsProcessor, RepetitionPenaltyLogitsProcessor
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
-from llava_video.errors import InputError, RepresentationError
+from llava_video.errors import CheckpointError, InputError, RepresentationError
 from llava_video.model.configuration import LlavaVideoConfig
 from llava_video.model.prompt import IMAGE, VIDEO
 from llava_video.representation import LINEAR_POOLINGS, VideoRepresentation, make_layout
@@ -74,6 +74,19 @@ class Projector(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Both layers: (..., C) -> (..., D)."""
         return self.linear_2(self.hidden(features))  # type: ignore[no-any-return]
+
+
+class OverflowGuard(LogitsProcessor):
+    """Refuses logits that are no numbers; generation would turn them into exclamation marks."""
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """The same scores (B, vocabulary), once they have been looked at."""
+        if not torch.isfinite(scores.amax(-1)).all():
+            raise CheckpointError(
+                "the model overflows in float16, as models trained in bfloat16 may; load it with "
+                "dtype='bfloat16' or dtype='float32'"
+            )
+        return scores
 
 
 class LlavaVideoPreTrainedModel(PreTrainedModel):
@@ -454,4 +467,6 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
             processor = RepetitionPenaltyLogitsProcessor(float(penalty), num_prompt_tokens)
             kwargs["logits_processor"] = [processor, *(kwargs.get("logits_processor") or ())]
         kwargs["repetition_penalty"] = 1.0  # transformers' own would look at the prompt too
+        if self.dtype == torch.float16:
+            kwargs["logits_processor"] = [OverflowGuard(), *(kwargs.get("logits_processor") or ())]
         return super().generate(input_ids, **kwargs)
