@@ -1,6 +1,11 @@
 """What several tests of the data engine share."""
 
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.trainers import BpeTrainer
 
 from tests.annotate.fake_endpoint import FakeEndpoint
 from tests.annotate.running import recipe_for, run_quietly
@@ -26,3 +31,16 @@ def finished(videos):
         result = run_quietly(videos, recipe_for(fake, ask__types=list(SLUGS)), out)
     assert result.stopped_by is None
     return out
+
+
+@pytest.fixture(scope="session")
+def vocabulary(tmp_path_factory):
+    """A folder with a byte-level vocabulary, made from a few sentences."""
+    tokenizer = Tokenizer(BPE())
+    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = ByteLevelDecoder()
+    trainer = BpeTrainer(vocab_size=400, initial_alphabet=ByteLevel.alphabet(), show_progress=False)
+    tokenizer.train_from_iterator(["the dog runs past the red ladder"] * 9, trainer)
+    folder = tmp_path_factory.mktemp("vocabulary")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder

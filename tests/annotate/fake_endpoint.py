@@ -49,12 +49,14 @@ class FakeEndpoint:
         fail: Callable[[Seen], Failure | None] = lambda seen: None,
         write: Callable[[dict], str] | None = None,
         headers: Callable[[Seen], dict[str, str]] = lambda seen: {},
+        usage: Callable[[dict], dict] | None = None,
         keep: bool = True,
     ) -> None:
         self.delay_seconds = delay_seconds
         self.fail = fail
         self.write = write or write_answer
         self.headers = headers
+        self.usage = usage
         self.keep = keep
         self.seen: list[Seen] = []
         self.answered: Counter[str] = Counter()
@@ -125,7 +127,10 @@ class FakeEndpoint:
         extra = self.headers(seen)
         status = 200
         if failure is None:
-            text = json.dumps(completion(seen.body, self.write(seen.body)))
+            answer = completion(seen.body, self.write(seen.body))
+            if self.usage is not None:
+                answer["usage"] = self.usage(seen.body)
+            text = json.dumps(answer)
             self.answered[seen.key] += 1
         elif failure.drop:
             return False

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from llava_video.annotate.batch import _files, read_results, write_wave
-from llava_video.annotate.ledger import open_ledger
-from llava_video.errors import InputError
+from llava_video.annotate.batch import Wave, read_results, write_wave
+from llava_video.annotate.ledger import CallInfo, open_ledger
+from llava_video.errors import BudgetError, InputError
 from tests.annotate.fake_endpoint import FakeEndpoint, completion, write_answer
 from tests.annotate.running import recipe_for, run_quietly
 
@@ -56,11 +56,49 @@ def test_reading_a_file_again_changes_nothing(videos, tmp_path):
     assert read_results(tmp_path / "out", outputs)["known"] == 3
 
 
-def test_files_keep_to_the_limits():
-    lines = [bytes(10) for _ in range(7)]
-    assert [len(chunk) for chunk in _files(iter(lines), 35, 50)] == [3, 3, 1]
-    assert [len(chunk) for chunk in _files(iter(lines), 1000, 2)] == [2, 2, 2, 1]
-    assert list(_files(iter([]), 10, 10)) == []
+def test_files_keep_to_the_limits_and_to_those_before_them(tmp_path):
+    info = CallInfo("k", "v", "level1", "m", "p@1", 1, 1, 0.0)
+
+    def write(**limits):
+        wave = Wave(tmp_path, **limits)
+        for number in range(7):
+            wave.add(f"{number:08d}\n".encode(), info)
+        assert not list(tmp_path.glob("*.jsonl")) or paths
+        return wave.finish()
+
+    paths = []
+    paths = write(max_bytes=35)
+    assert [len(path.read_text().split()) for path in paths] == [3, 3, 1]
+    more = write(max_requests=2)
+    assert [len(path.read_text().split()) for path in more] == [2, 2, 2, 1]
+    assert "".join(path.read_text() for path in more) == "".join(p.read_text() for p in paths)
+    assert not set(paths) & set(more)
+    assert Wave(tmp_path).finish() == []
+
+
+def test_a_wave_is_asked_once_until_it_is_read_back_or_deleted(videos, tmp_path):
+    out = tmp_path / "out"
+    with FakeEndpoint() as fake:
+        recipe = recipe_for(fake)
+    [path] = write_wave([str(videos)], recipe, out)
+    with pytest.raises(InputError, match=r"wave0000.jsonl: 3 of its calls were not read back"):
+        write_wave([str(videos)], recipe, out)
+    content = path.read_text()
+    path.unlink()
+    [again] = write_wave([str(videos)], recipe, out)
+    assert sorted(again.read_text().splitlines()) == sorted(content.splitlines())
+
+
+def test_a_wave_holds_what_the_budget_holds(videos, tmp_path):
+    out = tmp_path / "out"
+    with FakeEndpoint() as fake:
+        recipe = recipe_for(fake, max_usd=0.025, endpoint__max_output_tokens=2048)
+    [path] = write_wave([str(videos)], recipe, out)
+    assert len(path.read_text().splitlines()) == 2  # of three; each may cost a little over a cent
+    read_results(out, answer_files([path]))
+    broke = recipe_for(fake, max_usd=0.001)
+    with pytest.raises(BudgetError, match="3 calls wait; raise --max-usd"):
+        write_wave([str(videos)], broke, out)
 
 
 def test_what_is_no_output_file_is_named(videos, tmp_path):

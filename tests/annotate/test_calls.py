@@ -63,6 +63,21 @@ def test_a_401_stops_at_once_and_says_what_to_check(one, tmp_path):
         assert fake.num_requests == 1
 
 
+def test_once_a_run_stops_nothing_more_is_sent(videos, tmp_path):
+    def fail(seen):
+        if seen.number == 1:
+            return Failure(503, headers={"retry-after-ms": "300"})
+        return Failure(401, "bad key")
+
+    with FakeEndpoint(fail=fail) as fake:
+        # The pause after the first answer holds the third video's call back until the run stops.
+        recipe = recipe_for(fake, endpoint__concurrency=2, endpoint__max_wait_seconds=0.5)
+        result = run_quietly(videos, recipe, tmp_path / "out")
+        assert isinstance(result.stopped_by, EndpointError)
+        assert fake.num_requests == 2
+    assert totals(tmp_path / "out").num_unknown == 0
+
+
 def test_an_exhausted_quota_is_no_rate_limit(one, tmp_path):
     quota = Failure(429, "no money left", code="insufficient_quota")
     with FakeEndpoint(fail=lambda seen: quota) as fake:

@@ -5,13 +5,13 @@ import sqlite3
 
 import pytest
 
-from llava_video.annotate.ledger import CallInfo, Ledger, open_ledger
+from llava_video.annotate.ledger import CallInfo, Ledger, LedgerError, open_ledger
 from llava_video.annotate.messages import Reply, Usage
 from llava_video.errors import BudgetError, InputError
 
 
 def info(key="k", upper=1.0):
-    return CallInfo(key, "v", "level1", "m", "p@1", 100, upper)
+    return CallInfo(key, "v", "level1", "m", "p@1", 90, 10, upper)
 
 
 REPLY = Reply("text", "id", "stop", Usage(10, 20, 1, 2))
@@ -83,6 +83,31 @@ def test_calls_in_flight_at_a_crash_count_against_the_budget(tmp_path):
             await ledger.reserve(info("b", upper=0.2))
 
     run(path, again, max_usd=1.0)
+
+
+def test_a_full_disk_ends_every_wait_with_an_error(tmp_path):
+    async def work(ledger):
+        await ledger.settle(await ledger.reserve(info("a")), REPLY, 0.5)
+        [pages] = ledger._writer_db.execute("PRAGMA page_count").fetchone()
+        ledger._writer_db.execute(f"PRAGMA max_page_count = {pages}")
+        long = Reply("x" * 100_000, "id", "stop", Usage(1, 1))
+        attempts = [await ledger.reserve(info(key)) for key in "bc"]
+        settling = [ledger.settle(attempt, long, 0.5) for attempt in attempts]
+        results = await asyncio.wait_for(asyncio.gather(*settling, return_exceptions=True), 10)
+        assert [type(result) for result in results] == [LedgerError, LedgerError]
+        assert "l.sqlite: cannot be written" in str(results[0])
+        assert await ledger.find("b") is None
+        assert ledger.totals().num_calls == 1
+
+    run(tmp_path / "l.sqlite", work)
+
+
+def test_a_ledger_of_another_version_is_refused(tmp_path):
+    Ledger(tmp_path / "ledger.sqlite")
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as other:
+        other.execute("PRAGMA user_version = 99")
+    with pytest.raises(InputError, match="of another version"):
+        open_ledger(tmp_path)
 
 
 def test_what_is_no_ledger_is_refused(tmp_path):

@@ -1,14 +1,19 @@
 """A plan: exact calls, bounded tokens and dollars, calibrated by an earlier run."""
 
+import json
+
 import pytest
 
 from llava_video.annotate.inputs import find_videos
 from llava_video.annotate.ledger import open_ledger
-from llava_video.annotate.money import load_prices
+from llava_video.annotate.measured import Factors, forecast_against_actual, measured_factors
+from llava_video.annotate.money import MESSAGE_OVERHEAD_TOKENS, load_prices
 from llava_video.annotate.pipeline import select_videos
-from llava_video.annotate.plan import forecast_against_actual, make_plan
-from tests.annotate.fake_endpoint import FakeEndpoint
+from llava_video.annotate.plan import make_plan
+from llava_video.annotate.vocabulary import text_tokens
+from tests.annotate.fake_endpoint import FakeEndpoint, images_in, texts_in
 from tests.annotate.running import recipe_for, run_quietly
+from tests.annotate.videos import write_video
 
 
 @pytest.mark.parametrize("mode", ["once", "polling"])
@@ -26,6 +31,29 @@ def test_planned_calls_are_the_calls_that_are_made(mode, videos, tmp_path):
     assert {name: stage.num_calls for name, stage in plan.stages.items()} == made
     assert plan.num_clips == 7
     assert plan.stages["level1"].num_images == 52
+
+
+@pytest.mark.parametrize(("seconds", "fps"), [(4.25, 8), (12.5, 6), (13.75, 8), (21.0, 12)])
+def test_planned_pictures_are_those_that_are_sent(seconds, fps, tmp_path):
+    path = write_video(tmp_path / "v.mp4", seconds=seconds, fps=fps, size=(36, 48))
+    with FakeEndpoint() as fake:
+        recipe = recipe_for(fake, faithfulness__enabled=True, faithfulness__max_frames=5)
+        selected = select_videos(find_videos([str(path)]), recipe, None)
+        plan = make_plan(selected, recipe, load_prices())
+        run_quietly(path, recipe, tmp_path / "out")
+        sent = sum(len(images_in(seen.body)) for seen in fake.seen)
+    assert plan.stages["level1"].num_images + plan.stages["faithfulness"].num_images == sent
+
+
+def test_a_check_by_another_model_is_counted_by_its_own_rule(videos):
+    with FakeEndpoint() as fake:
+        own = recipe_for(fake, faithfulness__enabled=True)
+        other = recipe_for(fake, faithfulness__enabled=True, faithfulness__model="gpt-4o-mini")
+    selected = select_videos(find_videos([str(videos)]), own, None)
+    plans = [make_plan(selected, recipe, load_prices()) for recipe in (own, other)]
+    checks = [plan.stages["faithfulness"] for plan in plans]
+    more = checks[0].num_images * (2833 - 85)
+    assert checks[1].prompt_tokens[1] == checks[0].prompt_tokens[1] + more
 
 
 def test_dollars_are_a_range_and_batches_cost_half(videos):
@@ -49,10 +77,57 @@ def test_an_earlier_run_calibrates_answer_lengths(videos, finished):
         recipe = recipe_for(fake)
     selected = select_videos(find_videos([str(videos)]), recipe, None)
     plan = make_plan(selected, recipe, load_prices(), open_ledger(finished))
-    assert plan.calibrated
+    assert plan.measured_answers
     actual = {row["stage"]: row for row in forecast_against_actual(open_ledger(finished))}
     planned = plan.stages["level1"].completion_tokens[1]
     assert planned == pytest.approx(actual["level1"]["completion_tokens"], rel=0.1)
+
+
+def test_an_earlier_run_calibrates_the_tokens_of_texts_and_of_pictures(videos, tmp_path):
+    """With its factors, the forecasts of that run add up to what its server counted."""
+
+    def usage(body):
+        texts = sum(len(text) for text in texts_in(body)) // 2
+        return {"prompt_tokens": texts + 100 * len(images_in(body)), "completion_tokens": 40}
+
+    with FakeEndpoint(usage=usage) as fake:
+        recipe = recipe_for(fake)
+        run_quietly(videos, recipe, tmp_path / "out")
+    selected = select_videos(find_videos([str(videos)]), recipe, None)
+    ledger = open_ledger(tmp_path / "out")
+    plan = make_plan(selected, recipe, load_prices(), ledger)
+    found = plan.factors
+    assert (plan.text_basis, found.num_calls) == ("calibrated", 17)
+    [[texts, images, counted]] = ledger.query(
+        "SELECT SUM(forecast_text_tokens), SUM(forecast_image_tokens), SUM(prompt_tokens)"
+        " FROM calls"
+    )
+    assert found.text * texts + found.image * images == pytest.approx(counted)
+    assert found.text > 1.5  # half a token per character is more than one per 4.4
+    assert found.image == pytest.approx(100 / 85, rel=0.1)
+    assert measured_factors(ledger, "another model") == Factors()
+    assert make_plan(selected, recipe, load_prices()).text_basis == "estimated"
+
+
+def test_texts_are_counted_where_the_vocabulary_is_at_hand(videos, vocabulary, tmp_path):
+    prices = tmp_path / "prices.json"
+    entry = {"image_tokens": "fixed", "per_image": 9, "tokenizer": str(vocabulary)}
+    prices.write_text(json.dumps({"models": {"own": entry}}))
+
+    def usage(body):
+        texts = sum(text_tokens(text, str(vocabulary)) for text in texts_in(body))
+        schema = body.get("response_format", {}).get("json_schema", {}).get("schema")
+        texts += text_tokens(json.dumps(schema), str(vocabulary)) if schema else 0
+        return {"prompt_tokens": texts + 9 * len(images_in(body)), "completion_tokens": 1}
+
+    with FakeEndpoint(usage=usage) as fake:
+        recipe = recipe_for(fake, endpoint__model="own", endpoint__prices_file=str(prices))
+        selected = select_videos(find_videos([str(videos)]), recipe, None)
+        assert make_plan(selected, recipe, load_prices(str(prices))).text_basis == "counted"
+        run_quietly(videos, recipe, tmp_path / "out")
+    for row in forecast_against_actual(open_ledger(tmp_path / "out")):
+        template = MESSAGE_OVERHEAD_TOKENS * row["calls"]
+        assert row["forecast_prompt_tokens"] == row["prompt_tokens"] + template
 
 
 def test_the_papers_corpus_costs_what_the_reference_says():

@@ -4,6 +4,10 @@ import dataclasses
 
 import pytest
 
+from llava_video.annotate.frames import pictures_between
+from llava_video.annotate.inputs import find_videos
+from llava_video.annotate.ledger import Ledger
+from llava_video.annotate.pipeline import select_videos
 from llava_video.annotate.recipe import load_recipe
 from llava_video.annotate.records import Facts, VideoRecord
 from llava_video.annotate.select import choose, count_scenes, judge, measure
@@ -78,6 +82,43 @@ def test_scenes_are_counted(tmp_path):
     still = write_video(tmp_path / "still.mp4", seconds=6, fps=10, size=(96, 128))
     assert count_scenes(str(cut), rules) == 4
     assert count_scenes(str(still), rules) == 1
+
+
+def test_facts_are_measured_once_and_completed_when_a_recipe_asks_for_more(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "cut.mp4", seconds=12, fps=10, size=(96, 128), scenes=4, seed=3)
+    limits = {"selection.over_height": 0, "selection.max_scenes_per_second": None}
+    short = load_recipe("paper", {**limits, "selection.max_seconds": 9})
+    longer = load_recipe("paper", limits)
+    strict = load_recipe("paper", {**limits, "selection.over_scenes": 4})
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+
+    def chosen(recipe):
+        [record] = select_videos(find_videos([str(path)]), recipe, ledger)
+        return record
+
+    assert verdicts([chosen(short)]) == {"cut": "too_long"}
+    assert chosen(short).facts.num_scenes is None  # its length told enough
+    assert verdicts([chosen(longer)]) == {"cut": None}
+    assert chosen(longer).facts.num_scenes == 4
+    monkeypatch.setattr("llava_video.annotate.select.count_scenes", None)  # remembered from now on
+    assert verdicts([chosen(strict)]) == {"cut": "static"}
+
+
+def test_damage_is_noted_in_the_record_and_nothing_is_printed(tmp_path, capfd):
+    path = write_video(tmp_path / "torn.mp4", seconds=12, fps=10, size=(96, 128), scenes=4)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 3
+    content[middle : middle + 600] = b"\xff" * 600
+    path.write_bytes(content)
+    rules = load_recipe("open", {"selection.over_scenes": 0}).selection
+    record = measure(VideoRecord("torn", str(path)), rules)
+    assert record.facts.num_scenes >= 1
+    pictures, warnings = pictures_between(
+        str(path), 0, 12, record.facts, load_recipe("open").describe
+    )
+    assert len(warnings) == 1 and warnings[0].startswith("damaged: ")
+    assert len(pictures) >= 1
+    assert capfd.readouterr() == ("", "")
 
 
 def test_bad_files_are_rejected_with_a_reason_and_no_path(tmp_path):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from llava_video.annotate.ledger import open_ledger
 from llava_video.annotate.question_types import find_type
 from llava_video.annotate.recipe import load_recipe
 from llava_video.annotate.records import QA
@@ -62,3 +63,4 @@ def test_other_videos_are_refused_one_by_one(videos, tmp_path):
     records = run_quietly(tmp_path / "v", load_recipe("toyworld"), tmp_path / "out").records
     assert [record.is_rejected for record in records] == [True, False]
     assert "no script beside it" in records[0].rejections[0].detail
+    assert open_ledger(tmp_path / "out").totals().num_unknown == 0  # it was never sent anywhere

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from functools import cache
 from typing import Any
 
 from llava_video.annotate.evidence import locate
@@ -24,13 +25,12 @@ async def ask(record: VideoRecord, tools: Tools) -> VideoRecord:
     description = record.description
     assert description is not None, "the description comes first"
     rules = tools.recipe.ask
-    groups = [rules.types] if rules.mode == "once" else [(slug,) for slug in rules.types]
     # All calls run to their end even when one fails: what is paid for is kept.
     results = await asyncio.gather(
         *(
             _ask_group(record, description, kind, types, tools)
             for kind in rules.kinds
-            for types in groups
+            for types in type_groups(rules)
         ),
         return_exceptions=True,
     )
@@ -43,6 +43,11 @@ async def ask(record: VideoRecord, tools: Tools) -> VideoRecord:
         rejections += result[1]
     located = tuple(locate(qa, record.captions) for qa in qas)
     return dataclasses.replace(record, qas=located).noting(*rejections)
+
+
+def type_groups(rules: Ask) -> list[tuple[str, ...]]:
+    """The types that each call asks for."""
+    return [rules.types] if rules.mode == "once" else [(slug,) for slug in rules.types]
 
 
 async def _ask_group(
@@ -74,23 +79,29 @@ def make_request(
 ) -> Request:
     """The request for some types. Definitions come first, so that servers can cache them."""
     prompt = load_prompt(kind)
-    values: dict[str, object] = {
-        "dimensions": dimensions(types, kind),
-        "output": _output_text(kind),
-    }
-    if kind == "multi_choice":
-        values["num_distractors"] = tools.recipe.ask.num_choices - 1
-    system = fill(prompt.system, **values)
+    system, schema = instructions(kind, types, tools.recipe.ask)
     return tools.request(
         stage=kind,
         record=record,
         prompt=version_with(prompt, system),
         system=system,
         parts=(fill(prompt.user, description=description.text),),
-        schema=_schema(kind, types, tools.recipe.ask),
+        schema=schema,
         sample=sample,
         subject=Subject(record.path, 0.0, description.end_seconds, types),
     )
+
+
+@cache
+def instructions(kind: Kind, types: tuple[str, ...], rules: Ask) -> tuple[str, Schema]:
+    """The system message for some types, and the schema of the answer."""
+    values: dict[str, object] = {
+        "dimensions": dimensions(types, kind),
+        "output": _output_text(kind),
+    }
+    if kind == "multi_choice":
+        values["num_distractors"] = rules.num_choices - 1
+    return fill(load_prompt(kind).system, **values), _schema(kind, types)
 
 
 def _output_text(kind: Kind) -> str:
@@ -103,7 +114,7 @@ def _output_text(kind: Kind) -> str:
     )
 
 
-def _schema(kind: Kind, types: tuple[str, ...], rules: Ask) -> Schema:
+def _schema(kind: Kind, types: tuple[str, ...]) -> Schema:
     titles = [t.title for t in QUESTION_TYPES if t.slug in types]
     text = {"type": "string"}
     fields: dict[str, Any] = {

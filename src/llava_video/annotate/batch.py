@@ -8,61 +8,133 @@ the batch API and its output files come back; half the price, no rate limits.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from llava_video.annotate.endpoint import read_usage
-from llava_video.annotate.engine import check_any_selected
+from llava_video.annotate.calls import call_info, used_tokens
+from llava_video.annotate.endpoint import read_completion
+from llava_video.annotate.engine import check_any_selected, check_budget
 from llava_video.annotate.inputs import common_folder, find_videos
 from llava_video.annotate.ledger import CallInfo, Ledger, open_ledger
-from llava_video.annotate.messages import Reply, Request, Usage
-from llava_video.annotate.money import PriceTable, load_prices, prompt_tokens, text_tokens
+from llava_video.annotate.messages import Reply, Request
+from llava_video.annotate.money import PriceTable, load_prices
 from llava_video.annotate.pipeline import annotate_all, select_videos
 from llava_video.annotate.progress import Progress
-from llava_video.annotate.recipe import Recipe
-from llava_video.annotate.records import dump_json
+from llava_video.annotate.recipe import Recipe, load_recipe
+from llava_video.annotate.records import VideoRecord, dump_json, write_atomically
 from llava_video.annotate.runs import finish_records, save_records, start_run
 from llava_video.annotate.tools import WaitingError
-from llava_video.errors import InputError
+from llava_video.errors import BudgetError, InputError
 
 MAX_FILE_BYTES = 200_000_000
 MAX_FILE_REQUESTS = 50_000
 
 
-class BatchCaller:
-    """Answers from the ledger; what is not there is kept for the next wave."""
+class Wave:
+    """Files of requests below the API's limits; none of them is there before `finish`.
 
-    def __init__(self, ledger: Ledger, prices: PriceTable) -> None:
+    Args:
+        folder: where to; files of earlier waves stay.
+        max_bytes: of one file.
+        max_requests: in one file.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        max_bytes: int = MAX_FILE_BYTES,
+        max_requests: int = MAX_FILE_REQUESTS,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._limits = (max_bytes, max_requests)
+        self._first = 1 + max((int(p.stem[-4:]) for p in folder.glob("wave*.calls")), default=-1)
+        self._notes: list[list[str]] = []
+        self._num_bytes = 0
+
+    def add(self, line: bytes, info: CallInfo) -> None:
+        """Append a request to the last file, or to a new one where it would get too large."""
+        max_bytes, max_requests = self._limits
+        if (
+            not self._notes
+            or self._num_bytes + len(line) > max_bytes
+            or len(self._notes[-1]) >= max_requests
+        ):
+            self._notes.append([])
+            self._num_bytes = 0
+            self._partial(len(self._notes) - 1).unlink(missing_ok=True)
+        self._notes[-1].append(dump_json(dataclasses.asdict(info)))
+        self._num_bytes += len(line)
+        with self._partial(len(self._notes) - 1).open("ab") as file:
+            file.write(line)
+
+    def finish(self) -> list[Path]:
+        """The files, each with the notes that `read_results` needs beside it."""
+        paths = []
+        for number, notes in enumerate(self._notes):
+            partial = self._partial(number)
+            path = partial.with_suffix("")
+            write_atomically(path.with_suffix(".calls"), "\n".join(notes) + "\n")
+            partial.replace(path)
+            paths.append(path)
+        return paths
+
+    def _partial(self, number: int) -> Path:
+        return self._folder / f"wave{self._first + number:04d}.jsonl.partial"
+
+
+class BatchCaller:
+    """Answers from the ledger; what is not there is written into the wave.
+
+    Args:
+        ledger: the answers so far.
+        recipe: how requests are sent, and the budget.
+        wave: where they go.
+    """
+
+    def __init__(self, ledger: Ledger, recipe: Recipe, wave: Wave) -> None:
         self._ledger = ledger
-        self._prices = prices
-        self.wanted: dict[str, tuple[Request, CallInfo]] = {}
+        self._endpoint = recipe.endpoint
+        self._prices = load_prices(recipe.endpoint.prices_file)
+        self._wave = wave
+        self._seen: set[str] = set()
+        totals = ledger.totals()
+        self._usd_left = math.inf
+        if recipe.max_usd is not None:
+            self._usd_left = recipe.max_usd - totals.usd - totals.unknown_usd
+        self.num_over_budget = 0
 
     async def call(self, request: Request) -> Reply:
         """The answer, once a batch has brought it.
 
         Raises:
-            WaitingError: it has not; the request joins the wave.
+            WaitingError: it has not; the request joins the wave, if the budget holds it.
         """
         key = request.key()
         found = await self._ledger.find(key)
         if found is not None:
             return found
-        tokens = prompt_tokens(request, self._prices.of(request.model))
-        info = CallInfo(
-            key=key,
-            video_id=request.video_id,
-            stage=request.stage,
-            model=request.model,
-            prompt=request.prompt,
-            forecast_tokens=tokens,
-            upper_usd=0.0,
-        )
-        self.wanted[key] = (request, info)
+        if key not in self._seen:
+            self._seen.add(key)
+            info = call_info(request, key, self._prices.of(request.model))
+            info = dataclasses.replace(info, upper_usd=info.upper_usd * self._prices.batch_discount)
+            if info.upper_usd > self._usd_left:
+                self.num_over_budget += 1
+            else:
+                self._usd_left -= info.upper_usd
+                self._wave.add(await asyncio.to_thread(self._line, request, key), info)
         raise WaitingError(f"{request.video_id}: waits for a batch")
+
+    def _line(self, request: Request, key: str) -> bytes:
+        body = request.body(self._endpoint.structured) | self._endpoint.extra_body
+        line = {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body}
+        return (dump_json(line) + "\n").encode()
 
 
 def write_wave(names: list[str], recipe: Recipe, folder: Path) -> list[Path]:
@@ -70,37 +142,53 @@ def write_wave(names: list[str], recipe: Recipe, folder: Path) -> list[Path]:
 
     Each file stays below the API's 200 MB and 50,000 requests. When nothing waits any more, the
     records are finished, as at the end of a run.
+
+    Raises:
+        InputError: the wave before was not read back.
+        BudgetError: something waits, and the budget holds none of it.
     """
+    check_budget(recipe)
     records = find_videos(names)
     start_run(folder, recipe, common_folder(records))
-    return asyncio.run(_write_wave(folder, recipe, names))
+    return asyncio.run(_write_wave(folder, recipe, records))
 
 
-async def _write_wave(folder: Path, recipe: Recipe, names: list[str]) -> list[Path]:
+async def _write_wave(folder: Path, recipe: Recipe, records: list[VideoRecord]) -> list[Path]:
     ledger = Ledger(folder / "ledger.sqlite")
-    caller = BatchCaller(ledger, load_prices(recipe.endpoint.prices_file))
+    batch = folder / "batch"
     try:
-        selected = select_videos(find_videos(names), recipe, ledger)
+        _check_all_read(batch, ledger)
+        wave = Wave(batch)
+        caller = BatchCaller(ledger, recipe, wave)
+        selected = select_videos(records, recipe, ledger)
         check_any_selected(selected)
         async with Progress(Console(stderr=True), ledger.totals) as progress:
             outcome = await annotate_all(selected, recipe, caller, ledger, progress)
     finally:
         await ledger.aclose()
-    batch = folder / "batch"
-    batch.mkdir(exist_ok=True)
-    number = len(list(batch.glob("wave*.jsonl")))
-    paths = []
-    for lines in _files(_lines(caller, recipe)):
-        path = batch / f"wave{number:04d}.jsonl"
-        path.write_bytes(b"".join(lines))
-        infos = {json.loads(line)["custom_id"]: None for line in lines}
-        notes = [dump_json(_note(caller.wanted[key][1])) for key in infos]
-        path.with_suffix(".calls").write_text("\n".join(notes) + "\n", encoding="utf-8")
-        paths.append(path)
-        number += 1
+    if outcome.stopped_by is not None:
+        raise outcome.stopped_by
+    paths = wave.finish()
+    if caller.num_over_budget and not paths:
+        raise BudgetError(
+            f"budget of ${recipe.max_usd:g} reached: {caller.num_over_budget} calls wait; raise "
+            "--max-usd and run again to go on"
+        )
     if not paths:
         save_records(finish_records(outcome.records, recipe), folder)
     return paths
+
+
+def _check_all_read(batch: Path, ledger: Ledger) -> None:
+    """Refuse to ask again for what an earlier wave has asked and nobody has read back."""
+    ended = {row[0] for row in ledger.query("SELECT DISTINCT key FROM attempts")}
+    for path in sorted(batch.glob("wave*.jsonl")):
+        num_open = sum(info.key not in ended for info in _notes(path.with_suffix(".calls")))
+        if num_open:
+            raise InputError(
+                f"{path}: {num_open} of its calls were not read back; give its output and error "
+                "files to `annotate batch-read`, or delete it to ask again"
+            )
 
 
 def read_results(folder: Path, files: list[Path]) -> dict[str, int]:
@@ -115,7 +203,8 @@ def read_results(folder: Path, files: list[Path]) -> dict[str, int]:
 
 async def _read_results(folder: Path, files: list[Path]) -> dict[str, int]:
     ledger = open_ledger(folder)
-    infos = dict(_notes(folder / "batch"))
+    notes = sorted((folder / "batch").glob("*.calls"))
+    infos = {info.key: info for path in notes for info in _notes(path)}
     prices = load_prices(_prices_file(folder))
     counts = {"settled": 0, "known": 0, "failed": 0, "foreign": 0}
     try:
@@ -145,78 +234,28 @@ async def _settle(ledger: Ledger, info: CallInfo, row: dict[str, Any], prices: P
     attempt = await ledger.reserve(info)
     response = row.get("response") or {}
     body = response.get("body") or {}
-    choices = body.get("choices") or []
-    if response.get("status_code") != 200 or not choices:
+    if response.get("status_code") != 200 or not body.get("choices"):
         detail = dump_json(row.get("error") or body.get("error") or "no answer")
         status = str(response.get("status_code", "batch"))
         await ledger.fail(attempt, status, detail, may_be_billed=False)
         return False
-    message = choices[0].get("message") or {}
-    text = message.get("content") or message.get("refusal") or ""
-    usage = read_usage(body.get("usage"))
-    reply = Reply(text, body.get("id", ""), str(choices[0].get("finish_reason")), usage)
-    counted = usage or Usage(info.forecast_tokens, text_tokens(text))
-    usd = prices.of(info.model).usd(counted) * prices.batch_discount
+    reply, price = read_completion(body), prices.of(info.model)
+    usd = price.usd(used_tokens(reply, info, price)) * prices.batch_discount
     await ledger.settle(attempt, reply, usd)
     return True
 
 
-def _lines(caller: BatchCaller, recipe: Recipe) -> Iterator[bytes]:
-    for key in sorted(caller.wanted):
-        request, _ = caller.wanted[key]
-        body = request.body(recipe.endpoint.structured) | recipe.endpoint.extra_body
-        line = {
-            "custom_id": key,
-            "method": "POST",
-            "url": "/v1/chat/completions",
-            "body": body,
-        }
-        yield (dump_json(line) + "\n").encode()
-
-
-def _files(
-    lines: Iterator[bytes],
-    max_bytes: int = MAX_FILE_BYTES,
-    max_requests: int = MAX_FILE_REQUESTS,
-) -> Iterator[list[bytes]]:
-    chunk: list[bytes] = []
-    size = 0
-    for line in lines:
-        if chunk and (size + len(line) > max_bytes or len(chunk) >= max_requests):
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(line)
-        size += len(line)
-    if chunk:
-        yield chunk
-
-
-def _note(info: CallInfo) -> dict[str, Any]:
-    return {
-        "key": info.key,
-        "video_id": info.video_id,
-        "stage": info.stage,
-        "model": info.model,
-        "prompt": info.prompt,
-        "forecast_tokens": info.forecast_tokens,
-        "upper_usd": 0.0,
-    }
-
-
-def _notes(batch: Path) -> Iterator[tuple[str, CallInfo]]:
-    for path in sorted(batch.glob("*.calls")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            info = CallInfo(**json.loads(line))
-            yield info.key, info
+def _notes(path: Path) -> Iterator[CallInfo]:
+    """The calls of one file, as `Wave` wrote them down."""
+    for line in path.read_text(encoding="utf-8").strip().split("\n"):
+        yield CallInfo(**json.loads(line))
 
 
 def _prices_file(folder: Path) -> str | None:
-    from llava_video.annotate.recipe import load_recipe
-
     return load_recipe(folder / "recipe.yaml").endpoint.prices_file
 
 
 def _read_lines(path: Path) -> list[str]:
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the output file of a finished batch")
-    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]

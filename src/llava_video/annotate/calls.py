@@ -9,16 +9,25 @@ from typing import Protocol
 import stamina
 
 from llava_video.annotate.endpoint import Annotator, AttemptError
-from llava_video.annotate.ledger import CallInfo
+from llava_video.annotate.ledger import CallInfo, LedgerError
 from llava_video.annotate.messages import Reply, Request, Usage
-from llava_video.annotate.money import Price, PriceTable, prompt_tokens, text_tokens, upper_usd
+from llava_video.annotate.money import Price, PriceTable, request_tokens, upper_usd
 from llava_video.annotate.pacing import Breaker, Pacer
 from llava_video.annotate.recipe import Endpoint
+from llava_video.annotate.vocabulary import text_tokens
 from llava_video.errors import BudgetError, EndpointError, LlavaVideoError
 
 # Attempts are in the ledger; stamina's own warnings would print each of them into the progress
 # table.
 logging.getLogger("stamina").addHandler(logging.NullHandler())
+
+
+class InterruptedRunError(LlavaVideoError):
+    """The user asked the run to stop; what is done stays."""
+
+
+ENDS_THE_RUN = (EndpointError, BudgetError, LedgerError, InterruptedRunError)
+"""Errors that concern every call; all others cost one video."""
 
 
 class CallLedger(Protocol):
@@ -39,6 +48,22 @@ class CallLedger(Protocol):
     async def fail(self, attempt: int, outcome: str, detail: str, *, may_be_billed: bool) -> None:
         """Commit the failure."""
         ...
+
+
+def call_info(request: Request, key: str, price: Price) -> CallInfo:
+    """What the ledger writes down about a request before it is sent."""
+    return CallInfo(
+        *(key, request.video_id, request.stage, request.model, request.prompt),
+        *request_tokens(request, price),
+        upper_usd(request, price),
+    )
+
+
+def used_tokens(reply: Reply, info: CallInfo, price: Price) -> Usage:
+    """The tokens that an answer took; the forecast where the server did not say."""
+    if reply.usage is not None:
+        return reply.usage
+    return Usage(info.forecast_tokens, text_tokens(reply.text, price.vocabulary))
 
 
 class Caller:
@@ -69,20 +94,16 @@ class Caller:
 
         Raises:
             AttemptError: this request cannot be answered (a 4xx, or every attempt failed).
-            EndpointError: no request can be answered.
-            BudgetError: the budget does not hold it.
+            LlavaVideoError: one of `ENDS_THE_RUN`.
         """
         key = request.key()
         if key in self._flying:  # the same question at the same time, say from a copied video
             return await asyncio.shield(self._flying[key])
-        found = await self._ledger.find(key)
-        if found is not None:
-            return found
-        task = asyncio.create_task(self._pay(request, key))
+        task = asyncio.create_task(self._find_or_pay(request, key))
         self._flying[key] = task
         try:
             return await task
-        except (EndpointError, BudgetError) as error:
+        except ENDS_THE_RUN as error:
             self.stop(error)
             raise
         finally:
@@ -92,33 +113,40 @@ class Caller:
         """Send nothing more: calls in flight may finish, new ones raise ``reason``."""
         self._stopped_by = self._stopped_by or reason
 
-    async def _pay(self, request: Request, key: str) -> Reply:
+    async def _find_or_pay(self, request: Request, key: str) -> Reply:
+        found = await self._ledger.find(key)
+        if found is not None:
+            return found
         price = self._prices.of(request.model)
-        info = CallInfo(
-            *(key, request.video_id, request.stage, request.model, request.prompt),
-            prompt_tokens(request, price),
-            upper_usd(request, price),
-        )
+        info = call_info(request, key, price)
+        async for attempt in stamina.retry_context(
+            on=self._backoff,
+            attempts=self._settings.attempts,
+            timeout=None,
+            wait_initial=0.5,
+            wait_max=self._settings.max_wait_seconds,
+            wait_jitter=min(1.0, self._settings.max_wait_seconds),
+        ):
+            with attempt:
+                number, reply = await self._attempt(request, info)
+        await self._ledger.settle(number, reply, price.usd(used_tokens(reply, info, price)))
+        return reply
+
+    async def _attempt(self, request: Request, info: CallInfo) -> tuple[int, Reply]:
+        """One attempt, which holds a slot until the endpoint has answered."""
         async with self._slots:
+            await self._pacer.wait(info.forecast_tokens)
             if self._stopped_by is not None:
                 raise self._stopped_by
-            async for attempt in stamina.retry_context(
-                on=self._backoff,
-                attempts=self._settings.attempts,
-                timeout=None,
-                wait_initial=0.5,
-                wait_max=self._settings.max_wait_seconds,
-                wait_jitter=min(1.0, self._settings.max_wait_seconds),
-            ):
-                with attempt:
-                    return await self._attempt(request, info, price)
-        raise AssertionError("stamina raises the last error itself")
+            number = await self._ledger.reserve(info)
+            reply = await self._send(request, info, number)
+        self._breaker.succeeded()
+        self._pacer.learn(reply.rate_limits)
+        return number, reply
 
-    async def _attempt(self, request: Request, info: CallInfo, price: Price) -> Reply:
-        await self._pacer.wait(info.forecast_tokens)
-        number = await self._ledger.reserve(info)
+    async def _send(self, request: Request, info: CallInfo, number: int) -> Reply:
         try:
-            reply = await self._annotator.complete(request, info.key)
+            return await self._annotator.complete(request, info.key)
         except AttemptError as error:
             await self._ledger.fail(
                 number, error.outcome, str(error), may_be_billed=error.may_be_billed
@@ -128,17 +156,12 @@ class Caller:
                 self._pacer.pause(min(error.retry_after_seconds, 600.0))
             self._breaker.failed(error)
             raise
-        except EndpointError as error:
+        except LlavaVideoError as error:
             await self._ledger.fail(number, "refused", str(error), may_be_billed=False)
             raise
         except asyncio.CancelledError:
             await asyncio.shield(self._ledger.fail(number, "cancelled", "", may_be_billed=True))
             raise
-        usage = reply.usage or Usage(info.forecast_tokens, text_tokens(reply.text))
-        await self._ledger.settle(number, reply, price.usd(usage))
-        self._breaker.succeeded()
-        self._pacer.learn(reply.rate_limits)
-        return reply
 
     def _backoff(self, error: Exception) -> bool | float:
         """Whether to try again, and after how many seconds where the server said so."""

@@ -23,18 +23,21 @@ async def describe(record: VideoRecord, tools: Tools) -> VideoRecord:
     """
     assert record.facts is not None, "selection measures every video first"
     captions: list[Caption] = []
+    warnings: list[str] = []
     num_frames = 0
     for step in timetable(record.facts.duration_seconds, tools.recipe.describe):
         pictures: list[Picture] = []
         if step.level == 1:
-            pictures = await asyncio.to_thread(
+            pictures, new = await asyncio.to_thread(
                 pictures_between,
                 *(record.path, step.start_seconds, step.end_seconds, record.facts),
                 tools.recipe.describe,
             )
             num_frames += len(pictures)
+            warnings += new
         captions.append(await _write(record, step, captions, pictures, tools))
-    return dataclasses.replace(record, captions=tuple(captions), num_frames_seen=num_frames)
+    described = dataclasses.replace(record, captions=tuple(captions), num_frames_seen=num_frames)
+    return described.warned(warnings)
 
 
 async def _write(

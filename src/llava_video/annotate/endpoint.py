@@ -102,7 +102,7 @@ class OpenAIEndpoint:
                 body=body | self._settings.extra_body,
                 options={"headers": {"Idempotency-Key": key}},
             )
-            return _reply(response.json(), _rate_limits(response.headers))
+            return read_completion(response.json(), _rate_limits(response.headers))
         except openai.APIConnectionError as error:
             raise self._connection_error(error) from error
         except openai.APIStatusError as error:
@@ -158,7 +158,7 @@ class OpenAIEndpoint:
         )
 
 
-def _reply(completion: Any, rate_limits: tuple[tuple[str, str], ...]) -> Reply:
+def read_completion(completion: Any, rate_limits: tuple[tuple[str, str], ...] = ()) -> Reply:
     """The answer in a completion; whatever is missing raises KeyError, IndexError or TypeError."""
     choice = completion["choices"][0]
     message = choice["message"]
@@ -166,13 +166,13 @@ def _reply(completion: Any, rate_limits: tuple[tuple[str, str], ...]) -> Reply:
     return Reply(
         text=str(text),
         request_id=str(completion.get("id") or ""),
-        finish_reason=str(choice.get("finish_reason")),
-        usage=read_usage(completion.get("usage")),
+        finish_reason=str(choice.get("finish_reason") or ""),
+        usage=_usage(completion.get("usage")),
         rate_limits=rate_limits,
     )
 
 
-def read_usage(usage: Any) -> Usage | None:
+def _usage(usage: Any) -> Usage | None:
     """Tokens from the ``usage`` of a completion; None where there is none."""
     if not usage:
         return None

@@ -14,9 +14,15 @@ from llava_video.annotate.card import write_card
 from llava_video.annotate.dataset import Sample, samples
 from llava_video.annotate.exports import writer_of
 from llava_video.annotate.inputs import common_folder, find_videos
-from llava_video.annotate.ledger import Ledger
+from llava_video.annotate.ledger import Ledger, open_ledger
 from llava_video.annotate.money import load_prices
-from llava_video.annotate.pipeline import Outcome, run_local, select_videos
+from llava_video.annotate.pipeline import (
+    Measure,
+    Outcome,
+    measure_here,
+    run_local,
+    select_videos,
+)
 from llava_video.annotate.plan import make_plan
 from llava_video.annotate.progress import Progress
 from llava_video.annotate.recipe import Recipe
@@ -67,16 +73,20 @@ def run(
     records = find_videos(names)
     start_run(folder, recipe, common_folder(records))
     ledger = Ledger(folder / "ledger.sqlite", recipe.max_usd)
-    selected = select_videos(records, recipe, ledger, _notice(console))
+    measure_all: Measure = measure_here
+    if engine == "ray":
+        from llava_video.annotate.ray_engine import measure_with_ray
+
+        measure_all = measure_with_ray
+    selected = select_videos(
+        records, recipe, ledger, measure_all=measure_all, notice=_notice(console)
+    )
     check_any_selected(selected)
     outcome = asyncio.run(_annotate(selected, recipe, ledger, engine, console))
-    ledger = Ledger(folder / "ledger.sqlite")
-    try:
-        final = finish_records(outcome.records, recipe)
-        save_records(final, folder)
-        files = export_run(load_run(folder), "llava", folder / "dataset", ledger)
-    finally:
-        asyncio.run(ledger.aclose())
+    final = finish_records(outcome.records, recipe)
+    save_records(final, folder)
+    ledger = open_ledger(folder)
+    files = export_run(load_run(folder), "llava", folder / "dataset", ledger)
     return RunResult(final, files, outcome.stopped_by)
 
 
@@ -122,7 +132,7 @@ def export_run(
     return [*written, *([] if card in written else [card])]
 
 
-def finished_records(folder: Path, ledger: Ledger) -> list[VideoRecord]:
+def finished_records(ledger: Ledger) -> list[VideoRecord]:
     """Every video's record as the ledger keeps it, also of a run that has not ended."""
     return [from_json(text) for _, _, _, text in ledger.saved_videos()]
 

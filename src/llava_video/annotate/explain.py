@@ -23,7 +23,7 @@ def explain(folder: Path, wanted: str) -> dict[str, Any]:
     """
     ledger = open_ledger(folder)
     path = folder / "records.jsonl"
-    final = list(read_records(path)) if path.is_file() else finished_records(folder, ledger)
+    final = list(read_records(path)) if path.is_file() else finished_records(ledger)
     for record in final:
         node = _find(record, wanted, ledger)
         if node is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from llava_video.annotate.messages import Picture
@@ -17,10 +19,21 @@ def size_to_send(facts: Facts, max_side: int) -> tuple[int, int]:
     return max(1, round(facts.height * scale)), max(1, round(facts.width * scale))
 
 
+def count_between(start_seconds: float, end_seconds: float, facts: Facts, rules: Describe) -> int:
+    """How many pictures `pictures_between` takes from a video of even frame rate."""
+    step = max(1, round(facts.average_fps / rules.fps))  # every so-many-th frame is taken
+    return max(1, math.ceil((end_seconds - start_seconds) * facts.average_fps / step - 1e-6))
+
+
+def count_spread(num_frames: int, facts: Facts, rules: Describe) -> int:
+    """How many pictures `pictures_spread` takes."""
+    return min(num_frames, max(1, int(facts.duration_seconds * rules.fps)))
+
+
 def pictures_between(
     path: str, start_seconds: float, end_seconds: float, facts: Facts, rules: Describe
-) -> list[Picture]:
-    """Pictures of ``[start_seconds, end_seconds)`` at the recipe's rate."""
+) -> tuple[list[Picture], tuple[str, ...]]:
+    """Pictures of ``[start_seconds, end_seconds)`` at the recipe's rate, and what went wrong."""
     is_last = end_seconds >= facts.duration_seconds
     frames = read_video(
         path,
@@ -29,14 +42,14 @@ def pictures_between(
         start_seconds=start_seconds,
         end_seconds=None if is_last else end_seconds,
     )
-    return to_pictures(frames, rules)
+    return to_pictures(frames, rules), frames.warnings
 
 
 def pictures_spread(path: str, num_frames: int, facts: Facts, rules: Describe) -> list[Picture]:
     """At most ``num_frames`` pictures, spread over the whole video."""
     frames = read_video(
         path,
-        num_frames=min(num_frames, max(1, int(facts.duration_seconds * rules.fps))),
+        num_frames=count_spread(num_frames, facts, rules),
         size=size_to_send(facts, rules.image_max_side),
     )
     return to_pictures(frames, rules)

@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from llava_video.annotate.messages import Reply, Usage
-from llava_video.errors import BudgetError, InputError
+from llava_video.errors import BudgetError, InputError, LlavaVideoError
+
+_SCHEMA_VERSION = 1
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS calls (
@@ -27,8 +29,8 @@ CREATE TABLE IF NOT EXISTS calls (
     prompt TEXT NOT NULL, request_id TEXT NOT NULL, finish_reason TEXT NOT NULL, text TEXT NOT NULL,
     prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
     cached_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL,
-    usage_reported INTEGER NOT NULL, forecast_tokens INTEGER NOT NULL, usd REAL NOT NULL,
-    finished_at REAL NOT NULL
+    usage_reported INTEGER NOT NULL, forecast_text_tokens INTEGER NOT NULL,
+    forecast_image_tokens INTEGER NOT NULL, usd REAL NOT NULL, finished_at REAL NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS attempts (
     attempt_id INTEGER PRIMARY KEY, key TEXT NOT NULL, video_id TEXT NOT NULL, stage TEXT NOT NULL,
@@ -44,17 +46,38 @@ CREATE TABLE IF NOT EXISTS facts (
 """
 
 
+class LedgerError(LlavaVideoError):
+    """The ledger's file cannot be written, so nothing more may be paid for."""
+
+
 @dataclass(frozen=True, slots=True)
 class CallInfo:
-    """What the ledger writes down about a call before it is sent."""
+    """What the ledger writes down about a call before it is sent.
+
+    Attributes:
+        key: `messages.Request.key`.
+        video_id: whose account it goes to.
+        stage: the step that asks.
+        model: model name.
+        prompt: prompt name and content hash.
+        text_tokens: prompt tokens expected of its texts.
+        image_tokens: prompt tokens expected of its pictures.
+        upper_usd: the most that one attempt can cost.
+    """
 
     key: str
     video_id: str
     stage: str
     model: str
     prompt: str
-    forecast_tokens: int
+    text_tokens: int
+    image_tokens: int
     upper_usd: float
+
+    @property
+    def forecast_tokens(self) -> int:
+        """Prompt tokens expected in all."""
+        return self.text_tokens + self.image_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +97,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class _Write:
-    sql: str
-    values: tuple[Any, ...]
+    statements: tuple[tuple[str, tuple[Any, ...]], ...]
     done: asyncio.Future[None]
     survives_power_cut: bool
 
@@ -92,7 +114,7 @@ class Ledger:
         self.path = path
         self.max_usd = max_usd
         self._writer_db = _open(path)
-        self._writer_db.executescript(_TABLES)
+        _make_tables(self._writer_db, path)
         self._db = _open(path)  # reads see only what is committed
         self._waiting: list[_Write] = []
         self._writer: asyncio.Task[None] | None = None
@@ -127,12 +149,12 @@ class Ledger:
         await self._wait_for_budget(info)
         attempt, self._next_attempt = self._next_attempt, self._next_attempt + 1
         self._in_flight[attempt] = (info, time.time())
-        await self._write(
+        insert = (
             "INSERT INTO attempts (attempt_id, key, video_id, stage, upper_usd, sent_at)"
             " VALUES (?, ?, ?, ?, ?, ?)",
             (attempt, info.key, info.video_id, info.stage, info.upper_usd, time.time()),
-            survives_power_cut=False,
         )
+        await self._write(insert, survives_power_cut=False)
         return attempt
 
     async def settle(self, attempt: int, reply: Reply, usd: float) -> None:
@@ -140,18 +162,15 @@ class Ledger:
         info, sent_at = self._in_flight[attempt]
         usage = reply.usage or Usage()
         now = time.time()
-        insert = self._write(
-            "INSERT OR IGNORE INTO calls VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                *(info.key, info.video_id, info.stage, info.model, info.prompt),
-                *(reply.request_id, reply.finish_reason, reply.text),
-                *(usage.prompt_tokens, usage.completion_tokens),
-                *(usage.cached_tokens, usage.reasoning_tokens),
-                *(reply.usage is not None, info.forecast_tokens, usd, now),
-            ),
+        values = (
+            *(info.key, info.video_id, info.stage, info.model, info.prompt),
+            *(reply.request_id, reply.finish_reason, reply.text),
+            *(usage.prompt_tokens, usage.completion_tokens),
+            *(usage.cached_tokens, usage.reasoning_tokens, reply.usage is not None),
+            *(info.text_tokens, info.image_tokens, usd, now),
         )
-        outcome = self._close(attempt, "ok", "", now - sent_at)
-        await asyncio.gather(insert, outcome)
+        insert = f"INSERT OR IGNORE INTO calls VALUES ({', '.join('?' * len(values))})"
+        await self._write((insert, values), _closing(attempt, "ok", "", now - sent_at))
         self._spent_usd += usd
         was = self._totals
         self._totals = dataclasses.replace(
@@ -177,9 +196,8 @@ class Ledger:
         info, sent_at = self._in_flight[attempt]
         if may_be_billed:
             self._spent_usd += info.upper_usd
-        await self._close(
-            attempt, None if may_be_billed else outcome, detail, time.time() - sent_at
-        )
+        known = None if may_be_billed else outcome
+        await self._write(_closing(attempt, known, detail, time.time() - sent_at))
         was = self._totals
         self._totals = dataclasses.replace(
             was,
@@ -189,12 +207,6 @@ class Ledger:
             unknown_usd=was.unknown_usd + may_be_billed * info.upper_usd,
         )
         self._release(attempt)
-
-    def _close(self, attempt: int, outcome: str | None, detail: str, seconds: float) -> Any:
-        return self._write(
-            "UPDATE attempts SET outcome = ?, detail = ?, seconds = ? WHERE attempt_id = ?",
-            (outcome, detail, seconds, attempt),
-        )
 
     def _release(self, attempt: int) -> None:
         del self._in_flight[attempt]
@@ -221,10 +233,8 @@ class Ledger:
         self, video_id: str, position: int, stage: str, fingerprint: str, record: str
     ) -> None:
         """Keep a video's record as of ``stage``."""
-        await self._write(
-            "INSERT OR REPLACE INTO videos VALUES (?, ?, ?, ?, ?)",
-            (video_id, position, stage, fingerprint, record),
-        )
+        values = (video_id, position, stage, fingerprint, record)
+        await self._write(("INSERT OR REPLACE INTO videos VALUES (?, ?, ?, ?, ?)", values))
 
     def saved_videos(self) -> Iterator[tuple[str, str, str, str]]:
         """``(video_id, stage, fingerprint, record)`` of every video, in input order."""
@@ -296,10 +306,11 @@ class Ledger:
         return self._db.execute(sql).fetchone()[0]
 
     def _write(
-        self, sql: str, values: tuple[Any, ...], *, survives_power_cut: bool = True
+        self, *statements: tuple[str, tuple[Any, ...]], survives_power_cut: bool = True
     ) -> asyncio.Future[None]:
+        """Commit statements together; the future is done once they are on disk."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Write(sql, values, future, survives_power_cut))
+        self._waiting.append(_Write(statements, future, survives_power_cut))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._commit_waiting())
         return future
@@ -307,10 +318,26 @@ class Ledger:
     async def _commit_waiting(self) -> None:
         while self._waiting:
             batch, self._waiting = self._waiting, []
-            await asyncio.to_thread(self._commit, batch)
+            try:
+                await asyncio.to_thread(self._commit, batch)
+            except sqlite3.Error as error:
+                self._fail_waiting([*batch, *self._waiting], error)
+                return
             for write in batch:
                 if not write.done.done():
                     write.done.set_result(None)
+
+    def _fail_waiting(self, writes: list[_Write], error: sqlite3.Error) -> None:
+        """Tell everybody who waits for a commit that it did not happen, and will not."""
+        self._waiting = []
+        for write in writes:
+            if not write.done.done():
+                write.done.set_exception(
+                    LedgerError(
+                        f"{self.path}: cannot be written ({error}); mend that and run again to "
+                        "go on"
+                    )
+                )
 
     def _commit(self, batch: list[_Write]) -> None:
         """One transaction; without ``fsync`` it survives the process, but no power cut."""
@@ -318,7 +345,27 @@ class Ledger:
         self._writer_db.execute(f"PRAGMA synchronous = {level}")
         with self._writer_db:
             for write in batch:
-                self._writer_db.execute(write.sql, write.values)
+                for sql, values in write.statements:
+                    self._writer_db.execute(sql, values)
+
+
+def _closing(
+    attempt: int, outcome: str | None, detail: str, seconds: float
+) -> tuple[str, tuple[Any, ...]]:
+    return (
+        "UPDATE attempts SET outcome = ?, detail = ?, seconds = ? WHERE attempt_id = ?",
+        (outcome, detail, seconds, attempt),
+    )
+
+
+def _make_tables(db: sqlite3.Connection, path: Path) -> None:
+    [found] = db.execute("PRAGMA user_version").fetchone()
+    is_new = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0] == 0
+    if found != _SCHEMA_VERSION and not is_new:
+        raise InputError(
+            f"{path}: a ledger of another version of llava-video; give another --out folder"
+        )
+    db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
 
 
 def _open(path: Path) -> sqlite3.Connection:

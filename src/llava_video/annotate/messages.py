@@ -113,9 +113,10 @@ class Request:
         return tuple(part for part in self.parts if isinstance(part, Picture))
 
     @property
-    def text(self) -> str:
-        """All text of the request, for counting tokens."""
-        return self.system + "\n".join(part for part in self.parts if isinstance(part, str))
+    def texts(self) -> tuple[str, ...]:
+        """All texts of the request, its schema included, for counting tokens."""
+        schema = (json.dumps(self.schema.schema),) if self.schema else ()
+        return (self.system, *(part for part in self.parts if isinstance(part, str)), *schema)
 
     def key(self) -> str:
         """Hash of everything that can change the answer: the name of this call in the ledger."""

@@ -1,4 +1,4 @@
-"""Tokens and dollars: image tokens by family, text tokens within bounds, dated prices."""
+"""Tokens and dollars of a request: image tokens by family, text tokens, dated prices."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from llava_video.annotate.messages import Request, Usage
+from llava_video.annotate.vocabulary import text_tokens, text_tokens_at_most
 from llava_video.errors import InputError
 
-CHARACTERS_PER_TOKEN = 4.4  # English prose in the o200k and Qwen vocabularies
-_BYTES_PER_TOKEN_AT_LEAST = 2.0  # no prose of any language packs fewer bytes into its tokens
-_MESSAGE_OVERHEAD_TOKENS = 16
+MESSAGE_OVERHEAD_TOKENS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +34,7 @@ class Price:
         patch_pixels: side of a merged patch (``merged_patch``).
         per_image: tokens per picture (``fixed``).
         usd_per_million_cached: dollars per million prompt tokens that the server had cached.
+        tokenizer: what `vocabulary.find_vocabulary` looks for; the model's own name by default.
     """
 
     model: str
@@ -47,6 +47,12 @@ class Price:
     patch_pixels: int = 28
     per_image: int = 0
     usd_per_million_cached: float | None = None
+    tokenizer: str = ""
+
+    @property
+    def vocabulary(self) -> str:
+        """Where the vocabulary of the model's texts may be found."""
+        return self.tokenizer or self.model
 
     @property
     def is_known(self) -> bool:
@@ -164,32 +170,19 @@ def image_tokens(price: Price, width: int, height: int, detail: str) -> int:
     return price.base + price.tile * tiles
 
 
-def text_tokens(text: str) -> int:
-    """Likely number of tokens of a text; `text_tokens_at_most` bounds it."""
-    return math.ceil(len(text) / CHARACTERS_PER_TOKEN)
-
-
-def text_tokens_at_most(text: str) -> int:
-    """A number of tokens that no usual vocabulary exceeds for prose."""
-    return math.ceil(len(text.encode()) / _BYTES_PER_TOKEN_AT_LEAST)
-
-
-def _image_tokens_of(request: Request, price: Price) -> int:
-    return sum(
+def request_tokens(request: Request, price: Price) -> tuple[int, int]:
+    """Prompt tokens of a request's texts, and of its pictures."""
+    texts = sum(text_tokens(text, price.vocabulary) for text in request.texts)
+    images = sum(
         image_tokens(price, p.pixels.shape[1], p.pixels.shape[0], p.detail)
         for p in request.pictures
     )
-
-
-def prompt_tokens(request: Request, price: Price) -> int:
-    """Likely prompt tokens of a request; the pictures' share is exact."""
-    schema = json.dumps(request.schema.schema) if request.schema else ""
-    texts = text_tokens(request.text) + text_tokens(schema)
-    return _image_tokens_of(request, price) + texts + _MESSAGE_OVERHEAD_TOKENS
+    return texts + MESSAGE_OVERHEAD_TOKENS, images
 
 
 def upper_usd(request: Request, price: Price) -> float:
     """The most that one attempt can cost: every token bound reached, the longest answer."""
-    schema = json.dumps(request.schema.schema) if request.schema else ""
-    tokens = text_tokens_at_most(request.text + schema) + _image_tokens_of(request, price)
-    return price.usd(Usage(tokens + _MESSAGE_OVERHEAD_TOKENS, request.max_output_tokens))
+    texts = sum(text_tokens_at_most(text) for text in request.texts)
+    _, images = request_tokens(request, price)
+    tokens = texts + images + MESSAGE_OVERHEAD_TOKENS
+    return price.usd(Usage(tokens, request.max_output_tokens))

@@ -8,7 +8,7 @@ import hashlib
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from pathlib import Path
 from av.error import FFmpegError
 
 from llava_video.annotate.ask import ask
-from llava_video.annotate.calls import Caller
+from llava_video.annotate.calls import ENDS_THE_RUN, Caller, InterruptedRunError
 from llava_video.annotate.checks import check
 from llava_video.annotate.describe import describe
 from llava_video.annotate.endpoint import Annotator, AttemptError, OpenAIEndpoint
@@ -25,17 +25,11 @@ from llava_video.annotate.filters import screen
 from llava_video.annotate.ledger import Ledger
 from llava_video.annotate.money import load_prices
 from llava_video.annotate.progress import Progress
-from llava_video.annotate.recipe import Recipe
+from llava_video.annotate.recipe import Recipe, Selection
 from llava_video.annotate.records import VideoRecord, dump_json, from_json, to_json
 from llava_video.annotate.select import FACTS, choose, fingerprint, measure
 from llava_video.annotate.tools import AnswerError, CanCall, Tools, WaitingError
-from llava_video.errors import (
-    BudgetError,
-    EndpointError,
-    InputError,
-    LlavaVideoError,
-    VideoError,
-)
+from llava_video.errors import InputError, LlavaVideoError, VideoError
 
 FAILED = "failed"
 DONE = "done"
@@ -43,9 +37,8 @@ REJECTED = "rejected"
 UNSELECTED = "unselected"
 WAITING = "waiting"
 
-
-class InterruptedRunError(LlavaVideoError):
-    """The user asked the run to stop; what is done stays."""
+Measure = Callable[[list[tuple[VideoRecord, Selection]]], Iterator[tuple[int, VideoRecord]]]
+"""Measures videos by their rules; each comes back with its position, in any order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +67,8 @@ def select_videos(
     records: list[VideoRecord],
     recipe: Recipe,
     ledger: Ledger | None,
+    *,
+    measure_all: Measure | None = None,
     notice: Callable[[int, int], None] = lambda done, of: None,
 ) -> list[VideoRecord]:
     """Measure all videos (once per file, when there is a ledger to remember it) and choose.
@@ -82,29 +77,36 @@ def select_videos(
         records: what was found.
         recipe: thresholds.
         ledger: keeps the facts of measured files, or None to keep nothing.
+        measure_all: measures them; `measure_here` by default.
         notice: called with the number of measured videos and of all.
     """
-    measured: list[VideoRecord] = []
+    rules = [recipe.selection_of(record.source) for record in records]
+    jobs = [(_remembered(r, own, ledger), own) for r, own in zip(records, rules, strict=True)]
+    measured: dict[int, VideoRecord] = {}
+    for position, record in (measure_all or measure_here)(jobs):
+        before, own = jobs[position]
+        if ledger is not None and record.facts is not None and record.facts != before.facts:
+            facts = FACTS.dump_json(record.facts).decode()
+            ledger.save_facts(fingerprint(record.path, own), facts)
+        measured[position] = record
+        notice(len(measured), len(records))
+    return list(choose([measured[position] for position in range(len(records))], recipe))
+
+
+def measure_here(jobs: list[tuple[VideoRecord, Selection]]) -> Iterator[tuple[int, VideoRecord]]:
+    """Measure in this process, one video per core at a time."""
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        jobs = []
-        for record in records:
-            rules = recipe.selection_of(record.source)
-            name = fingerprint(record.path, rules) if Path(record.path).is_file() else ""
-            known = ledger.facts(name) if ledger is not None and name else None
-            jobs.append((name, known, pool.submit(_measured, record, recipe, known)))
-        for name, known, job in jobs:
-            record = job.result()
-            if ledger is not None and known is None and record.facts is not None:
-                ledger.save_facts(name, FACTS.dump_json(record.facts).decode())
-            measured.append(record)
-            notice(len(measured), len(records))
-    return list(choose(measured, recipe))
+        yield from enumerate(pool.map(lambda job: measure(*job), jobs))
 
 
-def _measured(record: VideoRecord, recipe: Recipe, known: str | None) -> VideoRecord:
-    if known is not None:
-        return dataclasses.replace(record, facts=FACTS.validate_json(known))
-    return measure(record, recipe.selection_of(record.source))
+def _remembered(record: VideoRecord, rules: Selection, ledger: Ledger | None) -> VideoRecord:
+    """The record with the facts that an earlier run measured."""
+    if ledger is None or not Path(record.path).is_file():
+        return record
+    known = ledger.facts(fingerprint(record.path, rules))
+    return (
+        record if known is None else dataclasses.replace(record, facts=FACTS.validate_json(known))
+    )
 
 
 async def annotate_video(
@@ -117,8 +119,7 @@ async def annotate_video(
         its record.
 
     Raises:
-        EndpointError: the run as a whole cannot go on.
-        BudgetError: likewise.
+        LlavaVideoError: one of `calls.ENDS_THE_RUN`: the run as a whole cannot go on.
     """
     steps: tuple[tuple[str, Callable[[VideoRecord, Tools], Awaitable[VideoRecord]]], ...] = (
         ("describe", describe),
@@ -179,12 +180,12 @@ async def annotate_all(
             position, record = todo.get_nowait()
             try:
                 end, result = await annotate_video(record, tools, progress.stage)
-            except (EndpointError, BudgetError, InterruptedRunError) as error:
+                name = work_fingerprint(record, recipe)
+                await ledger.save_video(record.video_id, position, end, name, to_json(result))
+            except ENDS_THE_RUN as error:
                 stops.append(error)
                 progress.stage(record.video_id, "waiting")
                 return
-            name = work_fingerprint(record, recipe)
-            await ledger.save_video(record.video_id, position, end, name, to_json(result))
             progress.stage(record.video_id, end)
             results[record.video_id] = result
 

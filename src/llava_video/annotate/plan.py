@@ -1,17 +1,28 @@
-"""What a run would do and cost, before anything is spent; afterwards, forecast against actual."""
+"""What a run would do and cost, before anything is spent."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
-from llava_video.annotate.frames import size_to_send
+from llava_video.annotate.ask import instructions, type_groups
+from llava_video.annotate.frames import count_between, count_spread, size_to_send
 from llava_video.annotate.ledger import Ledger
+from llava_video.annotate.measured import (
+    PAIRS_SHARE,
+    STAGES,
+    Factors,
+    measured_answers,
+    measured_factors,
+)
 from llava_video.annotate.messages import Usage
-from llava_video.annotate.money import PriceTable, image_tokens, text_tokens
-from llava_video.annotate.prompts import dimensions, load_prompt
+from llava_video.annotate.money import MESSAGE_OVERHEAD_TOKENS, Price, PriceTable, image_tokens
+from llava_video.annotate.prompts import load_prompt
 from llava_video.annotate.recipe import Recipe
-from llava_video.annotate.records import VideoRecord
+from llava_video.annotate.records import Facts, VideoRecord
+from llava_video.annotate.vocabulary import find_vocabulary, text_tokens
 from llava_video.annotate.windows import Step, timetable
 
 # Tokens that annotators write: (least, likely, most) per answer, or per question pair for `ask`.
@@ -25,8 +36,11 @@ ANSWER_TOKENS = {
     "blind": (5, 12, 40),
 }
 SECONDS_PER_CALL = 5.0
+TextBasis = Literal["calibrated", "counted", "estimated"]
 _BOUNDS = (0, 1, 2)
-_PAIRS_SHARE = (0.6, 0.85, 1.0)  # how many of the sixteen types a video supports
+_BLIND_QUESTION_TOKENS = (100, 130, 180)
+_LABEL_TOKENS = 12  # "Description of 10 to 20 seconds: "
+_TIME_TOKENS = 6  # "t=12.0s"
 
 
 @dataclass(slots=True)
@@ -56,7 +70,11 @@ class Plan:
         usd_batch: the same through batch files.
         seconds: a rough duration of the run.
         price_date: of the price table.
-        calibrated: whether answer lengths were measured in an earlier run's ledger.
+        measured_answers: whether answer lengths were measured in an earlier run.
+        text_basis: where the tokens of texts come from: ``calibrated`` by what the server counted
+            in an earlier run, ``counted`` with the model's vocabulary, or ``estimated`` from their
+            length.
+        factors: what calibration multiplied the tokens of texts and of pictures by.
     """
 
     num_videos: int
@@ -70,7 +88,34 @@ class Plan:
     usd_batch: tuple[float, ...] | None
     seconds: float
     price_date: str
-    calibrated: bool
+    measured_answers: bool
+    text_basis: TextBasis
+    factors: Factors
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """What one model's calls take: its price, its own count over ours, its answers' lengths."""
+
+    price: Price
+    factors: Factors
+    answers: dict[str, tuple[int, int, int]]
+    is_measured: bool
+
+    @classmethod
+    def of(cls, name: str, recipe: Recipe, prices: PriceTable, ledger: Ledger | None) -> _Model:
+        if ledger is None:
+            return cls(prices.of(name), Factors(), ANSWER_TOKENS, is_measured=False)
+        types_per_call = len(type_groups(recipe.ask)[0])
+        answers = measured_answers(ledger, name, types_per_call)
+        factors = measured_factors(ledger, name)
+        return cls(prices.of(name), factors, ANSWER_TOKENS | answers, is_measured=bool(answers))
+
+    @property
+    def text_basis(self) -> TextBasis:
+        if self.factors.num_calls:
+            return "calibrated"
+        return "counted" if find_vocabulary(self.price.vocabulary) is not None else "estimated"
 
 
 def make_plan(
@@ -82,12 +127,11 @@ def make_plan(
         records: after selection.
         recipe: all choices.
         prices: the price table.
-        ledger: of an earlier run; its mean answer lengths replace the assumed ones.
+        ledger: of an earlier run; what its server counted replaces what is assumed.
     """
     records = list(records)
     selected = [r for r in records if not r.is_rejected and r.facts is not None]
-    answers = measured_answer_tokens(ledger) if ledger is not None else {}
-    counter = _Counter(recipe, prices, ANSWER_TOKENS | answers)
+    counter = _Counter(recipe, prices, ledger)
     longest_chain = 0
     for record in selected:
         longest_chain = max(longest_chain, counter.add_video(record))
@@ -110,125 +154,117 @@ def make_plan(
         usd_batch=tuple(v * prices.batch_discount for v in usd) if usd is not None else None,
         seconds=_duration(num_calls, longest_chain, counter, recipe),
         price_date=prices.date,
-        calibrated=bool(answers),
+        measured_answers=counter.annotator.is_measured,
+        text_basis=counter.annotator.text_basis,
+        factors=counter.annotator.factors,
     )
-
-
-def measured_answer_tokens(ledger: Ledger) -> dict[str, tuple[int, int, int]]:
-    """(10 % less, mean, 10 % more) tokens per answer by stage, where at least five were measured.
-
-    For questions the unit is a pair, of which the likely number per call is assumed.
-    """
-    rows = ledger.query(
-        "SELECT stage, AVG(completion_tokens), COUNT(*) FROM calls"
-        " WHERE usage_reported AND completion_tokens > 0 GROUP BY stage"
-    )
-    found = {}
-    for stage, mean, number in rows:
-        if number >= 5:
-            per_pair = (
-                mean / (16 * _PAIRS_SHARE[1]) if stage in ("open_ended", "multi_choice") else mean
-            )
-            found[stage] = (round(per_pair * 0.9), round(per_pair), round(per_pair * 1.1))
-    return found
-
-
-def forecast_against_actual(ledger: Ledger) -> list[dict[str, float | str]]:
-    """Per stage: calls, forecast and actual prompt tokens, their ratio, dollars."""
-    rows = ledger.query(
-        "SELECT stage, COUNT(*), SUM(forecast_tokens), SUM(prompt_tokens), SUM(completion_tokens),"
-        " SUM(reasoning_tokens), SUM(usd) FROM calls GROUP BY stage"
-    )
-    rows.sort(key=lambda row: list(ANSWER_TOKENS).index(row[0]))
-    names = ("stage", "calls", "forecast_prompt_tokens", "prompt_tokens", "completion_tokens")
-    result = []
-    for row in rows:
-        values = dict(zip((*names, "reasoning_tokens", "usd"), row, strict=True))
-        values["actual_over_forecast"] = round(row[3] / row[2], 3) if row[2] else 0.0
-        result.append(values)
-    return result
 
 
 class _Counter:
-    def __init__(
-        self, recipe: Recipe, prices: PriceTable, answers: dict[str, tuple[int, int, int]]
-    ) -> None:
+    """Adds calls up, stage by stage."""
+
+    def __init__(self, recipe: Recipe, prices: PriceTable, ledger: Ledger | None) -> None:
         self._recipe = recipe
-        self._answers = answers
-        self._price = prices.of(recipe.endpoint.model)
-        self._check_prices = {
-            "faithfulness": prices.of(recipe.faithfulness.model or recipe.endpoint.model),
-            "blind": prices.of(recipe.blind.model or recipe.endpoint.model),
-        }
+        own = recipe.endpoint.model
+        names = dict.fromkeys(STAGES, own)
+        names["faithfulness"] = recipe.faithfulness.model or own
+        names["blind"] = recipe.blind.model or own
+        models = {name: _Model.of(name, recipe, prices, ledger) for name in set(names.values())}
+        self._models = {stage: models[name] for stage, name in names.items()}
+        self.annotator = models[own]
         self.stages = {"level1": StagePlan(), "level2": StagePlan(), "level3": StagePlan()}
 
     def add_video(self, record: VideoRecord) -> int:
         """Count a video's calls; returns how many of them wait for each other."""
-        steps = timetable(record.facts.duration_seconds, self._recipe.describe)  # type: ignore[union-attr]
+        assert record.facts is not None
+        facts, recipe = record.facts, self._recipe
+        steps = timetable(facts.duration_seconds, recipe.describe)
         for step in steps:
-            self._add_step(record, step, steps)
-        chain = len(steps) + 1
+            self._add_step(facts, step, steps)
         self._add_questions()
-        if self._recipe.faithfulness.enabled:
-            seconds = record.facts.duration_seconds  # type: ignore[union-attr]
-            images = min(self._recipe.faithfulness.max_frames, int(seconds) or 1)
-            texts = [self._answers["level3"][i] * 2 for i in _BOUNDS]
-            self._add("faithfulness", 1, images * self._tokens_per_image(record), texts)
-            self.stages["faithfulness"].num_images += images
+        chain = len(steps) + 1
+        if recipe.faithfulness.enabled:
+            num_images = count_spread(recipe.faithfulness.max_frames, facts, recipe.describe)
+            claims = [2 * length for length in self._answer("level3")]
+            self._add("faithfulness", claims, facts=facts, num_images=num_images)
             chain += 1
-        if self._recipe.blind.enabled:
-            per_kind = len(self._recipe.ask.types) * len(self._recipe.ask.kinds)
-            calls = round(per_kind * _PAIRS_SHARE[1]) * self._recipe.blind.trials
-            self._add("blind", calls, 0, [120, 150, 200])
+        if recipe.blind.enabled:
+            num_asked = len(recipe.ask.types) * len(recipe.ask.kinds)
+            num_calls = round(num_asked * PAIRS_SHARE[1]) * recipe.blind.trials
+            self._add("blind", _BLIND_QUESTION_TOKENS, num_calls=num_calls)
             chain += 1
         return chain
 
-    def _add_step(self, record: VideoRecord, step: Step, steps: list[Step]) -> None:
+    def _add_step(self, facts: Facts, step: Step, steps: list[Step]) -> None:
         stage = f"level{step.level}"
-        texts = [text_tokens(load_prompt(stage).system) + 30 for _ in _BOUNDS]
+        texts = [0, 0, 0]
         for index in [*step.clips, *([] if step.summary is None else [step.summary])]:
-            for i in _BOUNDS:
-                texts[i] += self._answers[f"level{steps[index].level}"][i]
-        images = 0
+            length = self._answer(f"level{steps[index].level}")
+            texts = [texts[i] + length[i] + _LABEL_TOKENS for i in _BOUNDS]
+        num_images = 0
         if step.level == 1:
-            seconds = step.end_seconds - step.start_seconds
-            images = max(1, round(seconds * self._recipe.describe.fps))
-            self.stages[stage].num_images += images
-        per_image = self._tokens_per_image(record) + 6  # with the time beside it
-        self._add(stage, 1, images * per_image, texts)
+            rules = self._recipe.describe
+            num_images = count_between(step.start_seconds, step.end_seconds, facts, rules)
+        prompt = load_prompt(stage)
+        self._add(stage, texts, prompt.system, prompt.user, facts=facts, num_images=num_images)
 
     def _add_questions(self) -> None:
         ask = self._recipe.ask
         for kind in ask.kinds:
-            groups = [ask.types] if ask.mode == "once" else [(slug,) for slug in ask.types]
-            for types in groups:
-                system = load_prompt(kind).system + dimensions(types, kind)
-                texts = [text_tokens(system) + 250 + self._answers["level3"][i] for i in _BOUNDS]
-                self._add(kind, 1, 0, texts, pairs=len(types))
+            for types in type_groups(ask):
+                system, schema = instructions(kind, types, ask)
+                texts = [system, load_prompt(kind).user, json.dumps(schema.schema)]
+                answer = self._answer(kind)
+                pairs = [len(types) * PAIRS_SHARE[i] * answer[i] for i in _BOUNDS]
+                answers = [max(1, round(length)) for length in pairs]
+                self._add(kind, self._answer("level3"), *texts, answers=answers)
 
     def _add(
-        self, stage: str, num_calls: int, images: int, texts: list[int], pairs: int = 0
+        self,
+        stage: str,
+        lengths: Sequence[int],
+        *texts: str,
+        num_calls: int = 1,
+        facts: Facts | None = None,
+        num_images: int = 0,
+        answers: Sequence[int] | None = None,
     ) -> None:
+        """Count calls that send these texts, texts of these (least, likely, most) tokens, images.
+
+        Args:
+            stage: the step that asks.
+            lengths: tokens of what earlier answers put into the prompt.
+            texts: what every such prompt holds.
+            num_calls: how many calls.
+            facts: of the video, for the size of its pictures.
+            num_images: pictures in each call, each with its time beside it.
+            answers: tokens of the answer; the stage's usual ones by default.
+        """
+        model = self._models[stage]
+        answers = self._answer(stage) if answers is None else answers
+        images = num_images * self._tokens_per_image(facts, model) if facts else 0.0
+        fixed = sum(text_tokens(text, model.price.vocabulary) for text in texts)
+        fixed += MESSAGE_OVERHEAD_TOKENS + num_images * _TIME_TOKENS
         plan = self.stages.setdefault(stage, StagePlan())
         plan.num_calls += num_calls
-        price = self._check_prices.get(stage, self._price)
+        plan.num_images += num_images
         for i in _BOUNDS:
-            prompt = num_calls * (images + texts[i])
-            answer = num_calls * self._answers[stage][i]
-            if pairs:
-                answer = max(1, round(pairs * _PAIRS_SHARE[i] * self._answers[stage][i]))
+            prompt = round(num_calls * (images + (fixed + lengths[i]) * model.factors.text))
+            answer = num_calls * answers[i]
             plan.prompt_tokens[i] += prompt
             plan.completion_tokens[i] += answer
-            if not price.is_known:
+            if not model.price.is_known:
                 plan.usd = None
             elif plan.usd is not None:
-                plan.usd[i] += price.usd(Usage(prompt, answer))
+                plan.usd[i] += model.price.usd(Usage(prompt, answer))
 
-    def _tokens_per_image(self, record: VideoRecord) -> int:
+    def _answer(self, stage: str) -> tuple[int, int, int]:
+        return self._models[stage].answers[stage]
+
+    def _tokens_per_image(self, facts: Facts, model: _Model) -> float:
         rules = self._recipe.describe
-        assert record.facts is not None
-        height, width = size_to_send(record.facts, rules.image_max_side)
-        return image_tokens(self._price, width, height, rules.image_detail)
+        height, width = size_to_send(facts, rules.image_max_side)
+        return image_tokens(model.price, width, height, rules.image_detail) * model.factors.image
 
     def usd(self) -> tuple[float, ...] | None:
         """(least, likely, most) dollars of everything."""

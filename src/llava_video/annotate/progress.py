@@ -78,7 +78,7 @@ class Progress:
         totals = self._totals()
         seconds = max(1e-9, time.monotonic() - self._started)
         calls = totals.num_calls - self._calls_before
-        left = self._forecast_calls - calls
+        left = self._forecast_calls - totals.num_calls
         eta = f"{left * seconds / calls:.0f} s" if calls and left > 0 else "-"
         stages = [(f"{stage}", str(counts[stage])) for stage in STAGES if counts[stage]]
         return [

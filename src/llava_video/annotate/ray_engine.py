@@ -1,19 +1,22 @@
 """The cluster engine: the same steps on Ray Data, with output identical to the local engine.
 
-Videos flow through ``map_batches`` on a pool of actors, each of which runs the local steps with its
-share of the concurrency. One more actor on the driver's node holds the ledger, so every call of
-every worker is committed in one place, the budget is one budget, and a worker that dies loses only
-calls that were in flight: its videos start anew on another worker and find their finished calls.
+Measuring videos for selection is a ``map``; choosing among them compares numbers of all and
+stays on the driver. The chosen videos flow through ``map_batches`` on a pool of actors, each of
+which runs the local steps with its share of the concurrency. One more actor on the driver's node
+holds the ledger, so every call of every worker is committed in one place, the budget is one budget,
+and a worker that dies loses only calls that were in flight: its videos start anew on another worker
+and find their finished calls.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from llava_video.annotate.calls import Caller
+from llava_video.annotate.calls import ENDS_THE_RUN, Caller
 from llava_video.annotate.ledger import CallInfo, Ledger
 from llava_video.annotate.messages import Reply
 from llava_video.annotate.money import load_prices
@@ -26,10 +29,11 @@ from llava_video.annotate.pipeline import (
     make_annotator,
     work_fingerprint,
 )
-from llava_video.annotate.recipe import Recipe, make_recipe
+from llava_video.annotate.recipe import Recipe, Selection, make_recipe
 from llava_video.annotate.records import VideoRecord, from_json, to_json
+from llava_video.annotate.select import measure
 from llava_video.annotate.tools import Tools
-from llava_video.errors import BudgetError, EndpointError, InputError, LlavaVideoError
+from llava_video.errors import InputError, LlavaVideoError
 
 STOPPED = "stopped"
 _VIDEOS_PER_BATCH = 4
@@ -78,24 +82,29 @@ class RemoteLedger:
         return found
 
     async def reserve(self, info: CallInfo) -> int:
-        """Set the budget aside; the budget's error comes through as itself."""
-        from ray.exceptions import RayTaskError
-
-        try:
-            number: int = await self._keeper.reserve.remote(info)
-        except RayTaskError as error:
-            if isinstance(error.cause, BudgetError):
-                raise BudgetError(str(error.cause)) from error
-            raise
+        """Set the budget aside."""
+        number: int = await _own_errors(self._keeper.reserve.remote(info))
         return number
 
     async def settle(self, attempt: int, reply: Reply, usd: float) -> None:
         """Commit the answer."""
-        await self._keeper.settle.remote(attempt, reply, usd)
+        await _own_errors(self._keeper.settle.remote(attempt, reply, usd))
 
     async def fail(self, attempt: int, outcome: str, detail: str, *, may_be_billed: bool) -> None:
         """Commit the failure."""
-        await self._keeper.fail.remote(attempt, outcome, detail, may_be_billed)
+        await _own_errors(self._keeper.fail.remote(attempt, outcome, detail, may_be_billed))
+
+
+async def _own_errors(reference: Any) -> Any:
+    """The result of a remote call; errors that end a run come through as themselves."""
+    from ray.exceptions import RayTaskError
+
+    try:
+        return await reference
+    except RayTaskError as error:
+        if isinstance(error.cause, ENDS_THE_RUN):
+            raise type(error.cause)(str(error.cause)) from error
+        raise
 
 
 class AnnotateWorker:
@@ -131,12 +140,37 @@ class AnnotateWorker:
         record = from_json(text)
         try:
             end, result = await annotate_video(record, tools, lambda video_id, stage: None)
-        except (EndpointError, BudgetError) as error:
+            name = work_fingerprint(record, tools.recipe)
+            values = (record.video_id, position, end, name, to_json(result))
+            await _own_errors(self._keeper.save_video.remote(values))
+        except ENDS_THE_RUN as error:
             return STOPPED, text, f"{type(error).__name__}: {error}"
-        name = work_fingerprint(record, tools.recipe)
-        values = (record.video_id, position, end, name, to_json(result))
-        await self._keeper.save_video.remote(values)
         return end, to_json(result), ""
+
+
+def measure_with_ray(
+    jobs: list[tuple[VideoRecord, Selection]],
+) -> Iterator[tuple[int, VideoRecord]]:
+    """Measure videos on all nodes; they come as they are done.
+
+    Raises:
+        InputError: Ray is not installed.
+    """
+    ray = _ray()
+    rows = [
+        {"position": position, "record": to_json(record), "rules": rules.model_dump_json()}
+        for position, (record, rules) in enumerate(jobs)
+    ]
+    num_blocks = max(1, len(rows) // _VIDEOS_PER_BATCH)
+    found = ray.data.from_items(rows, override_num_blocks=num_blocks).map(_measure_row)
+    for row in found.iter_rows():
+        yield int(row["position"]), from_json(row["record"])
+
+
+def _measure_row(row: dict[str, Any]) -> dict[str, Any]:
+    rules = Selection.model_validate_json(row["rules"])
+    measured = measure(from_json(row["record"]), rules)
+    return {"position": row["position"], "record": to_json(measured)}
 
 
 async def run_ray(records: list[VideoRecord], recipe: Recipe, ledger: Ledger) -> Outcome:
@@ -146,16 +180,7 @@ async def run_ray(records: list[VideoRecord], recipe: Recipe, ledger: Ledger) ->
         records: after selection; their paths must be readable on every node.
         recipe: all choices; concurrency and limits are shared among the workers.
         ledger: closed here and reopened by the ledger's actor, its only writer from then on.
-
-    Raises:
-        InputError: Ray is not installed.
     """
-    try:
-        import ray  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            "--engine ray needs another package: pip install 'llava-video[scale]'"
-        ) from error
     saved = {video: (stage, name, text) for video, stage, name, text in ledger.saved_videos()}
     results: dict[str, VideoRecord] = {}
     todo: list[dict[str, Any]] = []
@@ -177,7 +202,7 @@ async def run_ray(records: list[VideoRecord], recipe: Recipe, ledger: Ledger) ->
             record = from_json(row["record"])
             if row["end"] == STOPPED:
                 kind, _, message = row["reason"].partition(": ")
-                error_type = BudgetError if kind == "BudgetError" else EndpointError
+                [error_type] = [known for known in ENDS_THE_RUN if known.__name__ == kind]
                 stopped_by = stopped_by or error_type(message)
             else:
                 results[record.video_id] = record
@@ -185,14 +210,25 @@ async def run_ray(records: list[VideoRecord], recipe: Recipe, ledger: Ledger) ->
     return Outcome([unfinished[r.video_id] for r in records], stopped_by)
 
 
-def _map_videos(todo: list[dict[str, Any]], recipe: Recipe, path: Path) -> list[dict[str, Any]]:
-    import ray
-
+def _ray() -> Any:
+    """Ray, connected to the cluster or started here."""
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise InputError(
+            "--engine ray needs another package: pip install 'llava-video[scale]'"
+        ) from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return ray
+
+
+def _map_videos(todo: list[dict[str, Any]], recipe: Recipe, path: Path) -> list[dict[str, Any]]:
+    ray = _ray()
+    resources: dict[str, float] = ray.cluster_resources()
     num_workers = max(1, min(int(resources.get("CPU", 1)), len(todo)))
     # The ledger is a file of this machine, so its actor stays here; it needs no core of its own.
     here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(

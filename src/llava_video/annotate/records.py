@@ -111,6 +111,7 @@ class Facts:
     Attributes:
         num_scenes: scenes that PySceneDetect finds; None where the recipe asks for no scenes.
         frame_hash: perceptual hash of evenly spaced frames, hexadecimal; empty when not asked for.
+        warnings: what is wrong with the file, one sentence each.
     """
 
     duration_seconds: float
@@ -119,11 +120,26 @@ class Facts:
     average_fps: float
     num_scenes: int | None = None
     frame_hash: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class VideoRecord:
-    """One video with everything that is known about it so far."""
+    """One video with everything that is known about it so far.
+
+    Attributes:
+        video_id: its name in the dataset.
+        path: the file.
+        source: whose rules of the recipe hold for it.
+        category: what quotas count by.
+        views: how often it was watched, for choosing within a category.
+        facts: what measuring it yields; None before that, or where it cannot be read.
+        captions: in the order they were written.
+        qas: questions that are still in.
+        rejections: what was left out.
+        num_frames_seen: pictures that level 1 was sent.
+        warnings: what was wrong with the file, one sentence each.
+    """
 
     video_id: str
     path: str
@@ -135,6 +151,7 @@ class VideoRecord:
     qas: tuple[QA, ...] = ()
     rejections: tuple[Rejection, ...] = ()
     num_frames_seen: int = 0
+    warnings: tuple[str, ...] = ()
 
     @property
     def is_rejected(self) -> bool:
@@ -151,6 +168,10 @@ class VideoRecord:
     ) -> VideoRecord:
         """This record with the video itself left out for a reason."""
         return self.noting(Rejection(self.video_id, stage, reason, detail, raw_text))
+
+    def warned(self, warnings: Iterable[str]) -> VideoRecord:
+        """This record with more warnings, each of them once."""
+        return dataclasses.replace(self, warnings=tuple(dict.fromkeys((*self.warnings, *warnings))))
 
     def noting(self, *rejections: Rejection) -> VideoRecord:
         """This record with more rejections."""
@@ -193,11 +214,20 @@ def read_records(path: Path) -> Iterator[VideoRecord]:
 
 
 def write_atomically(path: Path, text: str | bytes) -> None:
-    """Replace a file as a whole, so that a crash leaves the old or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Replace a file as a whole, so that a crash leaves the old or the new one.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
     temporary = path.with_name(path.name + ".partial")
-    temporary.write_bytes(text.encode() if isinstance(text, str) else text)
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(text.encode() if isinstance(text, str) else text)
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}); mend that, or choose another folder"
+        ) from error
 
 
 def dump_json(value: Any, *, indent: int | None = None) -> str:

@@ -11,12 +11,13 @@ from llava_video.annotate.card import find_example
 from llava_video.annotate.dataset import answer_text, question_text
 from llava_video.annotate.frames import pictures_spread
 from llava_video.annotate.ledger import Ledger, open_ledger
-from llava_video.annotate.plan import forecast_against_actual
+from llava_video.annotate.measured import forecast_against_actual
 from llava_video.annotate.question_types import QUESTION_TYPES
 from llava_video.annotate.recipe import Recipe
 from llava_video.annotate.records import VideoRecord, write_atomically
 from llava_video.annotate.review.overlay import agreements, read_decisions
 from llava_video.annotate.runs import load_run
+from llava_video.annotate.screens import ratio_text
 from llava_video.annotate.statistics import TABLE3, TABLE3_HEAD, Statistics, count, table3_row
 
 _STYLE = """
@@ -180,7 +181,7 @@ def _cost(ledger: Ledger) -> str:
     rows = [
         (
             *(str(row["stage"]), f"{row['calls']}", f"{row['forecast_prompt_tokens']:,}"),
-            *(f"{row['prompt_tokens']:,}", f"{row['actual_over_forecast']:.2f}"),
+            *(f"{row['prompt_tokens']:,}", ratio_text(row["actual_over_forecast"])),
             *(f"{row['completion_tokens']:,}", f"{row['reasoning_tokens']:,}", f"{row['usd']:.4f}"),
         )
         for row in forecast_against_actual(ledger)

@@ -6,9 +6,11 @@ import dataclasses
 import json
 import time
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -16,8 +18,10 @@ from rich.tree import Tree
 
 from llava_video.annotate.engine import RunResult, count_states, finished_records
 from llava_video.annotate.ledger import open_ledger
-from llava_video.annotate.plan import Plan, forecast_against_actual
+from llava_video.annotate.measured import forecast_against_actual
+from llava_video.annotate.plan import Plan
 from llava_video.annotate.recipe import Recipe
+from llava_video.annotate.records import VideoRecord
 from llava_video.annotate.statistics import count
 
 
@@ -28,7 +32,7 @@ def plan_screen(plan: Plan, recipe: Recipe) -> RenderableType:
         f"{plan.seconds_of_video / 60:.1f} minutes, "
         f"{plan.num_clips} clips, {plan.num_calls} calls to {recipe.endpoint.model}"
     )
-    table = Table("stage", "calls", "images", "in", "out", "usd: least", "likely", "most")
+    table = _table("stage", "calls", "images", "in", "out", "usd: least", "likely", "most")
     for name, stage in plan.stages.items():
         usd = ["no price"] if stage.usd is None else [f"{v:.4f}" for v in stage.usd]
         sent, written = stage.prompt_tokens, stage.completion_tokens
@@ -53,28 +57,36 @@ def plan_screen(plan: Plan, recipe: Recipe) -> RenderableType:
         )
         if recipe.max_usd is not None and plan.usd[1] > recipe.max_usd:
             lines.append(f"--max-usd {recipe.max_usd:g} will stop this run before it is done")
-    basis = "measured in the earlier run" if plan.calibrated else "assumed"
-    lines.append(f"time: about {_duration(plan.seconds)}; answer lengths are {basis}")
+    lines.append(f"tokens: {_basis(plan)}")
+    lines.append(f"time: about {_duration(plan.seconds)}")
     return Group(head, table, Text("\n".join(lines)))
+
+
+def _basis(plan: Plan) -> str:
+    texts = {
+        "calibrated": (
+            f"calibrated by what the server counted in {plan.factors.num_calls} calls "
+            f"(texts x {plan.factors.text:.2f}, pictures x {plan.factors.image:.2f})"
+        ),
+        "counted": "texts counted with the model's vocabulary, pictures by its rule",
+        "estimated": "texts estimated from their length, pictures by the model's rule",
+    }[plan.text_basis]
+    answers = "measured in the earlier run" if plan.measured_answers else "assumed"
+    return f"{texts}; answer lengths are {answers}"
 
 
 def result_of(result: RunResult, folder: Path) -> dict[str, Any]:
     """A finished run as plain values."""
     ledger = open_ledger(folder)
     found = count(result.records)
-    problems = [
-        {"video": r.video_id, "step": x.stage, "reason": x.reason, "detail": x.detail}
-        for r in result.records
-        for x in r.rejections
-        if x.subject_id == r.video_id and x.stage != "select"
-    ]
     return {
         "videos": found.num_videos,
         "annotated": found.num_kept,
         "open_ended": found.num_open_ended,
         "multi_choice": found.num_multi_choice,
         "left_out": {f"{stage}.{reason}": n for (stage, reason), n in found.waterfall.items()},
-        "problems": problems,
+        "problems": _problems(result.records),
+        "warnings": _warnings(result.records),
         "totals": dataclasses.asdict(ledger.totals()),
         "complete": result.stopped_by is None,
         "files": [str(path) for path in result.files],
@@ -89,11 +101,10 @@ def result_screen(found: dict[str, Any]) -> RenderableType:
     ]
     if found["left_out"]:
         lines.append("left out: " + ", ".join(f"{k} {n}" for k, n in found["left_out"].items()))
-    lines += [
-        f"  {p['video']}: {p['step']}: {p['reason']}: {p['detail']}" for p in found["problems"][:20]
-    ]
-    if len(found["problems"]) > 20:
-        lines.append(f"  and {len(found['problems']) - 20} more; see `annotate status`")
+    notes = _notes(found)
+    lines += [f"  {note}" for note in notes[:20]]
+    if len(notes) > 20:
+        lines.append(f"  and {len(notes) - 20} more; `annotate status` shows all")
     lines.append(_totals_line(found["totals"]))
     lines += found["files"]
     return Text("\n".join(lines), overflow="ignore", no_wrap=True)
@@ -102,13 +113,7 @@ def result_screen(found: dict[str, Any]) -> RenderableType:
 def status_of(folder: Path) -> dict[str, Any]:
     """The state of a run as plain values, from its ledger alone."""
     ledger = open_ledger(folder)
-    records = finished_records(folder, ledger)
-    problems = [
-        {"video": r.video_id, "step": x.stage, "reason": x.reason, "detail": x.detail}
-        for r in records
-        for x in r.rejections
-        if x.subject_id == r.video_id and x.stage != "select"
-    ]
+    records = finished_records(ledger)
     reasons = Counter(f"{x.stage}.{x.reason}" for r in records for x in r.rejections)
     failed = ledger.query(
         "SELECT COALESCE(outcome, 'unknown'), COUNT(*) FROM attempts WHERE outcome IS NOT 'ok'"
@@ -118,7 +123,8 @@ def status_of(folder: Path) -> dict[str, Any]:
     return {
         "videos": count_states(ledger),
         "left_out": dict(reasons),
-        "problems": problems,
+        "problems": _problems(records),
+        "warnings": _warnings(records),
         "totals": dataclasses.asdict(ledger.totals()),
         "failed_attempts": {str(outcome): number for outcome, number in failed},
         "stages": forecast_against_actual(ledger),
@@ -129,11 +135,11 @@ def status_of(folder: Path) -> dict[str, Any]:
 def status_screen(found: dict[str, Any]) -> RenderableType:
     """The state of a run as tables."""
     states = ", ".join(f"{state} {n}" for state, n in found["videos"].items()) or "none ended yet"
-    table = Table("stage", "calls", "forecast", "in", "ratio", "out", "reasoning", "usd")
+    table = _table("stage", "calls", "forecast", "in", "ratio", "out", "reasoning", "usd")
     for row in found["stages"]:
         table.add_row(
             *(row["stage"], str(row["calls"]), f"{row['forecast_prompt_tokens']:,}"),
-            *(f"{row['prompt_tokens']:,}", f"{row['actual_over_forecast']:.2f}"),
+            *(f"{row['prompt_tokens']:,}", ratio_text(row["actual_over_forecast"])),
             *(f"{row['completion_tokens']:,}", f"{row['reasoning_tokens']:,}", f"{row['usd']:.4f}"),
         )
     lines = [_totals_line(found["totals"])]
@@ -142,8 +148,13 @@ def status_screen(found: dict[str, Any]) -> RenderableType:
             "failed attempts: "
             + ", ".join(f"{k}: {v}" for k, v in found["failed_attempts"].items())
         )
-    lines += [f"{p['video']}: {p['step']}: {p['reason']}: {p['detail']}" for p in found["problems"]]
+    lines += _notes(found)
     return Group(Text(f"videos: {states}"), table, Text("\n".join(lines)))
+
+
+def ratio_text(ratio: float | None) -> str:
+    """Actual over forecast, or a dash where no server counted."""
+    return "-" if ratio is None else f"{ratio:.2f}"
 
 
 def chain_screen(chain: dict[str, Any]) -> RenderableType:
@@ -162,6 +173,43 @@ def _grow(tree: Tree, node: dict[str, Any]) -> None:
     for parent in node.get("parents", ()):
         branch = tree.add(Text(parent["id"]))
         _grow(branch, parent)
+
+
+def _table(first: str, *others: str) -> Table:
+    """A table of numbers, the first column their name; narrow enough for 80 columns."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.add_column(first, no_wrap=True)
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _problems(records: Iterable[VideoRecord]) -> list[dict[str, str]]:
+    """Why selected videos were left out."""
+    return [
+        {"video": r.video_id, "step": x.stage, "reason": x.reason, "detail": x.detail}
+        for r in records
+        for x in r.rejections
+        if x.subject_id == r.video_id and x.stage != "select"
+    ]
+
+
+def _warnings(records: Iterable[VideoRecord]) -> list[dict[str, str]]:
+    """What was wrong with the files of annotated videos."""
+    return [
+        {"video": r.video_id, "warning": w}
+        for r in records
+        if not r.is_rejected
+        for w in r.warnings
+    ]
+
+
+def _notes(found: dict[str, Any]) -> list[str]:
+    """Problems and warnings, a line each."""
+    return [
+        *(f"{p['video']}: {p['step']}: {p['reason']}: {p['detail']}" for p in found["problems"]),
+        *(f"{w['video']}: warning: {w['warning']}" for w in found["warnings"]),
+    ]
 
 
 def _totals_line(totals: dict[str, Any]) -> str:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+from av.error import FFmpegError
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from llava_video.annotate.recipe import Recipe, Selection
 from llava_video.annotate.records import Facts, VideoRecord
-from llava_video.errors import InputError, VideoError
+from llava_video.errors import LlavaVideoError, VideoError
 from llava_video.video import probe_video, read_video
+
+logging.getLogger("pyscenedetect").addHandler(logging.NullHandler())
 
 HASH_FRAMES = 8
 _HASH_SIDE = 8
@@ -23,31 +27,38 @@ FACTS = TypeAdapter(Facts)
 
 
 def fingerprint(path: str, rules: Selection) -> str:
-    """Name of a file's content for the ledger: path, size and time, and what is measured of it."""
+    """Name of a file's facts for the ledger: path, size and time, and how scenes are counted."""
     stat = Path(path).stat()
-    measured = (rules.needs_scenes, rules.scene_detector, rules.scene_threshold)
-    text = f"{Path(path).resolve()} {stat.st_size} {stat.st_mtime_ns} {measured}"
-    return hashlib.sha256(f"{text} {rules.drop_near_duplicates}".encode()).hexdigest()[:32]
+    text = f"{Path(path).resolve()} {stat.st_size} {stat.st_mtime_ns}"
+    text += f" {rules.scene_detector} {rules.scene_threshold}"
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def measure(record: VideoRecord, rules: Selection) -> VideoRecord:
     """The record with its facts, or rejected because the file cannot be read.
 
-    Scenes are counted only when what is cheap to know does not reject the video already.
+    Facts that the record has already are not measured again. Scenes are counted, and frames hashed,
+    only when what is cheap to know does not reject the video already.
     """
     if not Path(record.path).is_file():
         return record.rejected("select", "missing_file", Path(record.path).name)
     try:
-        info = probe_video(record.path)
-        facts = Facts(info.duration_seconds, info.width, info.height, info.average_fps)
+        facts = record.facts or _probe(record.path)
         if judge(facts, rules) is None:
-            if rules.drop_near_duplicates:
+            if rules.drop_near_duplicates and not facts.frame_hash:
                 facts = dataclasses.replace(facts, frame_hash=_frame_hash(record.path))
-            if rules.needs_scenes:
+            if rules.needs_scenes and facts.num_scenes is None:
                 facts = dataclasses.replace(facts, num_scenes=count_scenes(record.path, rules))
-    except (VideoError, InputError) as error:
+    except (LlavaVideoError, FFmpegError, OSError) as error:
         return record.rejected("select", "unreadable", _without_path(str(error), record.path))
-    return dataclasses.replace(record, facts=facts)
+    return dataclasses.replace(record, facts=facts).warned(facts.warnings)
+
+
+def _probe(path: str) -> Facts:
+    info = probe_video(path)
+    return Facts(
+        info.duration_seconds, info.width, info.height, info.average_fps, warnings=info.warnings
+    )
 
 
 def judge(facts: Facts, rules: Selection) -> tuple[str, str] | None:
@@ -58,7 +69,7 @@ def judge(facts: Facts, rules: Selection) -> tuple[str, str] | None:
         return "too_long", f"{facts.duration_seconds:.1f} s > {rules.max_seconds:g} s"
     if facts.height <= rules.over_height:
         return "low_resolution", f"height {facts.height} <= {rules.over_height}"
-    if facts.num_scenes is None:
+    if facts.num_scenes is None or not rules.needs_scenes:
         return None
     if rules.over_scenes is not None and facts.num_scenes <= rules.over_scenes:
         return "static", f"{facts.num_scenes} scenes <= {rules.over_scenes}"
@@ -106,7 +117,11 @@ def choose(records: Iterable[VideoRecord], recipe: Recipe) -> Iterator[VideoReco
 
 
 def count_scenes(path: str, rules: Selection) -> int:
-    """Scenes by PySceneDetect; a video without cuts is one scene."""
+    """Scenes by PySceneDetect; a video without cuts is one scene.
+
+    FFmpeg's and PySceneDetect's own remarks about damaged files are not printed: what is wrong with
+    a file is in its facts.
+    """
     from scenedetect import AdaptiveDetector, ContentDetector, SceneManager, open_video
     from scenedetect.video_stream import VideoOpenFailure
 
@@ -117,7 +132,7 @@ def count_scenes(path: str, rules: Selection) -> int:
     manager = SceneManager()
     manager.add_detector(detector)
     try:
-        manager.detect_scenes(open_video(path, backend="pyav"))
+        manager.detect_scenes(open_video(path, backend="pyav", suppress_output=True))
     except VideoOpenFailure as error:
         raise VideoError(f"{path}: scenes cannot be detected ({error})") from error
     return max(1, len(manager.get_scene_list()))

@@ -70,7 +70,7 @@ def _answer(request: Request, script: Script) -> str:
         return json.dumps({"verdicts": [_verdict(claim, script) for claim in subject.claims]})
     if request.stage == "blind":
         # A guess that depends on the question alone: it has no idea of the video.
-        place = int(hashlib.sha256(request.text.encode()).hexdigest(), 16) % max(
+        place = int(hashlib.sha256("".join(request.texts).encode()).hexdigest(), 16) % max(
             1, len(subject.claims)
         )
         return json.dumps({"answer": chr(65 + place) if subject.claims else "I cannot know."})
