@@ -28,6 +28,10 @@ def run_folder(finished, tmp_path):
 
 
 def decide(folder, reviewer, qa_id, verdict, **texts):
+    """As the page does, which knows the call that the question came from."""
+    if (folder / "run.json").is_file():
+        qas = {qa.qa_id: qa for record in load_run(folder).records for qa in record.qas}
+        texts = {"call_key": qas[qa_id].provenance.call_key} | texts
     decision = {"qa_id": qa_id, "reviewer": reviewer, "verdict": verdict, **texts}
     add_decision(folder, parse_decision(decision))
 
@@ -48,6 +52,22 @@ def test_export_honours_what_reviewers_decided(run_folder, tmp_path):
     assert "Nine." in question["value"]
     letters = [qa.letter for record in run.reviewed() for qa in record.qas if qa.options]
     assert max(map(letters.count, "ABCD")) - min(map(letters.count, "ABCD")) <= 1
+
+
+def test_decisions_hold_for_the_very_question_that_was_seen(run_folder):
+    decide(run_folder, "ann", "v0/oe/count", "reject", call_key="of an earlier model")
+    decide(run_folder, "ann", "v0/oe/temporal", "reject")
+    [record, *_] = load_run(run_folder).reviewed()
+    kept = {qa.qa_id for qa in record.qas}
+    assert "v0/oe/count" in kept
+    assert "v0/oe/temporal" not in kept
+
+
+def test_any_character_may_stand_in_an_edit(run_folder):
+    answer = "Nine\u2028or\x85ten."
+    decide(run_folder, "ann", "v0/oe/count", "edit", question="How many?", answer=answer)
+    [record, *_] = load_run(run_folder).reviewed()
+    assert answer in {qa.answer for qa in record.qas}
 
 
 def test_agreement_of_two_reviewers(tmp_path):
@@ -124,8 +144,19 @@ def test_other_sites_cannot_decide(server):
     assert fetch(server, "/api/decision", {"Content-Type": "text/plain"}, body)[0] == 400
     assert fetch(server, "/api/decision", kind, b"{")[0] == 400
     assert fetch(server, "/api/decision", kind, b'{"qa_id": "x", "verdict": "accept"}')[0] == 400
+    assert fetch(server, "/api/decision", kind | {"Content-Length": "-1"}, body)[0] == 400
+    assert fetch(server, "/api/decision", kind | {"Content-Length": "9" * 9}, body)[0] == 400
     assert fetch(server, "/api/decision", kind, body)[0] == 200
     assert json.loads(fetch(server, "/api/videos")[2])["videos"][0]["decided"] == 1
+
+
+def test_an_edit_must_not_repeat_a_wrong_choice(server):
+    [qa] = [qa for qa in server.reviewed_run.records[0].qas if qa.qa_id == "v0/mc/count"]
+    wrong = next(option for option in qa.options if option != qa.answer)
+    edit = {"qa_id": qa.qa_id, "verdict": "edit", "question": "How many?", "answer": wrong}
+    kind = {"Content-Type": "application/json"}
+    status, _, body = fetch(server, "/api/decision", kind, json.dumps(edit).encode())
+    assert (status, "one of the wrong choices" in json.loads(body)["error"]) == (400, True)
 
 
 def test_a_taken_port_is_an_error_with_a_remedy(server, run_folder):

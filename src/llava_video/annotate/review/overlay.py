@@ -28,6 +28,8 @@ class Decision:
         verdict: accept, edit, reject, or undo (back to undecided).
         question: the new wording, for edits.
         answer: the new answer, for edits.
+        call_key: the call that the question came from; a later run may put another question in its
+            place, and nobody has decided about that one.
     """
 
     qa_id: str
@@ -35,6 +37,11 @@ class Decision:
     verdict: Verdict
     question: str = ""
     answer: str = ""
+    call_key: str = ""
+
+    def is_about(self, qa: QA) -> bool:
+        """Whether this is what the reviewer saw."""
+        return (self.qa_id, self.call_key) == (qa.qa_id, qa.provenance.call_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +105,7 @@ def read_decisions(folder: Path) -> Decisions:
     decisions: Decisions = {}
     for path in sorted((folder / "review").glob("*.jsonl")):
         own = decisions.setdefault(path.stem, {})
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(_lines_of(path), 1):
             try:
                 decision = parse_decision(json.loads(line))
             except ValueError as error:
@@ -119,7 +126,7 @@ def apply_decisions(records: Iterable[VideoRecord], decisions: Decisions) -> Ite
         kept: list[QA] = []
         gone: list[Rejection] = []
         for qa in record.qas:
-            found = [own[qa.qa_id] for own in decisions.values() if qa.qa_id in own]
+            found = decisions_about(qa, decisions)
             rejected_by = [d.reviewer for d in found if d.verdict == "reject"]
             edits = [d for d in found if d.verdict == "edit"]
             if rejected_by:
@@ -131,6 +138,12 @@ def apply_decisions(records: Iterable[VideoRecord], decisions: Decisions) -> Ite
         yield dataclasses.replace(record, qas=tuple(kept)).noting(*gone)
 
 
+def decisions_about(qa: QA, decisions: Decisions) -> list[Decision]:
+    """What the reviewers decided about this very question, by reviewer."""
+    found = [own[qa.qa_id] for own in decisions.values() if qa.qa_id in own]
+    return [decision for decision in found if decision.is_about(qa)]
+
+
 def agreements(decisions: Decisions) -> list[Agreement]:
     """Agreement of every two reviewers."""
     names = sorted(decisions)
@@ -139,7 +152,11 @@ def agreements(decisions: Decisions) -> list[Agreement]:
 
 
 def _agreement(one: str, other: str, decisions: Decisions) -> Agreement:
-    both = sorted(decisions[one].keys() & decisions[other].keys())
+    both = [
+        qa_id
+        for qa_id in sorted(decisions[one].keys() & decisions[other].keys())
+        if decisions[one][qa_id].call_key == decisions[other][qa_id].call_key
+    ]
     first = [decisions[one][qa_id].verdict != "reject" for qa_id in both]
     second = [decisions[other][qa_id].verdict != "reject" for qa_id in both]
     agreed = sum(a == b for a, b in zip(first, second, strict=True))
@@ -149,6 +166,11 @@ def _agreement(one: str, other: str, decisions: Decisions) -> Agreement:
         chance = share_one * share_other + (1 - share_one) * (1 - share_other)
         kappa = (agreed / len(both) - chance) / (1 - chance) if chance < 1 else None
     return Agreement((one, other), len(both), agreed, kappa)
+
+
+def _lines_of(path: Path) -> list[str]:
+    # Not `splitlines`, which also splits at characters that stand in texts, such as U+2028.
+    return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
 
 
 def _edited(qa: QA, edit: Decision) -> QA:

@@ -21,9 +21,11 @@ from llava_video.annotate.explain import explain
 from llava_video.annotate.question_types import QUESTION_TYPES
 from llava_video.annotate.records import VideoRecord
 from llava_video.annotate.review.overlay import (
+    Decisions,
     add_decision,
     agreements,
     check_reviewer,
+    decisions_about,
     parse_decision,
     read_decisions,
 )
@@ -57,7 +59,7 @@ class ReviewServer(ThreadingHTTPServer):
             for record in run.records
             if record.description is not None and not record.is_rejected
         }
-        self.qa_ids = {qa.qa_id for record in self.records.values() for qa in record.qas}
+        self.qas = {qa.qa_id: qa for record in self.records.values() for qa in record.qas}
         self.lock = threading.Lock()
 
 
@@ -126,13 +128,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(page.read_bytes(), "text/html; charset=utf-8")
 
     def _videos(self, values: dict[str, str]) -> None:
-        own = read_decisions(self.server.reviewed_run.folder).get(self.server.reviewer, {})
+        own = self._own_decisions()
         rows = [
             {
                 "id": record.video_id,
                 "seconds": record.facts.duration_seconds if record.facts else 0,
                 "questions": len(record.qas),
-                "decided": sum(qa.qa_id in own for qa in record.qas),
+                "decided": sum(bool(decisions_about(qa, own)) for qa in record.qas),
             }
             for record in self.server.records.values()
         ]
@@ -140,13 +142,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _video(self, values: dict[str, str]) -> None:
         record = self._record(values)
-        own = read_decisions(self.server.reviewed_run.folder).get(self.server.reviewer, {})
+        own = self._own_decisions()
+        decided = {qa.qa_id: decisions_about(qa, own) for qa in record.qas}
         qas = [
             {
                 **dataclasses.asdict(qa),
                 "title": _TITLES[qa.type],
                 "letter": qa.letter,
-                "decision": dataclasses.asdict(own[qa.qa_id]) if qa.qa_id in own else None,
+                "decision": next((dataclasses.asdict(d) for d in decided[qa.qa_id]), None),
             }
             for qa in record.qas
         ]
@@ -154,6 +157,10 @@ class _Handler(BaseHTTPRequestHandler):
         seconds = record.facts.duration_seconds if record.facts else 0
         found = {"id": record.video_id, "seconds": seconds, "captions": captions, "qas": qas}
         self._send_json(found)
+
+    def _own_decisions(self) -> Decisions:
+        found = read_decisions(self.server.reviewed_run.folder)
+        return {name: own for name, own in found.items() if name == self.server.reviewer}
 
     def _explain(self, values: dict[str, str]) -> None:
         self._send_json(explain(self.server.reviewed_run.folder, values.get("id", "")))
@@ -163,19 +170,29 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_json([dataclasses.asdict(agreement) for agreement in found])
 
     def _decide(self, values: dict[str, str]) -> None:
-        length = int(self.headers.get("Content-Length") or 0)
-        if self.headers.get_content_type() != "application/json" or length > _MAX_BODY_BYTES:
-            raise InputError("a decision is a small JSON object")
         try:
-            value = json.loads(self.rfile.read(length))
+            value = json.loads(self._body())
         except ValueError as error:
             raise InputError(f"a decision is a JSON object ({error})") from error
-        if not isinstance(value, dict) or value.get("qa_id") not in self.server.qa_ids:
+        qa = self.server.qas.get(str(value.get("qa_id"))) if isinstance(value, dict) else None
+        if qa is None:
             raise InputError("no such question")
-        decision = parse_decision({**value, "reviewer": self.server.reviewer})
+        decision = parse_decision(
+            {**value, "reviewer": self.server.reviewer, "call_key": qa.provenance.call_key}
+        )
+        if decision.verdict == "edit" and decision.answer in set(qa.options) - {qa.answer}:
+            raise InputError("the answer is one of the wrong choices; word it differently")
         with self.server.lock:
             add_decision(self.server.reviewed_run.folder, decision)
         self._send_json(dataclasses.asdict(decision))
+
+    def _body(self) -> bytes:
+        length = self.headers.get("Content-Length", "")
+        fits = length.isdigit() and int(length) <= _MAX_BODY_BYTES
+        if self.headers.get_content_type() != "application/json" or not fits:
+            self.close_connection = True  # what it sends is not read
+            raise InputError("a decision is a small JSON object")
+        return self.rfile.read(int(length))
 
     def _record(self, values: dict[str, str]) -> VideoRecord:
         record = self.server.records.get(values.get("id", ""))
