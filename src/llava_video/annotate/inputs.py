@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import glob
+import io
 import json
 import os
 from collections import Counter
@@ -84,13 +85,15 @@ def _rows_of(name: str) -> Iterator[dict[str, Any]]:
 
 
 def _manifest_rows(path: Path) -> Iterator[dict[str, Any]]:
-    text = path.read_text(encoding="utf-8-sig")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from error
     if path.suffix.lower() == ".csv":
-        rows: list[Any] = list(csv.DictReader(text.splitlines()))
+        rows: list[Any] = list(csv.DictReader(io.StringIO(text, newline="")))
     else:
-        rows = [
-            _json_row(line, path, n) for n, line in enumerate(text.splitlines(), 1) if line.strip()
-        ]
+        lines = enumerate(text.split("\n"), 1)
+        rows = [_json_row(line, path, number) for number, line in lines if line.strip()]
     for number, row in enumerate(rows, 1):
         if not row.get("path"):
             raise InputError(f"{path}: row {number} has no path; columns are {', '.join(_COLUMNS)}")

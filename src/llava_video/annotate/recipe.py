@@ -59,7 +59,7 @@ class Ask(Part):
 
     kinds: tuple[Kind, ...] = KINDS
     mode: Literal["once", "polling"] = "once"
-    types: tuple[str, ...] = SLUGS
+    types: tuple[str, ...] = Field(default=SLUGS, min_length=1)
     num_choices: int = Field(default=4, ge=2, le=8)
     max_parse_retries: int = Field(default=2, ge=0)
 
@@ -167,7 +167,7 @@ def load_recipe(name: str | Path, changes: dict[str, Any] | None = None) -> Reci
     if str(name) in built_in_recipes():
         text = (resources.files("llava_video.annotate") / "recipes" / f"{name}.yaml").read_text()
     elif path.is_file():
-        text = path.read_text(encoding="utf-8")
+        text = _read(path)
     else:
         raise InputError(
             f"{name}: no such recipe; give a YAML file or one of {', '.join(built_in_recipes())}"
@@ -180,7 +180,7 @@ def load_recipe(name: str | Path, changes: dict[str, Any] | None = None) -> Reci
     if not isinstance(values, dict):
         raise InputError(f"{name}: a recipe is a mapping of parts; see `annotate plan --help`")
     for dotted, value in (changes or {}).items():
-        _set(values, dotted.split("."), value)
+        _set(values, dotted, value)
     return make_recipe(values, str(name))
 
 
@@ -208,10 +208,20 @@ def dump_recipe(recipe: Recipe) -> str:
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:
-    for key in keys[:-1]:
-        values = values.setdefault(key, {})
-    values[keys[-1]] = value
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from error
+
+
+def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
+    *parts, last = dotted.split(".")
+    for part in parts:
+        values = values.setdefault(part, {})
+        if not isinstance(values, dict):
+            raise InputError(f"{dotted}: {part} is a value and has no parts; check the name")
+    values[last] = value
 
 
 def _explain(error: ValidationError, model: Any) -> str:

@@ -57,7 +57,6 @@ def start_run(folder: Path, recipe: Recipe, root: Path) -> None:
         raise InputError(f"{folder}: is a file; give --out a folder")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / "run.json").is_file():
         raise InputError(f"{folder}: holds something that is no run; give --out a new folder")
-    folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "run.json", dump_json({"version": 1, "root": str(root)}) + "\n")
     write_atomically(folder / "recipe.yaml", dump_recipe(recipe))
 
