@@ -6,8 +6,9 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from functools import cache
 from itertools import pairwise
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +63,7 @@ class Encoder(Protocol):
         ...
 
 
+@cache
 def load_encoder(model: str) -> Encoder:
     """A sentence-transformers model by folder or Hub name.
 
@@ -76,10 +78,10 @@ def load_encoder(model: str) -> Encoder:
             "pip install 'llava-video[embeddings]', or set it to lexical"
         ) from error
     try:
-        encoder: Encoder = SentenceTransformer(model, device="cpu")
+        encoder: Any = SentenceTransformer(model, device="cpu")
     except (OSError, ValueError) as error:
         raise InputError(f"{model}: no sentence-transformers model there ({error})") from error
-    return encoder
+    return encoder  # type: ignore[no-any-return]
 
 
 def similar_before_by_meaning(
