@@ -18,7 +18,7 @@ from llava_video.annotate.inputs import common_folder, find_videos
 from llava_video.annotate.ledger import Ledger
 from llava_video.annotate.money import load_prices
 from llava_video.annotate.pipeline import make_annotator
-from llava_video.annotate.recipe import Recipe, make_recipe
+from llava_video.annotate.recipe import Recipe, Selection, make_recipe
 from llava_video.annotate.records import Caption, VideoRecord, write_atomically
 from llava_video.annotate.runs import start_run
 from llava_video.annotate.select import measure
@@ -26,6 +26,9 @@ from llava_video.annotate.tools import Tools
 from llava_video.errors import InputError
 
 SETTINGS = ("all_unsummarised", "none")
+_NO_LIMITS = Selection(
+    over_scenes=None, max_scenes_per_second=None, drop_near_duplicates=False, min_seconds=0
+)
 
 
 def compare(video: str, recipe: Recipe, folder: Path) -> dict[str, Any]:
@@ -39,7 +42,7 @@ def compare(video: str, recipe: Recipe, folder: Path) -> dict[str, Any]:
     if len(records) != 1:
         raise InputError(f"{video}: {len(records)} videos there; name one")
     start_run(folder, recipe, common_folder(records))
-    record = measure(records[0], recipe.selection_of(records[0].source))
+    record = measure(records[0], _NO_LIMITS)
     if record.is_rejected:
         raise InputError(f"{video}: {record.rejections[0].detail}")
     with_history, without = asyncio.run(_describe_both(record, recipe, folder))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +14,8 @@ from rich.console import Console
 
 if TYPE_CHECKING:
     from llava_video.annotate.recipe import Recipe
+else:
+    Recipe = Any  # recipes are heavy to import, and Typer reads annotations
 
 app = typer.Typer(
     help="Make a video instruction dataset: describe, ask, filter, review, export.",
@@ -25,47 +30,85 @@ Videos = Annotated[
     ),
 ]
 Folder = Annotated[Path, typer.Argument(help="A run's folder.", show_default=False)]
-RecipeName = Annotated[
-    str | None,
-    typer.Option(
-        "--recipe",
-        help="A YAML file, or paper, open or toyworld. [default: paper; toyworld with --model toy]",
-    ),
-]
-Model = Annotated[
-    str | None,
-    typer.Option("--model", help="Model name, or toy: the offline annotator for toyworld videos."),
-]
-BaseUrl = Annotated[
-    str | None,
-    typer.Option(
-        "--base-url", help="An OpenAI-compatible endpoint, such as http://127.0.0.1:8000/v1."
-    ),
-]
-MaxUsd = Annotated[
-    float | None, typer.Option("--max-usd", min=0, help="Stop before spending more than this.")
-]
-Concurrency = Annotated[int | None, typer.Option("--concurrency", min=1, help="Calls at a time.")]
-Change = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        help="Change a value of the recipe, such as describe.history=none; may be repeated.",
-    ),
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
+def _choose_recipe(
+    *,
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="A YAML file, or paper, open or toyworld. "
+            "[default: paper; toyworld with --model toy]",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Model name, or toy: the offline annotator for toyworld videos."),
+    ] = None,
+    base_url: Annotated[
+        str | None,
+        typer.Option(help="An OpenAI-compatible endpoint, such as http://127.0.0.1:8000/v1."),
+    ] = None,
+    max_usd: Annotated[
+        float | None, typer.Option(min=0, help="Stop before spending more than this.")
+    ] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Calls at a time.")] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Change a value of the recipe, such as describe.history=none; may be repeated.",
+        ),
+    ] = None,
+) -> Recipe:
+    """The recipe that a command's options choose."""
+    import yaml
+
+    from llava_video.annotate.recipe import load_recipe
+    from llava_video.errors import InputError
+
+    changes: dict[str, Any] = {
+        "endpoint.model": model,
+        "endpoint.base_url": base_url,
+        "endpoint.concurrency": concurrency,
+        "max_usd": max_usd,
+    }
+    changes = {key: value for key, value in changes.items() if value is not None}
+    for text in change or ():
+        key, sign, value = text.partition("=")
+        if not sign:
+            raise InputError(f"--set {text}: write it as KEY=VALUE, such as describe.history=none")
+        try:
+            changes[key.strip()] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"--set {text}: {value!r} is no YAML value; quote it") from error
+    return load_recipe(recipe or ("toyworld" if model == "toy" else "paper"), changes)
+
+
+def _with_recipe(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `_choose_recipe` in place of its parameter ``recipe``."""
+    options = inspect.signature(_choose_recipe, eval_str=True).parameters
+    own = inspect.signature(command, eval_str=True).parameters
+
+    @functools.wraps(command)
+    def run_with_options(**values: Any) -> None:
+        chosen = _choose_recipe(**{name: values.pop(name) for name in options})
+        command(**values, recipe=chosen)
+
+    # Typer reads both.
+    shown = [*(own[name] for name in own if name != "recipe"), *options.values()]
+    run_with_options.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    run_with_options.__annotations__ = {parameter.name: parameter.annotation for parameter in shown}
+    return run_with_options
+
+
 @app.command()
+@_with_recipe
 def plan(
     videos: Videos,
     *,
-    recipe: RecipeName = None,
-    model: Model = None,
-    base_url: BaseUrl = None,
-    max_usd: MaxUsd = None,
-    concurrency: Concurrency = None,
-    change: Change = None,
+    recipe: Recipe,
     out: Annotated[
         Path | None, typer.Option("--out", help="An earlier run, to calibrate the forecast by.")
     ] = None,
@@ -81,28 +124,21 @@ def plan(
     from llava_video.annotate.pipeline import select_videos
     from llava_video.annotate.plan import make_plan
 
-    chosen = _recipe(
-        recipe,
-        model=model,
-        base_url=base_url,
-        max_usd=max_usd,
-        concurrency=concurrency,
-        change=change,
-    )
-    check_budget(chosen)
+    check_budget(recipe)
     ledger = open_ledger(out) if out is not None else None
-    records = select_videos(find_videos(videos), chosen, ledger)
-    prices = load_prices(chosen.endpoint.prices_file)
-    found = make_plan(records, chosen, prices, ledger)
+    records = select_videos(find_videos(videos), recipe, ledger)
+    prices = load_prices(recipe.endpoint.prices_file)
+    found = make_plan(records, recipe, prices, ledger)
     if as_json:
         print(json.dumps(dataclasses.asdict(found), indent=2))
         return
     from llava_video.annotate.screens import plan_screen
 
-    Console().print(plan_screen(found, chosen))
+    Console().print(plan_screen(found, recipe))
 
 
 @app.command()
+@_with_recipe
 def run(
     videos: Videos,
     *,
@@ -114,12 +150,7 @@ def run(
             show_default=False,
         ),
     ],
-    recipe: RecipeName = None,
-    model: Model = None,
-    base_url: BaseUrl = None,
-    max_usd: MaxUsd = None,
-    concurrency: Concurrency = None,
-    change: Change = None,
+    recipe: Recipe,
     engine: Annotated[str, typer.Option("--engine", help="local or ray.")] = "local",
     as_json: AsJson = False,
 ) -> None:
@@ -129,15 +160,7 @@ def run(
 
     if engine not in ("local", "ray"):
         raise InputError(f"--engine {engine}: no such engine; use local or ray")
-    chosen = _recipe(
-        recipe,
-        model=model,
-        base_url=base_url,
-        max_usd=max_usd,
-        concurrency=concurrency,
-        change=change,
-    )
-    result = engines.run(videos, chosen, out, engine="ray" if engine == "ray" else "local")
+    result = engines.run(videos, recipe, out, engine="ray" if engine == "ray" else "local")
     _print_result(result, out, as_json)
     if result.stopped_by is not None:
         raise result.stopped_by
@@ -239,6 +262,7 @@ def export(
 
 
 @app.command("compare-history")
+@_with_recipe
 def compare_history(
     video: Annotated[str, typer.Argument(help="A video.", show_default=False)],
     *,
@@ -248,21 +272,13 @@ def compare_history(
             "--out", help="A run's folder, for the calls and the page.", show_default=False
         ),
     ],
-    recipe: RecipeName = None,
-    model: Model = None,
-    base_url: BaseUrl = None,
-    max_usd: MaxUsd = None,
-    change: Change = None,
+    recipe: Recipe,
     as_json: AsJson = False,
 ) -> None:
     """Describe a video with and without history, side by side (the paper's Figure 2)."""
     from llava_video.annotate.history import compare, history_screen
 
-    found = compare(
-        video,
-        _recipe(recipe or "open", model=model, base_url=base_url, max_usd=max_usd, change=change),
-        out,
-    )
+    found = compare(video, recipe, out)
     if as_json:
         print(json.dumps(found, indent=2))
     else:
@@ -270,20 +286,18 @@ def compare_history(
 
 
 @app.command("batch-write")
+@_with_recipe
 def batch_write(
     videos: Videos,
     *,
     out: Annotated[Path, typer.Option("--out", help="The run's folder.", show_default=False)],
-    recipe: RecipeName = None,
-    model: Model = None,
-    change: Change = None,
+    recipe: Recipe,
     as_json: AsJson = False,
 ) -> None:
     """Write the next wave of calls as OpenAI Batch files. Nothing is sent."""
     from llava_video.annotate.batch import write_wave
 
-    chosen = _recipe(recipe, model=model, change=change)
-    _print_paths(write_wave(videos, chosen, out), as_json)
+    _print_paths(write_wave(videos, recipe, out), as_json)
 
 
 @app.command("batch-read")
@@ -299,35 +313,6 @@ def batch_read(
 
     found = read_results(folder, files)
     print(json.dumps(found) if as_json else ", ".join(f"{name} {n}" for name, n in found.items()))
-
-
-def _recipe(
-    name: str | None,
-    *,
-    model: str | None,
-    change: list[str] | None,
-    base_url: str | None = None,
-    max_usd: float | None = None,
-    concurrency: int | None = None,
-) -> Recipe:
-    import yaml
-
-    from llava_video.annotate.recipe import load_recipe
-    from llava_video.errors import InputError
-
-    changes: dict[str, Any] = {
-        "endpoint.model": model,
-        "endpoint.base_url": base_url,
-        "endpoint.concurrency": concurrency,
-        "max_usd": max_usd,
-    }
-    changes = {key: value for key, value in changes.items() if value is not None}
-    for text in change or ():
-        key, sign, value = text.partition("=")
-        if not sign:
-            raise InputError(f"--set {text}: write it as KEY=VALUE, such as describe.history=none")
-        changes[key.strip()] = yaml.safe_load(value)
-    return load_recipe(name or ("toyworld" if model == "toy" else "paper"), changes)
 
 
 def _print_result(result: Any, out: Path, as_json: bool) -> None:
