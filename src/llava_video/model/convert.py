@@ -79,8 +79,16 @@ class Conversion:
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
-    """A checkpoint that was looked at, its tensors under our names."""
+class Source:
+    """A checkpoint that was looked at.
+
+    Attributes:
+        directory: where it is.
+        layout: how it is laid out.
+        config: its configuration as one of ours.
+        original: the released config.json that it has or once had, or nothing.
+        shards: where its tensors lie, under our names.
+    """
 
     directory: Path
     layout: Layout
@@ -112,7 +120,7 @@ def convert_checkpoint(
     target = Path(destination).expanduser()
     if target.exists() or target.is_symlink():
         raise CheckpointError(f"{target} exists already; give a directory that does not")
-    checkpoint = _look_at(find_checkpoint(source))
+    checkpoint = look_at(find_checkpoint(source))
     layout = to or ("native" if checkpoint.layout == "released" else "released")
     if layout not in get_args(Layout):
         known = ", ".join(get_args(Layout))
@@ -140,8 +148,12 @@ def convert_checkpoint(
     )
 
 
-def _look_at(directory: Path) -> _Source:
-    """Read configuration and headers, and check that they are of one model."""
+def look_at(directory: Path) -> Source:
+    """Read configuration and headers, and check that they are of one model.
+
+    Raises:
+        CheckpointError: something is missing, unknown, or of another shape.
+    """
     config = load_config(directory)
     values = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     is_released = is_released_layout(values)
@@ -152,7 +164,7 @@ def _look_at(directory: Path) -> _Source:
     if is_released and not any(t.name.startswith(RELEASED_PREFIX) for s in shards for _, t in s):
         shards += _vision_encoder_beside(directory, values, config)
     _check_complete(directory, config, shards)
-    return _Source(
+    return Source(
         directory,
         "released" if is_released else "native",
         config,
@@ -216,7 +228,7 @@ def _check_complete(directory: Path, config: LlavaVideoConfig, shards: Shards) -
         raise CheckpointError(f"{directory} lacks the tensor {missing[0]}; download it again")
 
 
-def _prepare_native(source: _Source, directory: Path) -> tuple[Shards, list[str]]:
+def _prepare_native(source: Source, directory: Path) -> tuple[Shards, list[str]]:
     config = LlavaVideoConfig.from_dict({**source.config.to_dict(), ORIGINAL: source.original})
     config.architectures = [LlavaVideoForConditionalGeneration.__name__]
     config.save_pretrained(directory)
@@ -231,7 +243,7 @@ def _prepare_native(source: _Source, directory: Path) -> tuple[Shards, list[str]
     return source.shards, []
 
 
-def _prepare_released(source: _Source, directory: Path) -> tuple[Shards, list[str]]:
+def _prepare_released(source: Source, directory: Path) -> tuple[Shards, list[str]]:
     shards = [[(layouts.released_name(name), t) for name, t in shard] for shard in source.shards]
     names = {name for shard in shards for name, _ in shard}
     values = layouts.released_values(source.config, names, source.original, str(source.directory))
@@ -246,7 +258,7 @@ def _prepare_released(source: _Source, directory: Path) -> tuple[Shards, list[st
     return shards, notes
 
 
-def _prepare_onevision(source: _Source, directory: Path) -> tuple[Shards, list[str]]:
+def _prepare_onevision(source: Source, directory: Path) -> tuple[Shards, list[str]]:
     reason = layouts.why_not_onevision(source.config)
     if reason is not None:
         raise CheckpointError(
