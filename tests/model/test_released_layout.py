@@ -1,11 +1,9 @@
-"""The released 7B's layout: every name and shape of it, and a narrow one of full depth in shards."""
+"""The released 7B's layout: its names and shapes, and a narrow one of full depth in shards."""
 
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
-
 from benchmarks.load_checkpoint import (
     NUM_TEXT_LAYERS,
     NUM_VISION_LAYERS,
@@ -14,6 +12,8 @@ from benchmarks.load_checkpoint import (
     released_shapes,
     write_checkpoint,
 )
+from safetensors.torch import load_file
+
 from llava_video.errors import CheckpointError
 from llava_video.model.convert import convert_checkpoint
 from llava_video.model.layouts import native_name

@@ -9,7 +9,18 @@ from typing import Annotated
 import typer
 
 from llava_video import __version__
-from llava_video.cli import annotate, ask, convert, frames, plan, presets, tokens, toyworld
+from llava_video.cli import (
+    annotate,
+    ask,
+    convert,
+    doctor,
+    frames,
+    plan,
+    presets,
+    tokens,
+    toyworld,
+    train,
+)
 from llava_video.errors import LlavaVideoError
 
 EXIT_BAD_INPUT = 2
@@ -28,6 +39,8 @@ app.command("tokens")(tokens.command)
 app.command("presets")(presets.command)
 app.command("convert")(convert.command)
 app.command("plan")(plan.command)
+app.command("doctor")(doctor.command)
+app.command("train")(train.command)
 app.add_typer(toyworld.app, name="toyworld")
 app.add_typer(annotate.app, name="annotate")
 
