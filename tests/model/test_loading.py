@@ -314,7 +314,7 @@ def test_options_of_transformers_pass_through(small_checkpoint: Path, options: d
 def test_only_the_language_model_is_quantized(small_checkpoint: Path) -> None:
     bitsandbytes = pytest.importorskip("bitsandbytes")
     config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.bfloat16)
-    model, processor = load(small_checkpoint, dtype=torch.bfloat16, quantization_config=config)
+    model, _ = load(small_checkpoint, dtype=torch.bfloat16, quantization_config=config)
     quantized = [
         name
         for name, module in model.named_modules()
@@ -322,7 +322,6 @@ def test_only_the_language_model_is_quantized(small_checkpoint: Path) -> None:
     ]
     assert len(quantized) == 14
     assert all(name.startswith("model.language_model.layers") for name in quantized)
-    model.generate(**processor("What?", random_frames(2)), max_new_tokens=2)
 
 
 def test_dtype_is_the_checkpoints(copy: Path) -> None:

@@ -15,6 +15,7 @@ from transformers import AutoTokenizer, BitsAndBytesConfig, GenerationConfig
 
 from llava_video.errors import CheckpointError, InputError, RepresentationError
 from llava_video.model.configuration import LlavaVideoConfig
+from llava_video.model.grouped_attention import GROUPED
 from llava_video.model.modeling import LlavaVideoForConditionalGeneration
 from llava_video.model.processing import LlavaVideoProcessor
 from llava_video.model.released import (
@@ -159,6 +160,8 @@ def load_model(
         **options,
     )
     _check_report(report, directory)
+    if model.device.type == "cpu" and "attn_implementation" not in options:
+        model.set_attn_implementation({"text_config": GROUPED})
     if (directory / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_pretrained(directory)
     return model.eval()  # type: ignore[no-any-return]

@@ -1,0 +1,62 @@
+"""Attention of one new token on a CPU, without repeating keys and values.
+
+In grouped-query attention several query heads share one head of keys and values. transformers'
+default repeats keys and values, or leaves that to a kernel that is as slow on a CPU, once per token
+and layer: most of the time of decoding behind a long video. Here the query heads of a group are
+rows of one matrix instead, which is the same arithmetic.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+GROUPED = "llava_video_grouped"
+"""Name of this attention in transformers' registry, for ``attn_implementation``."""
+
+
+def grouped_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Attend to all keys from one position; anything else is left to ``sdpa``.
+
+    Args:
+        module: the attention layer.
+        query: (B, heads, L, d).
+        key: (B, key heads, S, d); key heads divide heads.
+        value: (B, key heads, S, d).
+        attention_mask: None or (B, 1, L, S), as transformers makes it for ``sdpa``.
+        scaling: factor of the scores.
+        dropout: share of scores to drop.
+        **kwargs: what else transformers passes.
+
+    Returns:
+        (B, L, heads, d), and no scores.
+    """
+    heads_per_group = query.shape[1] // key.shape[1]
+    if query.shape[2] != 1 or heads_per_group == 1 or query.device.type != "cpu":
+        outputs: tuple[Tensor, None] = sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
+        )
+        return outputs
+    rows = query.squeeze(2).unflatten(1, (key.shape[1], heads_per_group))
+    attended = scaled_dot_product_attention(
+        rows, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling
+    )
+    return attended.flatten(1, 2)[:, None], None
+
+
+AttentionInterface.register(GROUPED, grouped_attention)
+AttentionMaskInterface.register(GROUPED, sdpa_mask)
