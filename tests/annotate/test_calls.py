@@ -126,6 +126,12 @@ def test_dropped_connections_and_half_answers_may_have_been_billed(one, tmp_path
     assert found.unknown_usd > 0
 
 
+def test_half_a_surrogate_pair_in_an_answer_does_not_stop_the_ledger(one, tmp_path):
+    with FakeEndpoint(write=lambda body: "A parrot \ud83d sings.") as fake:
+        result = run_quietly(one, recipe_for(fake, ask__kinds=[]), tmp_path / "out")
+    assert result.records[0].description.text == "A parrot ? sings."
+
+
 def test_a_slow_answer_is_a_timeout_that_may_have_been_billed(one, tmp_path):
     with FakeEndpoint(delay_seconds=0.5) as fake:
         recipe = recipe_for(fake, endpoint__timeout_seconds=0.1, endpoint__attempts=2)

@@ -1,6 +1,7 @@
 """From names on the command line to videos."""
 
 import json
+import os
 
 import pytest
 
@@ -62,6 +63,24 @@ def test_bad_manifests_say_where(text, message, tmp_path):
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         find_videos([str(path)])
+
+
+def test_a_name_that_is_no_text_is_an_error_with_a_remedy(tmp_path):
+    touch(tmp_path / os.fsdecode(b"caf\xe9.mp4"))
+    with pytest.raises(InputError, match=r"caf\\udce9.mp4.*rename the file"):
+        find_videos([str(tmp_path)])
+
+
+def test_a_quoted_line_break_in_a_table_is_part_of_its_cell(tmp_path):
+    (tmp_path / "list.csv").write_text('path,category\nv/a.mp4,"two\nlines"\nv/b.mp4,one\n')
+    records = find_videos([str(tmp_path / "list.csv")])
+    assert [record.category for record in records] == ["two\nlines", "one"]
+
+
+def test_a_manifest_in_another_encoding_is_named(tmp_path):
+    (tmp_path / "list.csv").write_bytes("path\nv/café.mp4\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"list.csv: cannot be read as UTF-8"):
+        find_videos([str(tmp_path / "list.csv")])
 
 
 def test_a_name_that_matches_nothing_is_an_error(tmp_path):

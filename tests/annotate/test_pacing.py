@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from llava_video.annotate.endpoint import AttemptError
+from llava_video.annotate.annotator import AttemptError
 from llava_video.annotate.pacing import Allowance, Breaker, Pacer, parse_duration_seconds
 from llava_video.errors import EndpointError
 

@@ -17,8 +17,8 @@ from typing import Any
 
 from rich.console import Console
 
+from llava_video.annotate.annotator import read_completion
 from llava_video.annotate.calls import call_info, used_tokens
-from llava_video.annotate.endpoint import read_completion
 from llava_video.annotate.engine import check_any_selected, check_budget
 from llava_video.annotate.inputs import common_folder, find_videos
 from llava_video.annotate.ledger import CallInfo, Ledger, open_ledger

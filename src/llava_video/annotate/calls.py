@@ -8,7 +8,7 @@ from typing import Protocol
 
 import stamina
 
-from llava_video.annotate.endpoint import Annotator, AttemptError
+from llava_video.annotate.annotator import Annotator, AttemptError
 from llava_video.annotate.ledger import CallInfo, LedgerError
 from llava_video.annotate.messages import Reply, Request, Usage
 from llava_video.annotate.money import Price, PriceTable, request_tokens, upper_usd

@@ -4,63 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Any, Protocol
+from typing import Any
 
 import aiohttp
 import httpx2
 import openai
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
-from llava_video.annotate.messages import Reply, Request, Usage
+from llava_video.annotate.annotator import AttemptError, read_completion
+from llava_video.annotate.messages import Reply, Request
 from llava_video.annotate.recipe import Endpoint
-from llava_video.errors import EndpointError, InputError, LlavaVideoError
+from llava_video.annotate.records import dump_json
+from llava_video.errors import EndpointError, InputError
 
 _TRANSIENT = (408, 409, 425, 429, 500, 502, 503, 504, 529)
 _SAME_FOR_EVERY_CALL = (401, 402, 403, 404, 405)
 _RATE_LIMIT_PREFIX = "x-ratelimit-"
-
-
-class Annotator(Protocol):
-    """Whatever answers requests: an endpoint, the toy annotator, the writer of batch files."""
-
-    async def complete(self, request: Request, key: str) -> Reply:
-        """One attempt; raises `AttemptError` when there is no answer."""
-        ...
-
-    async def aclose(self) -> None:
-        """Let connections go."""
-        ...
-
-
-class AttemptError(LlavaVideoError):
-    """One attempt brought no answer.
-
-    Attributes:
-        outcome: HTTP status or a short name, for the ledger.
-        is_transient: worth another attempt.
-        may_be_billed: the server may have done the work before the connection broke.
-        retry_after_seconds: the server's own wish, or None.
-        is_throttling: a rate limit, which says nothing about the server's health.
-        rate_limits: the ``x-ratelimit-*`` headers of the refusal.
-    """
-
-    def __init__(
-        self,
-        message: str,
-        outcome: str,
-        *,
-        is_transient: bool,
-        may_be_billed: bool = False,
-        retry_after_seconds: float | None = None,
-        rate_limits: tuple[tuple[str, str], ...] = (),
-    ) -> None:
-        super().__init__(message)
-        self.outcome = outcome
-        self.is_transient = is_transient
-        self.may_be_billed = may_be_billed
-        self.retry_after_seconds = retry_after_seconds
-        self.is_throttling = outcome == "429"
-        self.rate_limits = rate_limits
 
 
 class OpenAIEndpoint:
@@ -90,16 +49,15 @@ class OpenAIEndpoint:
         The generic ``post`` is used because the typed method walks through every part of the body
         once more, which costs a quarter of a call's time.
         """
-        structured = self._settings.structured
-        if request.pictures:
-            body = await asyncio.to_thread(request.body, structured)  # JPEGs are made here
+        if request.pictures:  # making JPEGs would hold all other calls up
+            content = await asyncio.to_thread(self._content, request)
         else:
-            body = request.body(structured)
+            content = self._content(request)
         try:
             response = await self._client.post(
                 "/chat/completions",
                 cast_to=httpx2.Response,
-                body=body | self._settings.extra_body,
+                content=content,
                 options={"headers": {"Idempotency-Key": key}},
             )
             return read_completion(response.json(), _rate_limits(response.headers))
@@ -116,6 +74,10 @@ class OpenAIEndpoint:
                 is_transient=True,
                 may_be_billed=True,
             ) from error
+
+    def _content(self, request: Request) -> bytes:
+        body = request.body(self._settings.structured) | self._settings.extra_body
+        return dump_json(body).encode()
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -156,34 +118,6 @@ class OpenAIEndpoint:
             retry_after_seconds=_retry_after_seconds(error.response.headers),
             rate_limits=_rate_limits(error.response.headers),
         )
-
-
-def read_completion(completion: Any, rate_limits: tuple[tuple[str, str], ...] = ()) -> Reply:
-    """The answer in a completion; whatever is missing raises KeyError, IndexError or TypeError."""
-    choice = completion["choices"][0]
-    message = choice["message"]
-    text = message.get("content") or message.get("refusal") or ""
-    return Reply(
-        text=str(text),
-        request_id=str(completion.get("id") or ""),
-        finish_reason=str(choice.get("finish_reason") or ""),
-        usage=_usage(completion.get("usage")),
-        rate_limits=rate_limits,
-    )
-
-
-def _usage(usage: Any) -> Usage | None:
-    """Tokens from the ``usage`` of a completion; None where there is none."""
-    if not usage:
-        return None
-    prompt = usage.get("prompt_tokens_details") or {}
-    done = usage.get("completion_tokens_details") or {}
-    return Usage(
-        prompt_tokens=int(usage["prompt_tokens"]),
-        completion_tokens=int(usage.get("completion_tokens") or 0),
-        cached_tokens=int(prompt.get("cached_tokens") or 0),
-        reasoning_tokens=int(done.get("reasoning_tokens") or 0),
-    )
 
 
 def _rate_limits(headers: Any) -> tuple[tuple[str, str], ...]:

@@ -42,6 +42,9 @@ def find_videos(names: list[str]) -> list[VideoRecord]:
         raise InputError(
             f"{', '.join(names) or 'no names'}: no videos there; name files or folders"
         )
+    for row in rows:
+        if not _is_text(row["path"]):
+            raise InputError(f"{row['path']!a}: its name is not UTF-8; rename the file")
     ids = _ids([row["path"] for row in rows])
     records = [
         VideoRecord(
@@ -59,6 +62,10 @@ def find_videos(names: list[str]) -> list[VideoRecord]:
             f"the id {repeated[0]!r} belongs to two videos; make ids in the manifest unique"
         )
     return records
+
+
+def _is_text(name: str) -> bool:
+    return name == name.encode(errors="replace").decode()
 
 
 def common_folder(records: list[VideoRecord]) -> Path:

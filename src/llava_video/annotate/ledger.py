@@ -320,14 +320,14 @@ class Ledger:
             batch, self._waiting = self._waiting, []
             try:
                 await asyncio.to_thread(self._commit, batch)
-            except sqlite3.Error as error:
+            except (sqlite3.Error, ValueError, OverflowError) as error:
                 self._fail_waiting([*batch, *self._waiting], error)
                 return
             for write in batch:
                 if not write.done.done():
                     write.done.set_result(None)
 
-    def _fail_waiting(self, writes: list[_Write], error: sqlite3.Error) -> None:
+    def _fail_waiting(self, writes: list[_Write], error: Exception) -> None:
         """Tell everybody who waits for a commit that it did not happen, and will not."""
         self._waiting = []
         for write in writes:

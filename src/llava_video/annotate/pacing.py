@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 
-from llava_video.annotate.endpoint import AttemptError
+from llava_video.annotate.annotator import AttemptError
 from llava_video.errors import EndpointError
 
 _BURST_SECONDS = 6.0  # how much of a minute's allowance may be used at once

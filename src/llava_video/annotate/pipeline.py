@@ -16,11 +16,11 @@ from pathlib import Path
 
 from av.error import FFmpegError
 
+from llava_video.annotate.annotator import Annotator, AttemptError
 from llava_video.annotate.ask import ask
 from llava_video.annotate.calls import ENDS_THE_RUN, Caller, InterruptedRunError
 from llava_video.annotate.checks import check
 from llava_video.annotate.describe import describe
-from llava_video.annotate.endpoint import Annotator, AttemptError, OpenAIEndpoint
 from llava_video.annotate.filters import screen
 from llava_video.annotate.ledger import Ledger
 from llava_video.annotate.money import load_prices
@@ -60,6 +60,8 @@ def make_annotator(recipe: Recipe) -> Annotator:
         from llava_video.annotate.toy import ToyAnnotator
 
         return ToyAnnotator()
+    from llava_video.annotate.endpoint import OpenAIEndpoint
+
     return OpenAIEndpoint(recipe.endpoint)
 
 
