@@ -189,6 +189,14 @@ def test_a_single_image_comes_before_the_text_as_in_training(processor) -> None:
     assert "user\n<image>\nWhat?<|im_end|>" in one
 
 
+def test_images_of_one_question_or_of_several(processor) -> None:  # type: ignore[no-untyped-def]
+    one, other = picture(64, 64), picture(100, 50, seed=1)
+    together = processor("What?", images=[one, other])
+    assert torch.equal(together["pixel_values"], show(processor, one, other)["pixel_values"])
+    apart = processor(["What?", "What?"], images=[one, [other]])
+    assert apart["num_tiles_per_image"].tolist() == [2, 3]
+
+
 def test_models_without_tiles_see_one_square(small_checkpoint: Path) -> None:
     processor = LlavaVideoProcessor.from_pretrained(small_checkpoint)
     inputs = processor("What?", images=picture(100, 300))

@@ -8,17 +8,17 @@ batch, L positions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from transformers import GenerationMixin, PreTrainedModel, Qwen2Model, SiglipVisionModel
-from transformers.generation import LogitsProcessor, RepetitionPenaltyLogitsProcessor
-from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
-from llava_video.errors import CheckpointError, InputError, RepresentationError
+from llava_video.errors import InputError, RepresentationError
 from llava_video.model.configuration import LlavaVideoConfig
+from llava_video.model.logits import answer_processors
+from llava_video.model.outputs import LlavaVideoModelOutput, LlavaVideoOutput
+from llava_video.model.projector import Projector
 from llava_video.model.prompt import IMAGE, VIDEO
 from llava_video.representation import LINEAR_POOLINGS, VideoRepresentation, make_layout
 from llava_video.representation.image_layout import make_image_layout
@@ -40,53 +40,6 @@ MEDIA_INPUTS = (
     "mm_token_type_ids",
 )
 """What `LlavaVideoProcessor` makes of videos and images."""
-
-
-@dataclass
-class LlavaVideoModelOutput(BaseModelOutputWithPast):
-    """Last hidden states, and the V x D tokens of each video and image, in order."""
-
-    video_tokens: tuple[Tensor, ...] | None = None
-    image_tokens: tuple[Tensor, ...] | None = None
-
-
-@dataclass
-class LlavaVideoOutput(CausalLMOutputWithPast):
-    """Logits and loss, and the V x D tokens of each video and image, in order."""
-
-    video_tokens: tuple[Tensor, ...] | None = None
-    image_tokens: tuple[Tensor, ...] | None = None
-
-
-class Projector(nn.Module):
-    """Two linear layers with an exact GELU between them (``mlp2x_gelu``)."""
-
-    def __init__(self, vision_width: int, text_width: int) -> None:
-        super().__init__()
-        self.linear_1 = nn.Linear(vision_width, text_width)
-        self.activation = nn.GELU()
-        self.linear_2 = nn.Linear(text_width, text_width)
-
-    def hidden(self, features: Tensor) -> Tensor:
-        """All but the last layer: (..., C) -> (..., D)."""
-        return self.activation(self.linear_1(features))  # type: ignore[no-any-return]
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Both layers: (..., C) -> (..., D)."""
-        return self.linear_2(self.hidden(features))  # type: ignore[no-any-return]
-
-
-class OverflowGuard(LogitsProcessor):
-    """Refuses logits that are no numbers; generation would turn them into exclamation marks."""
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """The same scores (B, vocabulary), once they have been looked at."""
-        if not torch.isfinite(scores.amax(-1)).all():
-            raise CheckpointError(
-                "the model overflows in float16, as models trained in bfloat16 may; load it with "
-                "dtype='bfloat16' or dtype='float32'"
-            )
-        return scores
 
 
 class LlavaVideoPreTrainedModel(PreTrainedModel):
@@ -461,12 +414,13 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
         # A placeholder stands for a video that was given; the model cannot write one.
         kwargs.setdefault("suppress_tokens", [self.config.video_token_id])
         settings = kwargs.get("generation_config") or self.generation_config
-        penalty = kwargs.pop("repetition_penalty", settings.repetition_penalty)
-        if penalty not in (None, 1.0):
-            num_prompt_tokens = 0 if input_ids is None else input_ids.shape[1]
-            processor = RepetitionPenaltyLogitsProcessor(float(penalty), num_prompt_tokens)
-            kwargs["logits_processor"] = [processor, *(kwargs.get("logits_processor") or ())]
+        kwargs["logits_processor"] = [
+            *answer_processors(
+                kwargs.pop("repetition_penalty", settings.repetition_penalty),
+                num_prompt_tokens=0 if input_ids is None else input_ids.shape[1],
+                dtype=self.dtype,
+            ),
+            *(kwargs.get("logits_processor") or ()),
+        ]
         kwargs["repetition_penalty"] = 1.0  # transformers' own would look at the prompt too
-        if self.dtype == torch.float16:
-            kwargs["logits_processor"] = [OverflowGuard(), *(kwargs.get("logits_processor") or ())]
         return super().generate(input_ids, **kwargs)

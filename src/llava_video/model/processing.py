@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -48,11 +48,19 @@ FIXED_OPTIONS: dict[str, tuple[Any, ...]] = {
 """Options of transformers' processors of which only one value makes inputs for this model."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Sampling:
+    """How the frames of videos are chosen; see `media.read_frames`."""
+
+    num_frames: int | None = None
+    fps: float | None = None
+    video_metadata: Sequence[Mapping[str, Any] | None] = ()
+
+
 @dataclass(slots=True)
 class _Seen:
     """What the conversations of a batch show, as far as they have been read."""
 
-    metadata: Iterator[Mapping[str, Any] | None]
     frames: list[Frames] = field(default_factory=list)
     tiles: list[NDArray[np.uint8]] = field(default_factory=list)
     image_sizes: list[tuple[int, int]] = field(default_factory=list)
@@ -117,10 +125,7 @@ class LlavaVideoProcessor(ProcessorMixin):
         text: str | Sequence[str],
         videos: Video | Sequence[Video | None] | None = None,
         images: Picture | Sequence[Picture | Sequence[Picture] | None] | None = None,
-        *,
-        num_frames: int | None = None,
-        fps: float | None = None,
-        **conventions: Any,
+        **options: Any,
     ) -> BatchFeature:
         """Inputs for one question per video or image, each a conversation of one turn.
 
@@ -128,13 +133,13 @@ class LlavaVideoProcessor(ProcessorMixin):
             text: a question, or one per row.
             videos: a video, or one per row; None where a question is about no video.
             images: an image, or one (or a list of several) per row; None likewise.
-            num_frames: frames to sample from files; by default as many as the representation takes.
-            fps: sample files at this rate instead, up to that many frames.
-            **conventions: see `apply_chat_template`.
+            **options: see `apply_chat_template`.
 
         Returns:
             What `apply_chat_template` returns.
         """
+        if isinstance(text, str) and isinstance(images, list | tuple):
+            images = [images]
         texts = [text] if isinstance(text, str) else list(text)
         conversations = []
         for question, video, image in zip(
@@ -149,9 +154,7 @@ class LlavaVideoProcessor(ProcessorMixin):
             several = image if isinstance(image, list | tuple) else [image]
             parts[:0] = [{"type": "image", "image": one} for one in several if one is not None]
             conversations.append([{"role": "user", "content": parts}])
-        return self.apply_chat_template(
-            conversations, num_frames=num_frames, fps=fps, **conventions
-        )
+        return self.apply_chat_template(conversations, **options)
 
     def apply_chat_template(
         self,
@@ -161,11 +164,8 @@ class LlavaVideoProcessor(ProcessorMixin):
         continue_final_message: bool = False,
         tokenize: bool = True,
         return_dict: bool = True,
-        num_frames: int | None = None,
-        fps: float | None = None,
-        video_metadata: Sequence[Mapping[str, Any] | None] = (),
         processor_kwargs: Mapping[str, Any] | None = None,
-        **fixed: Any,
+        **options: Any,
     ) -> Any:
         """Inputs for conversations, by the conventions of transformers.
 
@@ -181,11 +181,10 @@ class LlavaVideoProcessor(ProcessorMixin):
             continue_final_message: leave the final message open, for the model to continue it.
             tokenize: give ids rather than text, where a video or an image is one placeholder.
             return_dict: give all inputs rather than ``input_ids`` alone.
-            num_frames: frames to sample from each file, as many as the representation takes.
-            fps: sample files at this rate instead, up to that many frames.
-            video_metadata: transformers' `VideoMetadata`, or None, for each video in turn.
-            processor_kwargs: the three above and those below, where a caller keeps them together.
-            **fixed: options of transformers that have one possible value; see `FIXED_OPTIONS`.
+            processor_kwargs: options, where a caller keeps them together.
+            **options: ``num_frames`` to sample from each file, as many as the representation takes
+                by default, or ``fps`` to sample at, up to that many; ``video_metadata``, which is
+                transformers' `VideoMetadata` or None for each video in turn; `FIXED_OPTIONS`.
 
         Returns:
             ``input_ids`` and ``attention_mask`` (B, L), padded on the left; with videos also
@@ -197,43 +196,24 @@ class LlavaVideoProcessor(ProcessorMixin):
             InputError: parts that do not fit, or a prompt that is longer than the model's context.
             VideoError: a file cannot be read.
         """
-        if processor_kwargs:
-            return self.apply_chat_template(
-                conversation,
-                add_generation_prompt=add_generation_prompt,
-                continue_final_message=continue_final_message,
-                tokenize=tokenize,
-                return_dict=return_dict,
-                **{
-                    "num_frames": num_frames,
-                    "fps": fps,
-                    "video_metadata": video_metadata,
-                    **fixed,
-                    **processor_kwargs,
-                },
-            )
-        _check_fixed(fixed)
-        speaks = (
-            not continue_final_message if add_generation_prompt is None else add_generation_prompt
-        )
+        sampling = _sampling_of({**options, **(processor_kwargs or {})})
+        if add_generation_prompt is None:
+            add_generation_prompt = not continue_final_message
         render = partial(
             self.renderer.render,
-            add_generation_prompt=speaks,
+            add_generation_prompt=add_generation_prompt,
             continue_final_message=continue_final_message,
         )
         conversations = _as_batch(conversation)
-        seen = _Seen(iter(video_metadata))
-        slots = [self._look(messages, seen, num_frames, fps) for messages in conversations]
+        seen = _Seen()
+        slots = [self._look(messages, seen, sampling) for messages in conversations]
         if not tokenize:
-            texts = [
-                self._text(render(messages, [replace(slot, num_tokens=1) for slot in row]))
-                for messages, row in zip(conversations, slots, strict=True)
-            ]
+            slots = [[replace(slot, num_tokens=1) for slot in row] for row in slots]
+        prompts = list(map(render, conversations, slots))
+        if not tokenize:
+            texts = [str(self.tokenizer.decode(prompt.input_ids)) for prompt in prompts]
             return texts if conversations is conversation else texts[0]
-        prompts = []
-        for messages, row in zip(conversations, slots, strict=True):
-            prompts.append(render(messages, row))
-            self._check_length(len(prompts[-1].input_ids), row)
+        self._check_lengths(prompts, slots)
         inputs = BatchFeature({**self._pad_left(prompts, seen), **self._pixels(seen)})
         return inputs if return_dict else inputs["input_ids"]
 
@@ -282,20 +262,19 @@ class LlavaVideoProcessor(ProcessorMixin):
         answer = self.tokenizer.decode(output_ids[num_prompt_tokens:], skip_special_tokens=True)
         return str(answer).strip()
 
-    def _look(
-        self, messages: Sequence[Message], seen: _Seen, num_frames: int | None, fps: float | None
-    ) -> list[Slot]:
+    def _look(self, messages: Sequence[Message], seen: _Seen, sampling: _Sampling) -> list[Slot]:
         """Read what a conversation shows, and say how much room it takes."""
         media = media_of(messages)
         tiled = sum(medium.kind == "image" for medium in media) == 1
         slots: list[Slot] = []
         for medium in media:
             if medium.kind == "video":
+                told = sampling.video_metadata[len(seen.frames) : len(seen.frames) + 1]
                 frames = self.sample_frames(
                     medium.source,
-                    num_frames=num_frames,
-                    fps=fps,
-                    metadata=next(seen.metadata, None),
+                    num_frames=sampling.num_frames,
+                    fps=sampling.fps,
+                    metadata=told[0] if told else None,
                 )
                 seen.frames.append(frames)
                 num_tokens = make_layout(self.representation, len(frames)).num_tokens
@@ -323,17 +302,16 @@ class LlavaVideoProcessor(ProcessorMixin):
             data["image_sizes"] = torch.tensor(seen.image_sizes)
         return data
 
-    def _text(self, prompt: Prompt) -> str:
-        return str(self.tokenizer.decode(prompt.input_ids))
-
-    def _check_length(self, num_tokens: int, slots: Sequence[Slot]) -> None:
-        if num_tokens >= self.max_positions:
-            num_seen = sum(slot.num_tokens for slot in slots)
-            raise InputError(
-                f"the prompt has {num_tokens} tokens ({num_seen} of them video or image), the "
-                f"model takes {self.max_positions}; sample fewer frames, take a representation "
-                "with fewer tokens, or show fewer images"
-            )
+    def _check_lengths(self, prompts: Sequence[Prompt], slots: Sequence[Sequence[Slot]]) -> None:
+        for prompt, row in zip(prompts, slots, strict=True):
+            num_tokens = len(prompt.input_ids)
+            if num_tokens >= self.max_positions:
+                num_seen = sum(slot.num_tokens for slot in row)
+                raise InputError(
+                    f"the prompt has {num_tokens} tokens ({num_seen} of them video or image), the "
+                    f"model takes {self.max_positions}; sample fewer frames, take a representation "
+                    "with fewer tokens, or show fewer images"
+                )
 
     def _pad_left(self, prompts: Sequence[Prompt], seen: _Seen) -> dict[str, Tensor]:
         """Pad on the left, so that every row ends where its answer begins."""
@@ -358,13 +336,16 @@ def _normalise(pixels_NHWC: NDArray[np.uint8]) -> Tensor:
     return values.mul_(1 / 255).sub_(PIXEL_MEAN).div_(PIXEL_STD)
 
 
-def _check_fixed(options: Mapping[str, Any]) -> None:
-    for name, value in options.items():
-        possible = FIXED_OPTIONS.get(name)
-        if possible is None:
-            raise InputError(f"no option of the processor is called {name!r}; check its name")
+def _sampling_of(options: dict[str, Any]) -> _Sampling:
+    """What is left of a caller's options once those with one possible value are checked."""
+    for name, possible in FIXED_OPTIONS.items():
+        value = options.pop(name, possible[0])
         if value not in possible:
             raise InputError(f"{name}={value!r} makes no inputs for this model; leave it out")
+    unknown = sorted(set(options) - set(_Sampling.__dataclass_fields__))
+    if unknown:
+        raise InputError(f"no option of the processor is called {unknown[0]!r}; check its name")
+    return _Sampling(**options)
 
 
 def _per_row(name: str, given: Any, num_rows: int) -> list[Any]:

@@ -1,0 +1,24 @@
+"""What the model returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
+
+
+@dataclass
+class LlavaVideoModelOutput(BaseModelOutputWithPast):
+    """Last hidden states, and the V x D tokens of each video and image, in order."""
+
+    video_tokens: tuple[Tensor, ...] | None = None
+    image_tokens: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class LlavaVideoOutput(CausalLMOutputWithPast):
+    """Logits and loss, and the V x D tokens of each video and image, in order."""
+
+    video_tokens: tuple[Tensor, ...] | None = None
+    image_tokens: tuple[Tensor, ...] | None = None
