@@ -88,7 +88,7 @@ def test_an_exhausted_quota_is_no_rate_limit(one, tmp_path):
 
 def test_an_endpoint_that_is_down_is_named_and_the_run_can_go_on(one, tmp_path):
     with FakeEndpoint() as fake:
-        recipe = recipe_for(fake, endpoint__attempts=20)
+        recipe = recipe_for(fake, endpoint__attempts=3)
     result = run_quietly(one, recipe, tmp_path / "out")  # the server is gone
     assert isinstance(result.stopped_by, EndpointError)
     assert "cannot reach http://127.0.0.1" in str(result.stopped_by)
@@ -206,3 +206,6 @@ def test_a_missing_key_is_an_error_with_a_remedy(one, tmp_path, monkeypatch):
         recipe = recipe_for(fake, endpoint__base_url=None)
     with pytest.raises(InputError, match="set OPENAI_API_KEY"):
         run_quietly(one, recipe, tmp_path / "out")
+    with pytest.raises(InputError, match="--base-url nonsense: no address"):
+        run_quietly(one, recipe_for(fake, endpoint__base_url="nonsense"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -63,7 +63,7 @@ def failure(outcome="500", transient=True):
 
 
 def test_an_endpoint_that_never_answered_is_given_up_soon():
-    breaker = Breaker(120, Clock())
+    breaker = Breaker(120, 8, Clock())
     for _ in range(9):
         breaker.failed(failure())
     with pytest.raises(EndpointError, match="none ever succeeded"):
@@ -72,7 +72,7 @@ def test_an_endpoint_that_never_answered_is_given_up_soon():
 
 def test_an_endpoint_that_did_answer_gets_time_to_come_back():
     clock = Clock()
-    breaker = Breaker(120, clock)
+    breaker = Breaker(120, 8, clock)
     breaker.succeeded()
     for _ in range(50):
         breaker.failed(failure())
@@ -82,7 +82,7 @@ def test_an_endpoint_that_did_answer_gets_time_to_come_back():
 
 
 def test_rate_limits_and_bad_requests_do_not_count():
-    breaker = Breaker(0, Clock())
+    breaker = Breaker(0, 8, Clock())
     for _ in range(50):
         breaker.failed(failure("429"))
         breaker.failed(failure("400", transient=False))

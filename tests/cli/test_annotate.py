@@ -1,10 +1,14 @@
 """The `annotate` verbs as a user types them."""
 
+import io
 import json
-import os
+import re
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -13,15 +17,31 @@ from tests.annotate.fake_endpoint import FakeEndpoint
 from tests.annotate.videos import write_toy_video, write_video
 
 
-def llava_video(*words, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "llava_video", "annotate", *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        env=os.environ | environment,
-        check=False,
-    )
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def llava_video(*words):
+    """What a user sees of a command; run in this process, as imports take most of its time."""
+    out, err = io.StringIO(), io.StringIO()
+    typed = ["llava-video", "annotate", *map(str, words)]
+    with patch.object(sys, "argv", typed), redirect_stdout(out), redirect_stderr(err):
+        try:
+            main()
+            code = 0
+        except SystemExit as exit_:
+            code = exit_.code
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+def test_the_package_runs_as_a_module():
+    words = [sys.executable, "-m", "llava_video", "annotate", "status", "nowhere"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert "no ledger.sqlite in it" in error_line(done.stderr)
 
 
 @pytest.fixture(scope="module")
@@ -59,29 +79,37 @@ def error_line(stderr):
     return line
 
 
+# A port on which nobody listens, asked twice in quick succession.
+NOBODY = ["--model", "m", "--base-url", "http://127.0.0.1:9/v1"]
+NOBODY += ["--set", "endpoint.attempts=2", "--set", "endpoint.max_wait_seconds=0.01"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["run", "missing.mp4", "--out", "OUT"], "missing.mp4: no such file or folder"),
-        (["run", "TOYS", "--out", "OUT"], "--recipe open takes every readable video"),
+        (["run", "TOYS", *NOBODY, "--out", "OUT"], "--recipe open takes every readable video"),
         (["run", "TOYS", "--model", "toy", "--out", "TOYS"], "holds something that is no run"),
         (["plan", "TOYS", "--set", "describe.histroy=none"], "did you mean 'history'"),
         (["plan", "TOYS", "--set", "nonsense"], "write it as KEY=VALUE"),
         (["run", "TOYS", "--model", "toy", "--engine", "x", "--out", "OUT"], "use local or ray"),
         (["run", "TOYS", "--model", "m", "--max-usd", "1", "--out", "OUT"], "needs a price of m"),
+        (["run", "TOYS", "--recipe", "open", *NOBODY, "--out", "OUT"], "none ever succeeded"),
+        (["run", "STRANGE", "--model", "toy", "--out", "OUT"], "no video was annotated; `llava"),
+        (["run", "TOYS", "--model", "toy", "--out", "STRANGE/strange.mp4/x"], "cannot be written"),
+        (["plan", "TOYS", "--set", "describe.history=["], "is no YAML value"),
         (["status", "OUT"], "no ledger.sqlite in it"),
         (["explain", "OUT", "x"], "no ledger.sqlite in it"),
         (["export", "OUT"], "no run there"),
     ],
 )
-def test_bad_input_is_one_line_and_exit_code_2(words, message, toys, tmp_path, monkeypatch, capsys):
-    places = {"TOYS": toys, "OUT": tmp_path / "out"}
-    typed = [str(places.get(word, word)) for word in words]
-    monkeypatch.setattr(sys, "argv", ["llava-video", "annotate", *typed])
-    with pytest.raises(SystemExit) as exit_:
-        main()
-    assert exit_.value.code == 2
-    assert message in error_line(capsys.readouterr().err)
+def test_bad_input_is_one_line_and_exit_code_2(words, message, toys, tmp_path):
+    strange = write_video(tmp_path / "strange" / "strange.mp4", size=(36, 48)).parent
+    places = {"TOYS": str(toys), "OUT": str(tmp_path / "out"), "STRANGE": str(strange)}
+    typed = [re.sub("TOYS|OUT|STRANGE", lambda place: places[place[0]], word) for word in words]
+    done = llava_video(*typed)
+    assert done.returncode == 2
+    assert message in error_line(done.stderr)
 
 
 def test_a_stopped_run_says_why_and_exports_what_is_done(tmp_path):

@@ -85,7 +85,7 @@ class Caller:
         self._prices = prices
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._pacer = Pacer(settings.rpm, settings.tpm)
-        self._breaker = Breaker(settings.give_up_after_seconds)
+        self._breaker = Breaker(settings.give_up_after_seconds, settings.attempts)
         self._flying: dict[str, asyncio.Task[Reply]] = {}
         self._stopped_by: LlavaVideoError | None = None
 

@@ -19,6 +19,7 @@ from llava_video.annotate.money import load_prices
 from llava_video.annotate.pipeline import (
     Measure,
     Outcome,
+    check_endpoint,
     measure_here,
     run_local,
     select_videos,
@@ -71,6 +72,7 @@ def run(
     console = console or Console(stderr=True)
     check_budget(recipe)
     records = find_videos(names)
+    check_endpoint(recipe.endpoint)
     start_run(folder, recipe, common_folder(records))
     ledger = Ledger(folder / "ledger.sqlite", recipe.max_usd)
     measure_all: Measure = measure_here

@@ -17,7 +17,7 @@ from llava_video.annotate.engine import check_budget
 from llava_video.annotate.inputs import common_folder, find_videos
 from llava_video.annotate.ledger import Ledger
 from llava_video.annotate.money import load_prices
-from llava_video.annotate.pipeline import make_annotator
+from llava_video.annotate.pipeline import check_endpoint, make_annotator
 from llava_video.annotate.recipe import Recipe, Selection, make_recipe
 from llava_video.annotate.records import Caption, VideoRecord, write_atomically
 from llava_video.annotate.runs import start_run
@@ -38,6 +38,7 @@ def compare(video: str, recipe: Recipe, folder: Path) -> dict[str, Any]:
         The level-1 and level-3 texts of both, as plain values; ``page`` is the HTML file.
     """
     check_budget(recipe)
+    check_endpoint(recipe.endpoint)
     records = find_videos([video])
     if len(records) != 1:
         raise InputError(f"{video}: {len(records)} videos there; name one")

@@ -90,17 +90,21 @@ class Pacer:
 class Breaker:
     """Stops the run when nothing succeeds any more.
 
-    An endpoint that never answered is given up after ten failures in a row; one that did answer
-    gets ``give_up_after_seconds`` to come back. Rate limits do not count: they prove that it is
-    alive.
+    An endpoint that never answered is given up after ten failures in a row, or after as many as one
+    call makes where no connection comes about; one that did answer gets ``give_up_after_seconds``
+    to come back. Rate limits do not count: they prove that it is alive.
     """
 
     failures_in_a_row = 10
 
     def __init__(
-        self, give_up_after_seconds: float, clock: Callable[[], float] = time.monotonic
+        self,
+        give_up_after_seconds: float,
+        attempts: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._patience_seconds = give_up_after_seconds
+        self._attempts = attempts
         self._clock = clock
         self._last_success: float | None = None
         self._num_failures = 0
@@ -119,9 +123,12 @@ class Breaker:
         if error.is_throttling or not error.is_transient:
             return
         self._num_failures += 1
-        if self._num_failures < self.failures_in_a_row:
-            return
         never = self._last_success is None
+        enough = self.failures_in_a_row
+        if never and error.outcome == "unreachable":
+            enough = min(enough, self._attempts)
+        if self._num_failures < enough:
+            return
         if never or self._clock() - (self._last_success or 0.0) >= self._patience_seconds:
             raise EndpointError(
                 f"{error}; {self._num_failures} attempts in a row failed"

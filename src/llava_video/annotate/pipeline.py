@@ -25,7 +25,7 @@ from llava_video.annotate.filters import screen
 from llava_video.annotate.ledger import Ledger
 from llava_video.annotate.money import load_prices
 from llava_video.annotate.progress import Progress
-from llava_video.annotate.recipe import Recipe, Selection
+from llava_video.annotate.recipe import Endpoint, Recipe, Selection
 from llava_video.annotate.records import VideoRecord, dump_json, from_json, to_json
 from llava_video.annotate.select import FACTS, choose, fingerprint, measure
 from llava_video.annotate.tools import AnswerError, CanCall, Tools, WaitingError
@@ -63,6 +63,25 @@ def make_annotator(recipe: Recipe) -> Annotator:
     from llava_video.annotate.endpoint import OpenAIEndpoint
 
     return OpenAIEndpoint(recipe.endpoint)
+
+
+def check_endpoint(settings: Endpoint) -> None:
+    """Find out what keeps an endpoint from answering before any video is measured.
+
+    Raises:
+        InputError: there is no key, or no address.
+    """
+    if settings.model == "toy":
+        return
+    if settings.base_url is None and not os.environ.get(settings.api_key_env):
+        raise InputError(
+            f"no API key: set {settings.api_key_env}, or give --base-url of your own server, "
+            "or --model toy for a run without any"
+        )
+    if not (settings.base_url or "https://").startswith(("http://", "https://")):
+        raise InputError(
+            f"--base-url {settings.base_url}: no address; write it like http://127.0.0.1:8000/v1"
+        )
 
 
 def select_videos(

@@ -164,6 +164,8 @@ def run(
     _print_result(result, out, as_json)
     if result.stopped_by is not None:
         raise result.stopped_by
+    if all(record.is_rejected for record in result.records):
+        raise InputError(f"no video was annotated; `llava-video annotate status {out}` says why")
 
 
 @app.command()
