@@ -193,6 +193,7 @@ def test_a_final_message_can_be_continued(processor) -> None:  # type: ignore[no
         ({"video": MOVIE, "path": MOVIE}, {}, InputError, "under 'video' or 'path' or 'url'"),
         ({"path": "nowhere.mp4"}, {}, VideoError, "nowhere.mp4: no such file"),
         ({"url": "http://127.0.0.1:9/a.mp4"}, {}, InputError, "127.0.0.1:9/a.mp4: cannot be fetch"),
+        ({"url": "file://host/a.mp4"}, {}, InputError, "is on another machine"),
         ({"video": [3]}, {}, InputError, "a int is no image"),
         ({"video": np.zeros((2, 8, 8))}, {}, InputError, "frames must be uint8"),
     ],

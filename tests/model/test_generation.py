@@ -4,7 +4,7 @@ import threading
 
 import pytest
 import torch
-from transformers import GenerationConfig, TextIteratorStreamer
+from transformers import CompileConfig, GenerationConfig, TextIteratorStreamer
 
 from tests.model.small import random_frames, small_model, small_processor
 
@@ -126,3 +126,16 @@ def test_sampling_repeats_with_its_seed_and_narrows_to_greedy(model, processor) 
     assert samples[0] == samples[1] != samples[2]
     greedy = model.generate(**inputs, max_new_tokens=10, do_sample=False)
     assert model.generate(**inputs, **options, top_k=1).tolist() == greedy.tolist()
+
+
+def test_decoding_with_a_static_cache_is_one_graph(model, processor) -> None:  # type: ignore[no-untyped-def]
+    """``fullgraph=True`` refuses a step that cannot be compiled whole."""
+    compile_config = CompileConfig(fullgraph=True, backend="eager", mode=None)
+    compile_config._compile_all_devices = True  # transformers compiles on GPUs only, otherwise
+    inputs = processor("What colour is it?", random_frames(8))
+    options = {"max_new_tokens": 6, "do_sample": False}
+    compiled = model.generate(
+        **inputs, **options, cache_implementation="static", compile_config=compile_config
+    )
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+    assert torch.equal(compiled, model.generate(**inputs, **options))

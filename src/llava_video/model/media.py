@@ -152,11 +152,13 @@ def local_file(source: str | Path) -> Iterator[Path]:
     Raises:
         InputError: the address cannot be fetched.
     """
-    scheme = urlsplit(source).scheme if isinstance(source, str) else ""
-    if scheme == "file":
-        yield Path(urllib.request.url2pathname(urlsplit(str(source)).path))
-    elif scheme in ("http", "https"):
-        with NamedTemporaryFile(suffix=Path(urlsplit(str(source)).path).suffix) as copy:
+    address = urlsplit(source if isinstance(source, str) else "")
+    if address.scheme == "file":
+        if address.netloc not in ("", "localhost"):
+            raise InputError(f"{source}: is on another machine; only local files are read")
+        yield Path(urllib.request.url2pathname(address.path))
+    elif address.scheme in ("http", "https"):
+        with NamedTemporaryFile(suffix=Path(address.path).suffix) as copy:
             try:
                 with urllib.request.urlopen(str(source), timeout=FETCH_TIMEOUT_SECONDS) as answer:
                     shutil.copyfileobj(answer, copy)

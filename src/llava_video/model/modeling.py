@@ -266,9 +266,12 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
             raise InputError("give input_ids or inputs_embeds, and not both")
         media = {name: kwargs.pop(name) for name in MEDIA_INPUTS if name in kwargs}
         video_tokens, image_tokens = self.see(**media)
-        if inputs_embeds is None:
-            assert input_ids is not None
-            inputs_embeds = self.embed(input_ids, video_tokens, image_tokens, mm_token_type_ids)
+        if input_ids is not None:
+            if input_ids.shape[1] == 1 and not video_tokens and not image_tokens:
+                # Decoding. To look for placeholders would stop a GPU, and a graph, at every token.
+                inputs_embeds = self.get_input_embeddings()(input_ids)
+            else:
+                inputs_embeds = self.embed(input_ids, video_tokens, image_tokens, mm_token_type_ids)
         outputs = self.language_model(inputs_embeds=inputs_embeds, **kwargs)
         return LlavaVideoModelOutput(
             **outputs, video_tokens=video_tokens or None, image_tokens=image_tokens or None
