@@ -3,7 +3,8 @@
 transformers takes a second to import and torch two more, so ``import llava_video`` imports neither.
 When `AutoConfig` and `AutoProcessor` are imported, before or after, they are told of our classes.
 The model classes follow when the first configuration is made: an Auto class makes one before it
-looks for the model, and importing them any earlier would go through transformers in a circle.
+looks for the model, and importing them any earlier would go through transformers in a circle. For
+the same reason nothing is registered while one of the watched modules is half imported.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import ClassVar
 
 
 def announce() -> None:
@@ -38,9 +40,16 @@ def _register_processor(auto: ModuleType) -> None:
     auto.AutoProcessor.register(LlavaVideoConfig, LlavaVideoProcessor, exist_ok=True)
 
 
+def _register_nothing(module: ModuleType) -> None:
+    """For modules on the way in a circle: what is registered needs them whole."""
+
+
 _REGISTRATIONS: dict[str, Callable[[ModuleType], None]] = {
     "transformers.models.auto.configuration_auto": _register_configuration,
     "transformers.models.auto.processing_auto": _register_processor,
+    "transformers.models.auto.modeling_auto": _register_nothing,
+    "transformers.models.qwen2.configuration_qwen2": _register_nothing,
+    "transformers.models.siglip.configuration_siglip": _register_nothing,
 }
 
 
@@ -63,7 +72,10 @@ class _Watcher(MetaPathFinder):
 
 
 class _RegisteringLoader(Loader):
-    """Loads the module as usual, then registers our class in it."""
+    """Loads the module as usual, then registers our class in it, once no other one is loading."""
+
+    _loading: ClassVar[list[str]] = []
+    _loaded: ClassVar[list[ModuleType]] = []
 
     def __init__(self, loader: Loader) -> None:
         self._loader = loader
@@ -72,5 +84,12 @@ class _RegisteringLoader(Loader):
         return self._loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        self._loader.exec_module(module)
-        _REGISTRATIONS[module.__name__](module)
+        self._loading.append(module.__name__)
+        try:
+            self._loader.exec_module(module)
+        finally:
+            self._loading.remove(module.__name__)
+        self._loaded.append(module)
+        while self._loaded and not self._loading:
+            loaded = self._loaded.pop(0)
+            _REGISTRATIONS[loaded.__name__](loaded)

@@ -1,11 +1,14 @@
 """Indices as the official code computes them, and times for videos that are not even."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llava_video.video import sampling
+from llava_video.video import read_video, sample_times, sampling
+from tests.video.media import write_video
 
 counts = st.integers(1, 5000)
 
@@ -88,3 +91,14 @@ def test_a_frame_that_stays_is_taken_at_every_moment():
 )
 def test_a_span_holds_the_frames_that_appear_in_it(start, end, span):
     assert sampling.span_indices(np.arange(10) / 10, start, end) == span
+
+
+@pytest.mark.parametrize(
+    "request_", [{"num_frames": 7}, {"fps": 3.0}, {"fps": 25.0, "max_frames": 9}]
+)
+def test_times_are_known_without_decoding(tmp_path: Path, request_: dict) -> None:
+    path = write_video(tmp_path / "a.mp4", num_frames=40)
+    times_seconds, duration_seconds = sample_times(path, **request_)
+    frames = read_video(path, **request_)
+    assert np.array_equal(times_seconds, frames.timestamps_seconds)
+    assert duration_seconds == frames.duration_seconds

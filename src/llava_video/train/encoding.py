@@ -21,7 +21,7 @@ from llava_video.train.recipe import Recipe
 from llava_video.train.rows import LABEL_IGNORED, join, stack
 from llava_video.train.samples import Sample
 from llava_video.types import Frames
-from llava_video.video import probe_video
+from llava_video.video import sample_times
 
 SKIPPED_FILE = "skipped.jsonl"
 """In the run folder: samples whose video failed after training had begun, with the reason."""
@@ -77,8 +77,7 @@ class Encoder:
     def measure(self, sample: Sample) -> int:
         """Tokens of a sample, without decoding its videos.
 
-        Exact but for the digits of the times in the time instruction, where frames do not come at
-        even distances.
+        Exact but for damaged videos, of which other frames may have to be taken.
 
         Raises:
             VideoError: a video cannot be opened.
@@ -87,17 +86,18 @@ class Encoder:
 
     def _outline(self, path: Path) -> Frames:
         """Frames of the right number and times, without pictures."""
-        info = probe_video(path)
-        most = self.processor.representation.max_frames
-        num_frames = self.recipe.num_frames or most
-        if self.recipe.fps is not None:
-            num_frames = min(most, max(1, round(info.duration_seconds * self.recipe.fps)))
-        last = max(0.0, info.duration_seconds - 1 / (info.average_fps or 1.0))
+        fps, most = self.recipe.fps, self.processor.representation.max_frames
+        times_seconds, duration_seconds = sample_times(
+            path,
+            num_frames=None if fps else self.recipe.num_frames or most,
+            fps=fps,
+            max_frames=most if fps else None,
+        )
         return Frames(
-            pixels=np.zeros((num_frames, 1, 1, 3), np.uint8),
-            timestamps_seconds=np.linspace(0.0, last, num_frames),
-            indices=np.arange(num_frames),
-            duration_seconds=info.duration_seconds,
+            pixels=np.zeros((len(times_seconds), 1, 1, 3), np.uint8),
+            timestamps_seconds=times_seconds,
+            indices=np.arange(len(times_seconds)),
+            duration_seconds=duration_seconds,
             source=str(path),
         )
 

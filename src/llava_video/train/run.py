@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from torch.optim import AdamW
-from transformers import Trainer, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from llava_video.errors import InputError, VideoError
 from llava_video.model import LlavaVideoConfig, LlavaVideoProcessor
@@ -159,6 +159,8 @@ def train(recipe: Recipe, *, bar: bool = True) -> Path:
     if recipe.lora is not None:
         model = add_lora(model, recipe.lora)
     set_trainable(model, recipe)
+    if recipe.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
     arguments = _arguments(recipe, plan)
     trainer = RowTrainer(
         model,
@@ -173,6 +175,7 @@ def train(recipe: Recipe, *, bar: bool = True) -> Path:
         optimizers=(AdamW(parameter_groups(model, recipe), lr=0.0, betas=(0.9, 0.999)), None),
         watch=Watch(out, bar),
     )
+    trainer.remove_callback(PrinterCallback)  # the watch shows and logs what there is
     trainer.train(resume_from_checkpoint=newest_checkpoint(out / CHECKPOINTS))
     return _save(trainer, plan)
 
@@ -215,8 +218,6 @@ def _arguments(recipe: Recipe, plan: Plan) -> TrainingArguments:
         warmup_steps=math.ceil(plan.num_steps * recipe.warmup_ratio),
         max_grad_norm=1.0,
         bf16=recipe.dtype == "bfloat16",
-        gradient_checkpointing=recipe.gradient_checkpointing,
-        gradient_checkpointing_kwargs={"use_reentrant": False},
         logging_steps=recipe.log_steps,
         save_steps=recipe.save_steps,
         save_total_limit=2,
@@ -237,7 +238,7 @@ def _save(trainer: Trainer, plan: Plan) -> Path:
     if plan.recipe.lora is not None:
         model.save_pretrained(plan.recipe.out / "adapter")
         model = model.merge_and_unload()
-    model.to(torch.bfloat16).save_pretrained(target)
+    model.to(getattr(torch, plan.recipe.dtype)).save_pretrained(target)
     plan.processor.save_pretrained(target)
     return target
 

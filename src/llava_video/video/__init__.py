@@ -1,6 +1,6 @@
 """Reading videos: which frames, when they are shown, and their pictures. PyAV and numpy."""
 
 from llava_video.video.info import VideoInfo
-from llava_video.video.reading import probe_video, read_video
+from llava_video.video.reading import probe_video, read_video, sample_times
 
-__all__ = ["VideoInfo", "probe_video", "read_video"]
+__all__ = ["VideoInfo", "probe_video", "read_video", "sample_times"]

@@ -1,4 +1,4 @@
-"""The two functions of this room: what a video is, and pictures sampled from it."""
+"""The functions of this room: what a video is, which frames to take, and their pictures."""
 
 from __future__ import annotations
 
@@ -129,6 +129,38 @@ def read_video(
         source=name,
         warnings=index.warnings + warnings,
     )
+
+
+def sample_times(
+    path: str | os.PathLike[str],
+    *,
+    num_frames: int | None = None,
+    fps: float | None = None,
+    max_frames: int | None = None,
+) -> tuple[NDArray[np.float64], float]:
+    """When the frames are that `read_video` would take, from the packets alone.
+
+    Args:
+        path: a local file.
+        num_frames: as for `read_video`, like the others.
+        fps: frames per second to take.
+        max_frames: the most frames to take with ``fps``.
+
+    Returns:
+        Times in seconds (T,), and the duration of the video in seconds. In a damaged file
+        `read_video` may have to take other frames.
+
+    Raises:
+        InputError: the request contradicts itself.
+        VideoError: the file cannot be read as a video.
+    """
+    request = _Request(num_frames, fps, max_frames, 0.0, None)
+    _check_request(os.fspath(path), request)
+    index = index_video(check_local_file(path))
+    if first_frame(index) is None:
+        raise VideoError(_NOTHING_DECODES.format(file=index.file))
+    wanted = _choose(index, np.arange(index.num_frames), request)
+    return index.times_seconds[wanted], index.duration_seconds
 
 
 def _choose(

@@ -1,0 +1,26 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from llava_video.toyworld.dataset import DatasetSettings, make_dataset
+from tests.cli.run import Shell
+
+
+@pytest.fixture(scope="session")
+def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four toyworld videos with their questions, and a mixture of them."""
+    folder = tmp_path_factory.mktemp("toyworld")
+    settings = DatasetSettings(seed=40, level="simple", width=64, height=64)
+    list(make_dataset(folder, 4, settings))
+    entries = [
+        {"json_path": "toyworld_oe.json"},
+        {"json_path": "toyworld_cap.json", "sampling_strategy": "first:50%"},
+    ]
+    (folder / "mixture.yaml").write_text(yaml.safe_dump({"datasets": entries}))
+    return folder
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
+    return Shell(monkeypatch, capsys)

@@ -1,0 +1,160 @@
+"""A run trains what its recipe says, stops where it must, and goes on where it stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from llava_video import load
+from llava_video.errors import InputError
+from llava_video.train.recipe import Recipe, load_recipe
+from llava_video.train.run import make_plan, newest_checkpoint, train
+from tests.cli.run import Shell
+
+
+def changes(data: Path, checkpoint: Path, out: Path, *more: str) -> list[str]:
+    return [
+        f"model={checkpoint}", f"mixture={data / 'mixture.yaml'}", f"video_folder={data}",
+        f"out={out}", "num_frames=3", "max_tokens=900", "dtype=float32", "workers=0",
+        "accumulate=1", "rows_per_step=1", "log_steps=1", "save_steps=2", "representation=", *more,
+    ]  # fmt: skip
+
+
+def recipe_for(name: str, data: Path, checkpoint: Path, out: Path, *more: str) -> Recipe:
+    return load_recipe(name, changes(data, checkpoint, out, *more))
+
+
+def moved(before: Path, after: Path) -> set[str]:
+    """The parts of the model whose weights changed."""
+    old, new = (load_file(folder / "model.safetensors") for folder in (before, after))
+    assert old.keys() == new.keys()
+    names = {name for name in old if not torch.equal(old[name].float(), new[name].float())}
+    parts = ("vision_encoder", "projector", "language_model", "lm_head", "newline", "separator")
+    return {next(part for part in parts if part in name) for name in names}
+
+
+def test_only_parts_with_a_learning_rate_move(
+    toy_data: Path, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    recipe = recipe_for("projector", toy_data, small_checkpoint, tmp_path / "run", "max_steps=2")
+    model = train(recipe, bar=False)
+    assert moved(small_checkpoint, model) == {"projector", "newline", "separator"}
+    loaded, _ = load(model)
+    assert loaded.config.representation == load(small_checkpoint)[0].config.representation
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log if "loss" in line] == [1, 2]
+    assert all(0 <= line["data_wait_share"] <= 1 for line in log if "loss" in line)
+
+
+def test_adapters_are_merged_into_the_language_model(
+    toy_data: Path, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    recipe = recipe_for(
+        "lora", toy_data, small_checkpoint, tmp_path / "run", "max_steps=2", "lora.rank=4",
+        "learning_rates.projector=", "warmup_ratio=0",
+    )  # fmt: skip
+    model = train(recipe, bar=False)
+    assert moved(small_checkpoint, model) == {"language_model"}
+    assert (tmp_path / "run" / "adapter" / "adapter_model.safetensors").is_file()
+
+
+def test_a_killed_run_goes_on_bit_for_bit(
+    toy_data: Path, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    more = ("max_steps=6", "learning_rates.language_model=1e-3", "warmup_ratio=0")
+    whole = recipe_for("projector", toy_data, small_checkpoint, tmp_path / "whole", *more)
+    expected = load_file(train(whole, bar=False) / "model.safetensors")
+
+    out = tmp_path / "killed"
+    words = changes(toy_data, small_checkpoint, out, *more)
+    process = subprocess.Popen([sys.executable, "-m", "llava_video", "train", "projector", *words])
+    while newest_checkpoint(out / "checkpoints") is None and process.poll() is None:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (out / "model").exists(), "it was killed before its end"
+    half_written = out / "checkpoints" / "checkpoint-99"
+    half_written.mkdir()
+    (half_written / "model.safetensors").write_bytes(b"")
+
+    resumed = recipe_for("projector", toy_data, small_checkpoint, out, *more)
+    found = load_file(train(resumed, bar=False) / "model.safetensors")
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_loss_that_is_no_number_names_the_samples(
+    toy_data: Path, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    for file in small_checkpoint.iterdir():
+        (broken / file.name).write_bytes(file.read_bytes())
+    weights = load_file(broken / "model.safetensors")
+    weights["model.projector.linear_1.weight"][0, 0] = float("nan")
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    recipe = recipe_for("projector", toy_data, broken, tmp_path / "run", "max_steps=2")
+    with pytest.raises(InputError, match=r"loss is nan at step 1.*toyworld_simple"):
+        train(recipe, bar=False)
+
+
+def test_a_folder_keeps_its_recipe(toy_data: Path, small_checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    train(recipe_for("projector", toy_data, small_checkpoint, out, "max_steps=1"), bar=False)
+    with pytest.raises(InputError, match="finished run"):
+        train(recipe_for("projector", toy_data, small_checkpoint, out, "max_steps=1"), bar=False)
+    (out / "model" / "config.json").unlink()
+    with pytest.raises(InputError, match="another recipe"):
+        train(recipe_for("projector", toy_data, small_checkpoint, out, "max_steps=2"), bar=False)
+
+
+def test_long_samples_are_an_error_or_left_out(
+    toy_data: Path, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    def plan(*more: str):
+        return make_plan(
+            recipe_for("projector", toy_data, small_checkpoint, tmp_path / "run", *more)
+        )
+
+    lengths = sorted(plan().lengths)
+    limit = f"max_tokens={lengths[-1] - 1}"
+    with pytest.raises(InputError, match=f"has {lengths[-1]} tokens, a row holds"):
+        plan(limit)
+    shorter = plan(limit, "on_long_sample=skip_and_report")
+    assert len(shorter.samples) + len(shorter.problems) == len(lengths)
+    assert max(shorter.lengths) < lengths[-1]
+
+
+def test_epochs_are_whole_passes(toy_data: Path, small_checkpoint: Path, tmp_path: Path) -> None:
+    recipe = recipe_for(
+        "projector", toy_data, small_checkpoint, tmp_path / "run", "epochs=2", "packing=false"
+    )
+    plan = make_plan(recipe)
+    order = [sample for row in plan.rows for sample in row]
+    half = len(plan.samples)
+    assert sorted(order[:half]) == sorted(order[half:]) == list(range(half))
+    assert order[:half] != order[half:]
+    assert plan.num_steps == 2 * half
+
+
+def test_a_dry_run_shows_the_plan_and_trains_nothing(
+    shell: Shell, toy_data: Path, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    words = changes(toy_data, small_checkpoint, tmp_path / "run")
+    done = shell("train", "projector", *words, "--dry-run", "--json")
+    assert done.code == 0
+    told = json.loads(done.out)
+    assert told["num_samples"] == sum(part["num_samples"] for part in told["mixture"])
+    assert told["left_out"] == []
+    assert not (tmp_path / "run").exists()
+    assert shell("train", "projector", *words, "--dry-run").out.count("samples") >= 2
+    bad = shell("train", "projector", *words, "frames=3", "--dry-run")
+    assert bad.code == 2
+    assert "nearest is 'num_frames'" in bad.err
