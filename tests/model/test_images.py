@@ -222,6 +222,7 @@ def test_pixels_of_another_processor_are_refused(processor, model) -> None:  # t
         ({"image_grid_pinpoints": [[768, 384]], "image_aspect_ratio": "anyres"}, ((1, 2),), None),
         ({"image_aspect_ratio": "anyres_max_4"}, RELEASED_TILE_GRIDS, 4),
         ({"image_aspect_ratio": "pad"}, (), 9),
+        ({"mm_patch_merge_type": "flat"}, (), 9),
     ],
 )
 def test_released_configurations(tmp_path, changes, tile_grids, max_tiles) -> None:  # type: ignore[no-untyped-def]
@@ -230,7 +231,8 @@ def test_released_configurations(tmp_path, changes, tile_grids, max_tiles) -> No
     shutil.copy(GOLDENS / "model.safetensors", tmp_path)
     images = load_config(tmp_path).images
     assert (images.tile_grids, images.max_tiles) == (tile_grids, max_tiles)
-    assert (images.tile_size, images.grid_side, images.newline) == (384, 27, True)
+    assert (images.tile_size, images.grid_side) == (384, 27)
+    assert images.newline == ("mm_patch_merge_type" not in changes)
 
 
 @pytest.mark.parametrize(

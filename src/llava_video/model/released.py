@@ -153,14 +153,15 @@ def translate_image_representation(
 ) -> dict[str, Any]:
     """What a released config.json says of images, as values of an `ImageRepresentation`.
 
-    Where ``image_aspect_ratio`` is absent it is that of the released checkpoints, anyres_max_9.
+    Where ``image_aspect_ratio`` is absent it is that of the released checkpoints, anyres_max_9. Tiles
+    come with newlines (``spatial_unpad``); other ways to merge them do not exist here.
 
     Raises:
         CheckpointError: a value that does not exist here.
     """
     newline = _has_newlines(values, has_newline)
     aspect = values.get("image_aspect_ratio") or "anyres_max_9"
-    if aspect == "pad":
+    if aspect == "pad" or not newline:
         return {"newline": newline}
     match = re.fullmatch(r"anyres(?:_max_(\d+))?", aspect)
     if match is None:
