@@ -153,8 +153,8 @@ def translate_image_representation(
 ) -> dict[str, Any]:
     """What a released config.json says of images, as values of an `ImageRepresentation`.
 
-    Where ``image_aspect_ratio`` is absent it is that of the released checkpoints, anyres_max_9. Tiles
-    come with newlines (``spatial_unpad``); other ways to merge them do not exist here.
+    Where ``image_aspect_ratio`` is absent it is that of the released checkpoints, anyres_max_9.
+    Tiles come with newlines (``spatial_unpad``); other ways to merge them do not exist here.
 
     Raises:
         CheckpointError: a value that does not exist here.
