@@ -88,7 +88,7 @@ def test_a_row_holds_what_its_samples_hold(samples: list[Sample]) -> None:
     assert batch["pixel_values_videos"].shape[0] == 9
     first = len(singles[0].input_ids)
     assert batch["position_ids"][0, first] == 0, "the second sample starts anew"
-    assert (batch["attention_mask"][0, 0, first:, :first] < 0).all(), "and sees nothing of the first"
+    assert (batch["attention_mask"][0, 0, first:, :first] < 0).all(), "and sees only itself"
 
 
 def test_a_video_that_fails_is_an_error_or_is_reported(
@@ -99,7 +99,7 @@ def test_a_video_that_fails_is_an_error_or_is_reported(
     message = {"role": "user", "content": [{"type": "video", "path": str(broken)}]}
     bad = Sample("bad", (message, samples[0].messages[1]), (broken,))
     encoder = encoder_with("num_frames=3")
-    with pytest.raises(VideoError, match="bad: .*broken.mp4"):
+    with pytest.raises(VideoError, match=r"bad: .*broken\.mp4"):
         RowDataset([bad], [(0,)], encoder, None)[0]
 
     report = tmp_path / "skipped.jsonl"

@@ -29,7 +29,7 @@ class Lora(_Strict):
     """Low-rank adapters on the linear layers of the language model, which itself stays as it is."""
 
     rank: int = Field(64, gt=0)
-    alpha: float = Field(16.0, gt=0)
+    alpha: int = Field(16, gt=0)
     dropout: float = Field(0.05, ge=0, lt=1)
     learning_rate: float = 1e-4
 
@@ -156,9 +156,7 @@ def _explain(error: ValidationError) -> str:
         return f"{place} is missing; give it as {place}=VALUE"
     if first["type"] != "extra_forbidden":
         return f"{place}: {first['msg'].lower()}, not {first['input']!r}"
-    owner: type[BaseModel] = Recipe
-    if len(first["loc"]) > 1:
-        owner = {"learning_rates": LearningRates, "lora": Lora}[str(first["loc"][0])]
-    known = sorted(owner.model_fields)
+    inner: dict[str, type[_Strict]] = {"learning_rates": LearningRates, "lora": Lora}
+    known = sorted(inner.get(place.split(".")[0], Recipe).model_fields)
     near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.0)
     return f"there is no key {place!r}; the nearest is {near[0]!r}"
