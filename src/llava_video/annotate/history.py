@@ -14,6 +14,7 @@ from rich.text import Text
 from llava_video.annotate.calls import Caller
 from llava_video.annotate.describe import describe
 from llava_video.annotate.engine import check_budget
+from llava_video.annotate.frames import pictures_spread
 from llava_video.annotate.inputs import common_folder, find_videos
 from llava_video.annotate.ledger import Ledger
 from llava_video.annotate.money import load_prices
@@ -26,6 +27,7 @@ from llava_video.annotate.tools import Tools
 from llava_video.errors import InputError
 
 SETTINGS = ("all_unsummarised", "none")
+_NUM_FRAMES = 8
 _NO_LIMITS = Selection(
     over_scenes=None, max_scenes_per_second=None, drop_near_duplicates=False, min_seconds=0
 )
@@ -57,7 +59,7 @@ def compare(video: str, recipe: Recipe, folder: Path) -> dict[str, Any]:
         for a, b in zip(_shown(with_history), _shown(without), strict=True)
     ]
     page = folder / "history.html"
-    write_atomically(page, _page(record.video_id, rows))
+    write_atomically(page, _page(record, rows, recipe))
     return {"video": record.video_id, "rows": rows, "page": str(page)}
 
 
@@ -93,7 +95,15 @@ def history_screen(found: dict[str, Any]) -> RenderableType:
     return table
 
 
-def _page(video_id: str, rows: list[dict[str, Any]]) -> str:
+def _page(record: VideoRecord, rows: list[dict[str, Any]], recipe: Recipe) -> str:
+    assert record.facts is not None
+    pictures = pictures_spread(record.path, _NUM_FRAMES, record.facts, recipe.describe)
+    figures = "".join(
+        f'<figure><img src="{picture.data_url()}" alt="frame"><figcaption>{picture.seconds:.1f} s'
+        "</figcaption></figure>"
+        for picture in pictures
+    )
+    name = html.escape(record.video_id)
     cells = "\n".join(
         f"<tr><th>{'whole video' if row['level'] == 3 else row['span']}</th>"
         f"<td>{html.escape(row['with_history'])}</td>"
@@ -101,14 +111,17 @@ def _page(video_id: str, rows: list[dict[str, Any]]) -> str:
         for row in rows
     )
     return f"""<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>History: {html.escape(video_id)}</title>
+<html lang="en"><meta charset="utf-8"><title>History: {name}</title>
 <style>
 body {{ font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem }}
 table {{ border-collapse: collapse; width: 100% }}
 th, td {{ border: 1px solid #ccc; padding: .5rem; text-align: left; vertical-align: top }}
-th {{ white-space: nowrap; font-weight: 600 }}
+th {{ white-space: nowrap; font-weight: 600 }} h1 {{ font-size: 1.5rem }}
+.frames {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(7rem, 1fr)); gap: .4rem }}
+figure {{ margin: 0 }} img {{ width: 100% }} figcaption {{ color: #5b6675; font-size: .8rem }}
 </style>
-<h1>{html.escape(video_id)}: descriptions with and without history</h1>
+<h1>{name}: descriptions with and without history</h1>
+<div class="frames">{figures}</div>
 <p>With history, each clip's description was written with those before it at hand; without, from
 its frames alone. The description of the whole video is made of them in the same way.</p>
 <table><tr><th>span</th><th>with history</th><th>without history</th></tr>

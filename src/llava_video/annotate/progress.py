@@ -6,15 +6,19 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 from types import TracebackType
 
 from rich.console import Console
 from rich.live import Live
+from rich.progress_bar import ProgressBar
 from rich.table import Table
+from rich.text import Text
 
 from llava_video.annotate.ledger import Totals
 
-STAGES = ("waiting", "describe", "ask", "check", "done", "failed", "rejected")
+ENDED = ("done", "failed", "rejected")
+STAGES = ("waiting", "describe", "ask", "check", *ENDED)
 _LINE_EVERY_SECONDS = 10.0
 
 
@@ -70,32 +74,33 @@ class Progress:
         if self._live is not None:
             self._live.update(self._table(), refresh=True)
         else:
-            values = "  ".join(f"{name} {value}" for name, value in self._values())
-            self._console.print(values, highlight=False, soft_wrap=True)
+            line = "; ".join(f"{name} {text}" for name, text in self._facts())
+            self._console.print(line, highlight=False, soft_wrap=True)
 
-    def _values(self) -> list[tuple[str, str]]:
+    def _facts(self) -> list[tuple[str, str]]:
         counts = Counter(self._stages.values())
         totals = self._totals()
         seconds = max(1e-9, time.monotonic() - self._started)
-        calls = totals.num_calls - self._calls_before
+        rate = (totals.num_calls - self._calls_before) / seconds
         left = self._forecast_calls - totals.num_calls
-        eta = f"{left * seconds / calls:.0f} s" if calls and left > 0 else "-"
-        stages = [(f"{stage}", str(counts[stage])) for stage in STAGES if counts[stage]]
-        return [
-            *stages,
-            ("calls", f"{totals.num_calls}"),
-            ("calls/s", f"{calls / seconds:.1f}"),
-            ("tokens in", f"{totals.prompt_tokens:,}"),
-            ("out", f"{totals.completion_tokens:,}"),
-            ("usd", f"{totals.usd:.4f}"),
-            ("failed attempts", str(totals.num_failed_attempts)),
-            ("time left", eta),
-        ]
+        calls = f"{totals.num_calls:,}"
+        if self._forecast_calls:
+            calls += f" of about {self._forecast_calls:,}"
+        calls += f"  {rate:.1f} per second"
+        if rate and left > 0:
+            calls += f"  {timedelta(seconds=round(left / rate))} left"
+        spent = f"${totals.usd:.4f}  {totals.prompt_tokens:,} tokens in"
+        spent += f"  {totals.completion_tokens:,} out"
+        if totals.num_failed_attempts:
+            spent += f"  {totals.num_failed_attempts} attempts failed"
+        videos = "  ".join(f"{stage} {counts[stage]}" for stage in STAGES if counts[stage])
+        return [("videos", videos), ("calls", calls), ("spent", spent)]
 
     def _table(self) -> Table:
-        table = Table(title="annotate", title_justify="left")
-        values = self._values()
-        for name, _ in values:
-            table.add_column(name, justify="right", no_wrap=True)
-        table.add_row(*(value for _, value in values))
+        """Three rows of facts, and a bar, that fit into 80 columns."""
+        table = Table.grid(padding=(0, 2))
+        for name, text in self._facts():
+            table.add_row(Text(name, style="bold"), Text(text))
+        ended = sum(self._stages[video] in ENDED for video in self._stages)
+        table.add_row("", ProgressBar(total=max(1, len(self._stages)), completed=ended, width=60))
         return table

@@ -11,7 +11,8 @@ from llava_video.annotate.card import find_example
 from llava_video.annotate.dataset import answer_text, question_text
 from llava_video.annotate.frames import pictures_spread
 from llava_video.annotate.ledger import Ledger, open_ledger
-from llava_video.annotate.measured import forecast_against_actual
+from llava_video.annotate.measured import forecast_against_actual, measured_factors
+from llava_video.annotate.money import load_prices
 from llava_video.annotate.question_types import QUESTION_TYPES
 from llava_video.annotate.recipe import Recipe
 from llava_video.annotate.records import VideoRecord, write_atomically
@@ -19,13 +20,14 @@ from llava_video.annotate.review.overlay import agreements, read_decisions
 from llava_video.annotate.runs import load_run
 from llava_video.annotate.screens import ratio_text
 from llava_video.annotate.statistics import TABLE3, TABLE3_HEAD, Statistics, count, table3_row
+from llava_video.annotate.vocabulary import find_vocabulary
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c2430; max-width: 68rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2.2rem; border-bottom: 1px solid #d5d9e0 }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #e8ebf0 }
-th:first-child, td:first-child { text-align: left } tr.this td { font-weight: 600; background: #e3ebfb }
+th, td { padding: .2rem .7rem; text-align: left; vertical-align: top; border-bottom: 1px solid #e8ebf0 }
+.number { text-align: right } tr.this td { font-weight: 600; background: #e3ebfb }
 .tiles { display: flex; flex-wrap: wrap; gap: .8rem } .tiles div { border: 1px solid #d5d9e0; border-radius: 6px; padding: .5rem .9rem }
 .tiles b { display: block; font-size: 1.3rem } .tiles span { color: #5b6675; font-size: .85rem }
 .frames { display: flex; gap: .4rem; flex-wrap: wrap } .frames figure { margin: 0 } .frames img { height: 9rem; display: block }
@@ -53,9 +55,9 @@ def write_report(folder: Path, path: Path) -> Path:
         f"<h2>Lengths</h2>{_lengths(found)}",
         f"<h2>What was left out</h2>{_waterfall(found)}",
         f"<h2>Multiple choice</h2>{_choices(found)}",
-        f"<h2>Cost: forecast and actual</h2>{_cost(ledger)}",
+        f"<h2>Cost: forecast and actual</h2>{_cost(ledger, run.recipe)}",
         f"<h2>Review</h2>{_review(folder)}",
-        f"<h2>Videos that failed or were left out</h2>{_problems(records)}",
+        f"<h2>Videos that failed, were left out or are damaged</h2>{_problems(records)}",
         f"<h2>Example</h2>{_example(records, run.recipe)}",
         f"<h2>Beside other datasets (the paper's Table 3)</h2>{_table3(found, run.recipe)}",
     ]
@@ -167,7 +169,7 @@ def _choices(found: Statistics) -> str:
     )
 
 
-def _cost(ledger: Ledger) -> str:
+def _cost(ledger: Ledger, recipe: Recipe) -> str:
     head = (
         "stage",
         "calls",
@@ -193,7 +195,23 @@ def _cost(ledger: Ledger) -> str:
             f" {totals.num_unknown} calls were in flight when a run broke off and may have been "
             f"billed, ${totals.unknown_usd:.4f} at most."
         )
-    return _table(head, rows) + note + "</p>"
+    return f"{_table(head, rows)}{note}</p><p>{_e(_basis(ledger, recipe))}</p>"
+
+
+def _basis(ledger: Ledger, recipe: Recipe) -> str:
+    model = recipe.endpoint.model
+    price = load_prices(recipe.endpoint.prices_file).of(model)
+    is_counted = find_vocabulary(price.vocabulary) is not None
+    how = "counted with its vocabulary" if is_counted else "estimated from their length"
+    found = measured_factors(ledger, model)
+    text = f"Forecast for {model}: tokens of texts {how}, of pictures by its rule."
+    if found.num_calls:
+        text += (
+            f" By what the server counted in {found.num_calls} calls, texts take "
+            f"{found.text:.2f} times that and pictures {found.image:.2f} times; "
+            "`plan --out` with this run's folder calibrates by it."
+        )
+    return text
 
 
 def _review(folder: Path) -> str:
@@ -219,6 +237,7 @@ def _problems(records: list[VideoRecord], most: int = 200) -> str:
         for x in r.rejections
         if x.subject_id == r.video_id
     ]
+    rows += [(r.video_id, "read", "warning", text) for r in records for text in r.warnings]
     if not rows:
         return "<p>None.</p>"
     more = f"<p>and {len(rows) - most} more</p>" if len(rows) > most else ""
@@ -252,11 +271,16 @@ def _table3(found: Statistics, recipe: Recipe) -> str:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    first = "".join(f"<th>{_e(cell)}</th>" for cell in head)
-    rest = "".join(
-        "<tr>" + "".join(f"<td>{_e(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    return f"<table><tr>{first}</tr>{rest}</table>"
+    """A table; columns whose cells are numbers, units aside, stand to the right."""
+    numbers = [all(row[i][:1] in "-$0123456789" for row in rows) for i in range(len(head))]
+    sides = [' class="number"' if is_number else "" for is_number in numbers]
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        shown = zip(cells, sides, strict=True)
+        return "".join(f"<{tag}{side}>{_e(cell)}</{tag}>" for cell, side in shown)
+
+    rest = "".join(f"<tr>{line(row, 'td')}</tr>" for row in rows)
+    return f"<table><tr>{line(head, 'th')}</tr>{rest}</table>"
 
 
 def _e(text: str) -> str:
