@@ -1,5 +1,8 @@
 """What can go wrong with an endpoint, against a real server on loopback."""
 
+import os
+import signal
+
 import pytest
 
 from llava_video.annotate.ledger import open_ledger
@@ -76,6 +79,23 @@ def test_once_a_run_stops_nothing_more_is_sent(videos, tmp_path):
         assert isinstance(result.stopped_by, EndpointError)
         assert fake.num_requests == 2
     assert totals(tmp_path / "out").num_unknown == 0
+
+
+def test_ctrl_c_lets_calls_in_flight_finish_and_the_next_run_goes_on(videos, tmp_path):
+    def fail(seen):
+        if seen.number == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with FakeEndpoint(fail=fail, delay_seconds=0.05) as fake:
+        recipe = recipe_for(fake, endpoint__concurrency=2)
+        result = run_quietly(videos, recipe, tmp_path / "out")
+        assert "run the same command again" in str(result.stopped_by)
+        found = totals(tmp_path / "out")
+        assert found.num_calls == fake.num_requests < 17
+        assert found.num_unknown == 0
+        again = run_quietly(videos, recipe, tmp_path / "out")
+        assert again.stopped_by is None
+        assert fake.num_requests == 17
 
 
 def test_an_exhausted_quota_is_no_rate_limit(one, tmp_path):

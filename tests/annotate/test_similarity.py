@@ -5,12 +5,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llava_video.annotate.filters import compare
+from llava_video.annotate.recipe import load_recipe
+from llava_video.annotate.records import QA, Provenance, VideoRecord
 from llava_video.annotate.similarity import (
     jaccard,
+    load_encoder,
     shingles,
     similar_before,
     similar_before_by_meaning,
 )
+from llava_video.errors import InputError
 
 WORDS = st.sampled_from(["what", "is", "man", "dog", "red", "ball", "doing", "the", "how", "many"])
 TEXTS = st.lists(st.lists(WORDS, max_size=7).map(" ".join), max_size=25)
@@ -46,14 +51,13 @@ def test_embeddings_go_by_the_angle_of_vectors():
     assert list(similar_before_by_meaning([], 0.9, Encoder())) == []
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_a_real_sentence_model_is_loaded_from_a_folder(tmp_path):
     pytest.importorskip("sentence_transformers", reason="needs the embeddings extra")
     from sentence_transformers import SentenceTransformer, models
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import Whitespace
-
-    from llava_video.annotate.similarity import load_encoder
 
     tokenizer = Tokenizer(WordLevel({"[UNK]": 0, "red": 1, "ball": 2, "dog": 3}, "[UNK]"))
     tokenizer.pre_tokenizer = Whitespace()
@@ -63,3 +67,23 @@ def test_a_real_sentence_model_is_loaded_from_a_folder(tmp_path):
     encoder = load_encoder(str(tmp_path / "model"))
     found = list(similar_before_by_meaning(["red ball", "ball red", "dog"], 0.9, encoder))
     assert found == [[], [0], []]
+
+    origin = Provenance("k", "m", "p@1")
+    texts = ("ball red", "red ball", "dog")
+    qas = tuple(QA(f"v/oe/{n}", "open_ended", "count", t, t, origin) for n, t in enumerate(texts))
+    changes = {
+        "filters.similarity": "embeddings",
+        "filters.embedding_model": str(tmp_path / "model"),
+        "filters.within_video_similarity": 0.9,
+    }
+    [record] = compare([VideoRecord("v", "v.mp4", qas=qas)], load_recipe("open", changes))
+    assert [qa.qa_id for qa in record.qas] == ["v/oe/0", "v/oe/2"]
+    [lexical] = compare([VideoRecord("v", "v.mp4", qas=qas)], load_recipe("open"))
+    assert len(lexical.qas) == 3  # the same words in another order are other words
+
+
+def test_a_missing_sentence_model_is_named(tmp_path, monkeypatch):
+    pytest.importorskip("sentence_transformers", reason="needs the embeddings extra")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(InputError, match="no sentence-transformers model there"):
+        load_encoder(str(tmp_path))
