@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from llava_video.errors import CheckpointError, InputError
@@ -10,6 +11,7 @@ from llava_video.model import LlavaVideoConfig
 from llava_video.model.loading import TINY, load_processor
 from llava_video.model.memory import MemoryModel
 from llava_video.model.planning import Planner, parse_bytes, parse_dtype, read_config
+from llava_video.model.prompt import describe_sampling
 from llava_video.representation import PRESETS, make_layout, parse_representation
 from llava_video.types import Frames
 from tests.model.small import random_frames, small_config, small_processor
@@ -102,6 +104,32 @@ def test_the_prompt_is_never_longer_than_planned() -> None:
         planned = planner.judge(parse_representation(f"{num_frames},64,3,2", config.representation))
         ids = processor(question, Frames.from_array(frames.pixels))["input_ids"]
         assert ids.shape[1] <= planned.num_prompt_tokens
+
+
+@pytest.mark.parametrize("num_frames", [1, 9, 10, 64, 1234])
+@pytest.mark.parametrize("seconds", [0.5, 59.99, 7200.0])
+def test_the_time_instruction_is_counted_at_its_longest(num_frames: int, seconds: float) -> None:
+    times = np.linspace(0, seconds, num_frames)
+    indices = np.arange(num_frames)
+    pixels = np.zeros((num_frames, 1, 1, 3), np.uint8)
+    said = describe_sampling(Frames(pixels, times, indices, seconds))
+    config = small_config(video_representation={"grid_side": 8, "max_frames": num_frames})
+    planner = Planner(MemoryModel.of(config), GIB, clip_seconds=seconds, num_text_tokens=0)
+    option = planner.judge(config.representation)
+    counted = option.num_prompt_tokens - option.num_video_tokens
+    assert len(said.encode()) <= counted <= len(said.encode()) + 5 * num_frames
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("inf"), float("nan")])
+def test_clips_that_cannot_be(seconds: float, seven_b: MemoryModel) -> None:
+    with pytest.raises(InputError, match="cannot be planned for"):
+        Planner(seven_b, GIB, clip_seconds=seconds)
+
+
+def test_a_day_is_planned_as_fast_as_a_minute(seven_b: MemoryModel) -> None:
+    plan = Planner(seven_b, 24 * GIB, clip_seconds=86_400).plan()
+    assert plan.pick is not None
+    assert "86400,729,1,2" in {option.name for option in plan.options}
 
 
 def test_a_configuration_is_enough(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def command(
     ],
     gpu_memory: Annotated[str, typer.Option(help="Memory of the device, such as 24GiB.")],
     clip_seconds: Annotated[
-        float | None, typer.Option(min=0.0, help="Length of the video; also tries 1 frame/s.")
+        float | None, typer.Option(help="Length of the video; also tries 1 frame/s.")
     ] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
     dtype: Annotated[
@@ -37,7 +37,7 @@ def command(
     planner = Planner(
         MemoryModel.of(read_config(model), parse_dtype(dtype)),
         memory_bytes=parse_bytes(gpu_memory),
-        clip_seconds=clip_seconds or None,
+        clip_seconds=clip_seconds,
         num_new_tokens=max_new_tokens,
     )
     plan = planner.plan()

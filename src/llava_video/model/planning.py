@@ -109,6 +109,11 @@ class Planner:
     num_new_tokens: int = 256
     reserve_bytes: int = RUNTIME_BYTES
 
+    def __post_init__(self) -> None:
+        seconds = self.clip_seconds
+        if seconds is not None and not 0 < seconds < math.inf:
+            raise InputError(f"a clip of {seconds} seconds cannot be planned for; give its length")
+
     def judge(self, representation: VideoRepresentation, name: str | None = None) -> Option:
         """Count the tokens and the bytes of a representation with all its frames."""
         num_frames = representation.max_frames
@@ -197,14 +202,18 @@ class Planner:
         return None, "nothing fits, not even one frame: take a device with more memory"
 
     def _time_tokens(self, num_frames: int) -> int:
-        """At most as many as the time instruction has bytes."""
+        """At most as many as the time instruction has bytes, were every time as long as the last.
+
+        Tokens of text are one byte or more.
+        """
         if not self.model.config.add_time_instruction:
             return 0
         seconds = self.clip_seconds or DEFAULT_CLIP_SECONDS
-        times = np.linspace(0, seconds, num_frames)
-        indices = np.arange(num_frames, dtype=np.int64)
-        frames = Frames(np.zeros((num_frames, 1, 1, 3), np.uint8), times, indices, seconds)
-        return len(describe_sampling(frames).encode())
+        one_frame = Frames(
+            np.zeros((1, 1, 1, 3), np.uint8), np.array([seconds]), np.zeros(1, np.int64), seconds
+        )
+        num_more_bytes = len(f"{seconds:.2f}s,") * (num_frames - 1) + len(str(num_frames)) - 1
+        return len(describe_sampling(one_frame).encode()) + num_more_bytes
 
 
 def _four_numbers(representation: VideoRepresentation) -> str:
