@@ -32,6 +32,7 @@ def test_importing_the_package_or_its_command_line_imports_neither_torch_nor_tra
         ("llava_video, transformers.models.auto.modeling_auto", 1),
         ("llava_video, transformers.models.qwen2.configuration_qwen2", -1),
         ("llava_video, peft", 1),
+        ("llava_video, transformers.generation, llava_video.model.configuration", 1),
     ],
 )
 def test_auto_classes_know_the_model_whichever_is_imported_first(

@@ -41,7 +41,7 @@ def _register_processor(auto: ModuleType) -> None:
 
 
 def _register_nothing(module: ModuleType) -> None:
-    """For modules on the way in a circle: what is registered needs them whole."""
+    """For modules on the way in a circle, ours too: what is registered needs them whole."""
 
 
 _REGISTRATIONS: dict[str, Callable[[ModuleType], None]] = {
@@ -50,6 +50,8 @@ _REGISTRATIONS: dict[str, Callable[[ModuleType], None]] = {
     "transformers.models.auto.modeling_auto": _register_nothing,
     "transformers.models.qwen2.configuration_qwen2": _register_nothing,
     "transformers.models.siglip.configuration_siglip": _register_nothing,
+    "llava_video.model.configuration": _register_nothing,
+    "llava_video.model.processing": _register_nothing,
 }
 
 
