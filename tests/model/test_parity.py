@@ -15,14 +15,12 @@ from llava_video.model.parity import (
     ONE_LEVEL,
     Recording,
     Stage,
-    arrange_plainly,
     check_parity,
     compare,
     first_difference,
     record,
 )
-from llava_video.representation import PRESETS, VideoRepresentation, make_layout
-from llava_video.representation.packing import pack_video
+from llava_video.representation import VideoRepresentation
 from tests.model.test_convert import ONEVISION, save_native
 
 VIDEO = str(files("llava_video") / "assets" / "samples" / "two_movers.mp4")
@@ -121,17 +119,3 @@ def test_other_pixels_and_other_frames_are_named(
     assert found.name == "pixels"
     assert found.difference is not None
     assert found.difference > ONE_LEVEL
-
-
-@pytest.mark.parametrize("name", PRESETS)
-def test_the_loop_over_frames_arranges_as_packing_does(name: str) -> None:
-    representation = replace(PRESETS[name].representation, max_frames=7)
-    if representation.slow_stride > 7:
-        representation = replace(representation, slow_stride=3)
-    projected = torch.randn(7, representation.tokens_per_frame, 4)
-    newline, separator = torch.randn(4), torch.randn(4)
-    packed = pack_video(
-        projected, make_layout(representation, 7), newline_D=newline, separator_D=separator
-    )
-    plain = arrange_plainly(projected, representation, newline, separator)
-    torch.testing.assert_close(packed, plain)

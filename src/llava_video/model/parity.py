@@ -14,17 +14,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import safe_open
 from torch import Tensor
-from torch.nn import functional
 from transformers import (
     LlavaOnevisionForConditionalGeneration,
     Qwen2ForCausalLM,
-    SiglipImageProcessorPil,
     SiglipVisionModel,
 )
 from transformers.utils import logging as transformers_logging
@@ -35,9 +32,14 @@ from llava_video.model.configuration import LlavaVideoConfig
 from llava_video.model.convert import look_at
 from llava_video.model.loading import find_checkpoint, load
 from llava_video.model.modeling import LlavaVideoForConditionalGeneration
+from llava_video.model.plainly import (
+    arrange_plainly,
+    decode_plainly,
+    preprocess_plainly,
+    project_plainly,
+)
 from llava_video.model.processing import LlavaVideoProcessor
 from llava_video.model.shards import StoredTensor
-from llava_video.representation import VideoRepresentation
 from llava_video.types import Frames
 from llava_video.video import read_video
 
@@ -195,7 +197,7 @@ def compare(
     levels = _largest(ours.full_frames.pixels.astype(np.float32), frames.astype(np.float32))
     stages = [Stage("frames", "every frame decoded in order, linspace", levels, 0.0, note)]
 
-    plain_pixels = _plain_pixels(frames, processor.image_size).to(ours.pixels.device)
+    plain_pixels = preprocess_plainly(frames, processor.image_size).to(ours.pixels.device)
     difference = float((ours.pixels - plain_pixels).abs().max())
     stages.append(Stage("pixels", "SiglipImageProcessorPil", difference, ONE_LEVEL))
 
@@ -208,7 +210,7 @@ def compare(
     )
 
     tokens = arrange_plainly(
-        _project(ours.features, files),
+        project_plainly(ours.features, files.layer("linear_1"), files.layer("linear_2")),
         processor.representation,
         files.vector("model.newline"),
         files.vector("model.separator"),
@@ -222,75 +224,6 @@ def compare(
     stages.append(Stage("logits", "Qwen2ForCausalLM", _relative(ours.logits, logits), tolerance))
     stages.append(_onevision_stage(ours, config, files, tolerance))
     return stages
-
-
-def decode_plainly(video: str | Path, ours: Frames) -> tuple[NDArray[np.uint8], str]:
-    """As many frames as ours, by decoding all of them: (T, H, W, 3), and what is to be said."""
-    wanted_count = len(ours)
-    with av.open(str(video)) as container:
-        num_total = sum(1 for _ in container.decode(video=0))
-    wanted = np.linspace(0, num_total - 1, wanted_count, dtype=int).tolist()
-    kept: dict[int, NDArray[np.uint8]] = {}
-    with av.open(str(video)) as container:
-        for index, frame in enumerate(container.decode(video=0)):
-            if index in wanted:
-                kept[index] = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
-    found = ours.indices.tolist()
-    note = "" if found == wanted else f"frames {found} were read, plainly {wanted}"
-    return np.stack([kept[index] for index in wanted]), note
-
-
-def arrange_plainly(
-    projected_TMD: Tensor,
-    representation: VideoRepresentation,
-    newline_D: Tensor | None,
-    separator_D: Tensor | None,
-) -> Tensor:
-    """Video tokens by a loop over frames, in the order that the words describe: (V, D)."""
-    num_frames = len(projected_TMD)
-    stride, phase = representation.slow_stride, representation.slow_phase
-    slow = [index for index in range(num_frames) if index % stride == phase]
-    if representation.arrangement == "interleaved":
-        order = [(index, index in slow) for index in range(num_frames)]
-    else:
-        fast_pass = [(index, False) for index in range(num_frames)]
-        slow_pass = [(index, True) for index in slow]
-        slow_first = representation.arrangement == "slow_then_fast"
-        order = slow_pass + fast_pass if slow_first else fast_pass + slow_pass
-    pieces = []
-    for index, is_slow in order:
-        grid = _pool_plainly(projected_TMD[index], representation, is_slow)
-        for row in grid:
-            pieces.append(row)
-            if representation.newline == "grid" and newline_D is not None:
-                pieces.append(newline_D[None])
-        if representation.newline == "frame" and newline_D is not None:
-            pieces.append(newline_D[None])
-        if representation.separator and separator_D is not None:
-            pieces.append(separator_D[None])
-    if representation.newline == "end" and newline_D is not None:
-        pieces.append(newline_D[None])
-    return torch.cat(pieces)
-
-
-def _pool_plainly(tokens_MD: Tensor, representation: VideoRepresentation, is_slow: bool) -> Tensor:
-    """Pool one frame on a channels-first copy: (rows, columns, D)."""
-    side = representation.grid_side
-    grid = representation.slow_grid if is_slow else representation.fast_grid
-    stride = representation.pool_stride if is_slow else representation.fast_stride
-    pooling = representation.pooling
-    if not is_slow and representation.fast_pooling is not None:
-        pooling = representation.fast_pooling
-    image = tokens_MD.view(side, side, -1).permute(2, 0, 1)[None].contiguous()
-    size = (grid.rows, grid.columns)
-    pool: dict[str, Callable[[Tensor], Tensor]] = {
-        "average": lambda x: functional.avg_pool2d(x, stride),
-        "max": lambda x: functional.max_pool2d(x, stride),
-        "max_1d": lambda x: functional.max_pool2d(x, (1, stride)),
-        "bilinear": lambda x: functional.interpolate(x, size=size, mode="bilinear"),
-        "adaptive": lambda x: functional.adaptive_avg_pool2d(x, size),
-    }
-    return pool[pooling](image)[0].permute(1, 2, 0)
 
 
 class _Files:
@@ -312,6 +245,11 @@ class _Files:
     def vector(self, name: str) -> Tensor | None:
         """A learned vector, or None if the checkpoint does not have it."""
         return self.tensor(name) if name in self._tensors else None
+
+    def layer(self, name: str) -> tuple[Tensor, Tensor]:
+        """Weight and bias of a layer of the projector."""
+        prefix = f"model.projector.{name}."
+        return self.tensor(f"{prefix}weight"), self.tensor(f"{prefix}bias")
 
     def fill(self, model_class: Any, config: Any, rename: Callable[[str], str | None]) -> Any:
         """A model of transformers with these tensors, renamed; those that become None are left out.
@@ -336,27 +274,6 @@ class _Files:
 def _vision_name(name: str) -> str | None:
     prefix = "model.vision_encoder."
     return name.removeprefix(prefix) if name.startswith(prefix) else None
-
-
-def _project(features_TMC: Tensor, files: _Files) -> Tensor:
-    """Linear, exact GELU, linear, on every token: (T, M, C) -> (T, M, D)."""
-    hidden = functional.linear(
-        features_TMC,
-        files.tensor("model.projector.linear_1.weight"),
-        files.tensor("model.projector.linear_1.bias"),
-    )
-    return functional.linear(
-        functional.gelu(hidden),
-        files.tensor("model.projector.linear_2.weight"),
-        files.tensor("model.projector.linear_2.bias"),
-    )
-
-
-def _plain_pixels(frames_THWC: NDArray[np.uint8], size: int) -> Tensor:
-    processor = SiglipImageProcessorPil(
-        size={"height": size, "width": size}, image_mean=[0.5] * 3, image_std=[0.5] * 3, resample=3
-    )
-    return processor(list(frames_THWC), return_tensors="pt")["pixel_values"]  # type: ignore[no-any-return]
 
 
 def _plain_logits(ours: Recording, config: LlavaVideoConfig, files: _Files) -> Tensor:

@@ -1,0 +1,104 @@
+"""The stages before the language model as plainly as they can be written, to compare with.
+
+Slow on purpose: every frame is decoded, one frame after the other is pooled, on copies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from transformers import SiglipImageProcessorPil
+
+from llava_video.representation import VideoRepresentation
+from llava_video.types import Frames
+
+
+def decode_plainly(video: str | Path, ours: Frames) -> tuple[NDArray[np.uint8], str]:
+    """As many frames as ours, by decoding all of them: (T, H, W, 3), and what is to be said."""
+    wanted_count = len(ours)
+    with av.open(str(video)) as container:
+        num_total = sum(1 for _ in container.decode(video=0))
+    wanted = np.linspace(0, num_total - 1, wanted_count, dtype=int).tolist()
+    kept: dict[int, NDArray[np.uint8]] = {}
+    with av.open(str(video)) as container:
+        for index, frame in enumerate(container.decode(video=0)):
+            if index in wanted:
+                kept[index] = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
+    found = ours.indices.tolist()
+    note = "" if found == wanted else f"frames {found} were read, plainly {wanted}"
+    return np.stack([kept[index] for index in wanted]), note
+
+
+def preprocess_plainly(frames_THWC: NDArray[np.uint8], size: int) -> Tensor:
+    """Pixels by transformers' image processor of SigLIP: (T, H, W, 3) -> (T, 3, S, S)."""
+    processor = SiglipImageProcessorPil(
+        size={"height": size, "width": size}, image_mean=[0.5] * 3, image_std=[0.5] * 3, resample=3
+    )
+    return processor(list(frames_THWC), return_tensors="pt")["pixel_values"]  # type: ignore[no-any-return]
+
+
+def project_plainly(
+    features_TMC: Tensor, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]
+) -> Tensor:
+    """Linear, exact GELU, linear, on every token: (T, M, C) -> (T, M, D)."""
+    return functional.linear(functional.gelu(functional.linear(features_TMC, *first)), *second)
+
+
+def arrange_plainly(
+    projected_TMD: Tensor,
+    representation: VideoRepresentation,
+    newline_D: Tensor | None,
+    separator_D: Tensor | None,
+) -> Tensor:
+    """Video tokens by a loop over frames, in the order that the words describe: (V, D)."""
+    num_frames = len(projected_TMD)
+    stride, phase = representation.slow_stride, representation.slow_phase
+    slow = [index for index in range(num_frames) if index % stride == phase]
+    if representation.arrangement == "interleaved":
+        order = [(index, index in slow) for index in range(num_frames)]
+    else:
+        fast_pass = [(index, False) for index in range(num_frames)]
+        slow_pass = [(index, True) for index in slow]
+        slow_first = representation.arrangement == "slow_then_fast"
+        order = slow_pass + fast_pass if slow_first else fast_pass + slow_pass
+    pieces = []
+    for index, is_slow in order:
+        grid = _pool_plainly(projected_TMD[index], representation, is_slow)
+        for row in grid:
+            pieces.append(row)
+            if representation.newline == "grid" and newline_D is not None:
+                pieces.append(newline_D[None])
+        if representation.newline == "frame" and newline_D is not None:
+            pieces.append(newline_D[None])
+        if representation.separator and separator_D is not None:
+            pieces.append(separator_D[None])
+    if representation.newline == "end" and newline_D is not None:
+        pieces.append(newline_D[None])
+    return torch.cat(pieces)
+
+
+def _pool_plainly(tokens_MD: Tensor, representation: VideoRepresentation, is_slow: bool) -> Tensor:
+    """Pool one frame on a channels-first copy: (rows, columns, D)."""
+    side = representation.grid_side
+    grid = representation.slow_grid if is_slow else representation.fast_grid
+    stride = representation.pool_stride if is_slow else representation.fast_stride
+    pooling = representation.pooling
+    if not is_slow and representation.fast_pooling is not None:
+        pooling = representation.fast_pooling
+    image = tokens_MD.view(side, side, -1).permute(2, 0, 1)[None].contiguous()
+    size = (grid.rows, grid.columns)
+    pool: dict[str, Callable[[Tensor], Tensor]] = {
+        "average": lambda x: functional.avg_pool2d(x, stride),
+        "max": lambda x: functional.max_pool2d(x, stride),
+        "max_1d": lambda x: functional.max_pool2d(x, (1, stride)),
+        "bilinear": lambda x: functional.interpolate(x, size=size, mode="bilinear"),
+        "adaptive": lambda x: functional.adaptive_avg_pool2d(x, size),
+    }
+    return pool[pooling](image)[0].permute(1, 2, 0)
