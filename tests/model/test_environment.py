@@ -1,12 +1,13 @@
 """What ``doctor`` says of the environment is what the installed metadata says."""
 
+import importlib.util
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from llava_video.model.environment import examine
+from llava_video.model.environment import COMPANIONS, examine
 
 METADATA = """Metadata-Version: 2.4
 Name: made-up-package
@@ -31,6 +32,9 @@ def test_this_environment_is_sound() -> None:
     assert found.packages["numpy"] == np.__version__
     assert found.decoders["h264"]
     assert "libavcodec" in found.ffmpeg
+    assert {name for name, version in found.companions.items() if version} == {
+        name for name in COMPANIONS if importlib.util.find_spec(name.replace("-", "_"))
+    }
     assert found.devices[0].startswith("cpu: ")
 
 

@@ -54,6 +54,8 @@ def _examine(as_json: bool) -> None:
 
 
 def _print_environment(found: Environment) -> None:
+    from llava_video.model.environment import COMPANIONS
+
     typer.echo(f"python    {found.python}, {found.system}")
     for name, version in found.packages.items():
         typer.echo(f"          {name} {version or 'MISSING'}")
@@ -70,6 +72,9 @@ def _print_environment(found: Environment) -> None:
             typer.echo(f"extra     {extra.name}: lacks {', '.join(extra.lacking)}; {extra.remedy}")
         else:
             typer.echo(f"extra     {extra.name}: usable")
+    for name, version in found.companions.items():
+        state = version or f"not installed; pip install {name}"
+        typer.echo(f"also      {name} ({COMPANIONS[name]}): {state}")
     for problem in found.problems:
         typer.secho(f"problem   {problem}", fg="red")
 

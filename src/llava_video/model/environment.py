@@ -18,6 +18,14 @@ HIDDEN_EXTRAS = frozenset({"dev", "bench"})
 DECODERS = ("h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "mjpeg", "gif")
 """FFmpeg's names of what videos are mostly made with."""
 
+COMPANIONS = {
+    "accelerate": "device_map, several devices",
+    "bitsandbytes": "weights in 4 or 8 bits",
+    "peft": "adapters",
+    "flash-attn": "attn_implementation='flash_attention_2'",
+}
+"""Packages that are used where they are installed, and for what."""
+
 
 @dataclass(frozen=True, slots=True)
 class Extra:
@@ -52,6 +60,7 @@ class Environment:
         decoders: whether each of the usual decoders is there.
         ffmpeg_command: where a command of that name is, which the package does not need.
         extras: optional parts.
+        companions: versions of `COMPANIONS`, None where one is not installed.
         problems: what is wrong, one sentence with its remedy each.
     """
 
@@ -63,6 +72,7 @@ class Environment:
     decoders: dict[str, bool]
     ffmpeg_command: str | None
     extras: tuple[Extra, ...]
+    companions: dict[str, str | None]
     problems: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -99,6 +109,7 @@ def examine(distribution: str = DISTRIBUTION) -> Environment:
             Extra(name, distribution, tuple(str(r).split(";")[0] for r in group if not _is_met(r)))
             for name, group in optional.items()
         ),
+        companions={name: _version(name) for name in COMPANIONS},
         problems=tuple(problems),
     )
 
