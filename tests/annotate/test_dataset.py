@@ -1,6 +1,7 @@
 """The released format, read back the way LLaVA's own trainer reads it."""
 
 import json
+import shutil
 import tarfile
 from collections import Counter
 from pathlib import Path
@@ -103,6 +104,20 @@ def test_all_formats_hold_the_same_conversations(finished, tmp_path):
         rows = parquet.read_table(tmp_path / "parquet" / f"{split}.parquet").to_pylist()
         assert rows == [json.loads(line) for line in lines]
         assert len(rows) == 3
+
+
+def test_an_export_clears_the_runs_own_folder_and_no_other(finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    other = tmp_path / "other"
+    olds = [root / "0_30_s_x" / "0_30_s_x_oe_processed.json" for root in (run / "dataset", other)]
+    for old in olds:
+        old.parent.mkdir(parents=True)
+        old.write_text("[]")
+    before = {path for path in (run / "dataset").rglob("*") if path.is_file()} - {olds[0]}
+    exported(run, "llava", None)
+    exported(run, "llava", other)
+    assert {path for path in (run / "dataset").rglob("*") if path.is_file()} == before
+    assert olds[1].is_file()
 
 
 def test_webdataset_shards_hold_video_and_texts_and_are_reproducible(finished, videos, tmp_path):

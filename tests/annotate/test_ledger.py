@@ -102,8 +102,17 @@ def test_a_full_disk_ends_every_wait_with_an_error(tmp_path):
     run(tmp_path / "l.sqlite", work)
 
 
+def test_only_one_run_at_a_time_pays_and_others_may_read(tmp_path):
+    first = Ledger(tmp_path / "ledger.sqlite")
+    with pytest.raises(InputError, match="another run is at work there"):
+        Ledger(tmp_path / "ledger.sqlite")
+    assert open_ledger(tmp_path).totals() == first.totals()
+    first.close()
+    Ledger(tmp_path / "ledger.sqlite").close()
+
+
 def test_a_ledger_of_another_version_is_refused(tmp_path):
-    Ledger(tmp_path / "ledger.sqlite")
+    Ledger(tmp_path / "ledger.sqlite").close()
     with sqlite3.connect(tmp_path / "ledger.sqlite") as other:
         other.execute("PRAGMA user_version = 99")
     with pytest.raises(InputError, match="of another version"):

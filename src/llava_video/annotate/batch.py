@@ -149,12 +149,11 @@ def write_wave(names: list[str], recipe: Recipe, folder: Path) -> list[Path]:
     """
     check_budget(recipe)
     records = find_videos(names)
-    start_run(folder, recipe, common_folder(records))
     return asyncio.run(_write_wave(folder, recipe, records))
 
 
 async def _write_wave(folder: Path, recipe: Recipe, records: list[VideoRecord]) -> list[Path]:
-    ledger = Ledger(folder / "ledger.sqlite")
+    ledger = start_run(folder, recipe, common_folder(records))
     batch = folder / "batch"
     try:
         _check_all_read(batch, ledger)
@@ -202,7 +201,8 @@ def read_results(folder: Path, files: list[Path]) -> dict[str, int]:
 
 
 async def _read_results(folder: Path, files: list[Path]) -> dict[str, int]:
-    ledger = open_ledger(folder)
+    open_ledger(folder).close()  # there has to be one
+    ledger = Ledger(folder / "ledger.sqlite")
     notes = sorted((folder / "batch").glob("*.calls"))
     infos = {info.key: info for path in notes for info in _notes(path)}
     prices = load_prices(_prices_file(folder))

@@ -24,8 +24,10 @@ from llava_video.annotate.statistics import (
 _EXAMPLE_FRAMES = 4
 
 
-def write_card(records: list[VideoRecord], recipe: Recipe, ledger: Ledger, folder: Path) -> Path:
-    """Write ``README.md`` and the example's frames into the dataset's folder.
+def write_card(
+    records: list[VideoRecord], recipe: Recipe, ledger: Ledger, folder: Path
+) -> list[Path]:
+    """Write ``README.md`` and the example's frames into the dataset's folder, and name them.
 
     Args:
         records: final records.
@@ -35,6 +37,7 @@ def write_card(records: list[VideoRecord], recipe: Recipe, ledger: Ledger, folde
     """
     found = count(records)
     model = recipe.endpoint.model
+    example, pictures = _example(records, recipe, folder)
     sections = [
         _overview(found, recipe, ledger),
         _types(found),
@@ -42,11 +45,11 @@ def write_card(records: list[VideoRecord], recipe: Recipe, ledger: Ledger, folde
         _distributions(found),
         _waterfall(found),
         _prompts(),
-        _example(records, recipe, folder),
+        example,
     ]
     path = folder / "README.md"
     write_atomically(path, "\n\n".join(sections) + "\n")
-    return path
+    return [path, *pictures]
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
@@ -128,14 +131,15 @@ def find_example(records: list[VideoRecord]) -> VideoRecord | None:
     return next(iter(full or kept), None)
 
 
-def _example(records: list[VideoRecord], recipe: Recipe, folder: Path) -> str:
+def _example(records: list[VideoRecord], recipe: Recipe, folder: Path) -> tuple[str, list[Path]]:
     record = find_example(records)
     if record is None or record.facts is None or record.description is None:
-        return "## Example\n\nNo video was kept."
+        return "## Example\n\nNo video was kept.", []
     pictures = pictures_spread(record.path, _EXAMPLE_FRAMES, record.facts, recipe.describe)
-    images = []
+    images, paths = [], []
     for number, picture in enumerate(pictures):
         name = f"example/frame_{number}.jpg"
+        paths.append(folder / name)
         write_atomically(folder / name, picture.jpeg())
         images.append(f"![{picture.seconds:.1f} s]({name})")
     lines = [f"## Example: {record.video_id}", " ".join(images), f"> {record.description.text}"]
@@ -144,4 +148,4 @@ def _example(records: list[VideoRecord], recipe: Recipe, folder: Path) -> str:
         if qa is not None:
             question = question_text(qa, recipe.seed).replace("\n", "  \n")
             lines.append(f"**{question}**\n\n{answer_text(qa, recipe.seed)}")
-    return "\n\n".join(lines)
+    return "\n\n".join(lines), paths

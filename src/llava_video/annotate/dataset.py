@@ -95,11 +95,8 @@ def released_files(found: Iterable[Sample], version: str) -> dict[str, list[dict
 
 
 def write_llava(found: Iterable[Sample], recipe: Recipe, folder: Path) -> list[Path]:
-    """Write the released format; files of an earlier export that no longer hold anything go."""
+    """Write the released format."""
     files = released_files(found, recipe.export.version)
-    for old in folder.glob("*/*_processed.json"):
-        if old.relative_to(folder).as_posix() not in files:
-            old.unlink()
     for name, values in files.items():
         write_atomically(folder / name, dump_json(values, indent=2) + "\n")
     return [folder / name for name in files]

@@ -73,22 +73,24 @@ def run(
     check_budget(recipe)
     records = find_videos(names)
     check_endpoint(recipe.endpoint)
-    start_run(folder, recipe, common_folder(records))
-    ledger = Ledger(folder / "ledger.sqlite", recipe.max_usd)
     measure_all: Measure = measure_here
     if engine == "ray":
         from llava_video.annotate.ray_engine import measure_with_ray
 
         measure_all = measure_with_ray
-    selected = select_videos(
-        records, recipe, ledger, measure_all=measure_all, notice=_notice(console)
-    )
-    check_any_selected(selected)
-    outcome = asyncio.run(_annotate(selected, recipe, ledger, engine, console))
+    ledger = start_run(folder, recipe, common_folder(records))
+    try:
+        selected = select_videos(
+            records, recipe, ledger, measure_all=measure_all, notice=_notice(console)
+        )
+        check_any_selected(selected)
+        outcome = asyncio.run(_annotate(selected, recipe, ledger, engine, console))
+    finally:
+        ledger.close()
     final = finish_records(outcome.records, recipe)
     save_records(final, folder)
     ledger = open_ledger(folder)
-    files = export_run(load_run(folder), "llava", folder / "dataset", ledger)
+    files = export_run(load_run(folder), "llava", None, ledger)
     return RunResult(final, files, outcome.stopped_by)
 
 
@@ -115,23 +117,34 @@ async def _annotate(
 
 
 def export_run(
-    run_read: Run, format_name: str, folder: Path, ledger: Ledger, root: Path | None = None
+    run_read: Run, format_name: str, folder: Path | None, ledger: Ledger, root: Path | None = None
 ) -> list[Path]:
     """Write a run's dataset, reviewers' decisions applied, with its card.
 
     Args:
         run_read: the run.
         format_name: one of `exports.FORMATS`.
-        folder: where to.
+        folder: where to; by default the run's own folder for the format, from which files of
+            earlier exports go.
         ledger: for the card's cost.
         root: what ``video`` paths are relative to; the videos' common folder by default.
     """
     writer = writer_of(format_name)
     records = run_read.reviewed()
     found: list[Sample] = list(samples(records, run_read.recipe, root or run_read.root))
-    card = write_card(records, run_read.recipe, ledger, folder)
-    written = writer(found, run_read.recipe, folder)
-    return [*written, *([] if card in written else [card])]
+    target = folder or run_read.folder / own_folder_name(format_name)
+    card, *pictures = write_card(records, run_read.recipe, ledger, target)
+    written = list(dict.fromkeys([*writer(found, run_read.recipe, target), card]))
+    if folder is None:
+        for old in set(target.rglob("*")) - {*written, *pictures}:
+            if old.is_file():
+                old.unlink()
+    return written
+
+
+def own_folder_name(format_name: str) -> str:
+    """Where a run keeps its dataset in a format."""
+    return "dataset" if format_name == "llava" else f"dataset-{format_name}"
 
 
 def finished_records(ledger: Ledger) -> list[VideoRecord]:

@@ -44,11 +44,11 @@ def compare(video: str, recipe: Recipe, folder: Path) -> dict[str, Any]:
     records = find_videos([video])
     if len(records) != 1:
         raise InputError(f"{video}: {len(records)} videos there; name one")
-    start_run(folder, recipe, common_folder(records))
     record = measure(records[0], _NO_LIMITS)
     if record.is_rejected:
         raise InputError(f"{video}: {record.rejections[0].detail}")
-    with_history, without = asyncio.run(_describe_both(record, recipe, folder))
+    ledger = start_run(folder, recipe, common_folder(records))
+    with_history, without = asyncio.run(_describe_both(record, recipe, ledger))
     rows = [
         {
             "span": f"{a.start_seconds:g} to {a.end_seconds:g} s",
@@ -64,9 +64,8 @@ def compare(video: str, recipe: Recipe, folder: Path) -> dict[str, Any]:
 
 
 async def _describe_both(
-    record: VideoRecord, recipe: Recipe, folder: Path
+    record: VideoRecord, recipe: Recipe, ledger: Ledger
 ) -> tuple[VideoRecord, VideoRecord]:
-    ledger = Ledger(folder / "ledger.sqlite", recipe.max_usd)
     annotator = make_annotator(recipe)
     caller = Caller(annotator, ledger, recipe.endpoint, load_prices(recipe.endpoint.prices_file))
     try:

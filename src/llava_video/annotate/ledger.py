@@ -107,10 +107,18 @@ class Ledger:
 
     Writes that wait at the same moment share one commit, which a thread makes durable (``fsync``)
     while the event loop goes on.
+
+    Args:
+        path: the file, made where it is missing.
+        max_usd: what all calls together may cost.
+        pays: whether calls are going to be made, which only one ledger of a file may do.
+
+    Raises:
+        InputError: the file is no ledger, or another process makes calls with it.
     """
 
-    def __init__(self, path: Path, max_usd: float | None = None) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def __init__(self, path: Path, max_usd: float | None = None, *, pays: bool = True) -> None:
+        self._lock = _lock(path) if pays else None
         self.path = path
         self.max_usd = max_usd
         self._writer_db = _open(path)
@@ -299,8 +307,14 @@ class Ledger:
         """Finish all writes and close the file."""
         if self._writer is not None:
             await self._writer
+        self.close()
+
+    def close(self) -> None:
+        """Close the file, when no write waits."""
         self._db.close()
         self._writer_db.close()
+        if self._lock is not None:
+            self._lock.close()
 
     def _one(self, sql: str) -> Any:
         return self._db.execute(sql).fetchone()[0]
@@ -360,12 +374,36 @@ def _closing(
 
 def _make_tables(db: sqlite3.Connection, path: Path) -> None:
     [found] = db.execute("PRAGMA user_version").fetchone()
+    if found == _SCHEMA_VERSION:
+        return
     is_new = db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0] == 0
-    if found != _SCHEMA_VERSION and not is_new:
+    if not is_new:
         raise InputError(
             f"{path}: a ledger of another version of llava-video; give another --out folder"
         )
     db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
+
+
+def _lock(path: Path) -> sqlite3.Connection:
+    """Hold a file locked until the connection is closed or the process ends, however it ends."""
+    folder = path.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = sqlite3.connect(f"{path}.lock", check_same_thread=False, timeout=0)
+        lock.execute("BEGIN EXCLUSIVE")
+    except OSError as error:
+        raise InputError(
+            f"{folder}: cannot be written ({error.strerror}); give another --out folder"
+        ) from error
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            raise InputError(
+                f"{folder}: another run is at work there; wait for it, or give another --out folder"
+            ) from error
+        raise InputError(
+            f"{folder}: cannot be written ({error}); give another --out folder"
+        ) from error
+    return lock
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -381,7 +419,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def open_ledger(folder: Path) -> Ledger:
-    """The ledger of an existing run folder.
+    """The ledger of an existing run folder, for reading; also while a run is at work.
 
     Raises:
         InputError: the folder holds none.
@@ -389,4 +427,4 @@ def open_ledger(folder: Path) -> Ledger:
     path = folder / "ledger.sqlite"
     if not path.is_file():
         raise InputError(f"{folder}: no ledger.sqlite in it; `llava-video annotate run` makes one")
-    return Ledger(path)
+    return Ledger(path, pays=False)

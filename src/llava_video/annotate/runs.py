@@ -17,6 +17,7 @@ from pathlib import Path
 
 from llava_video.annotate.choices import arrange_choices
 from llava_video.annotate.filters import compare
+from llava_video.annotate.ledger import Ledger
 from llava_video.annotate.recipe import Recipe, dump_recipe, load_recipe
 from llava_video.annotate.records import (
     VideoRecord,
@@ -51,14 +52,24 @@ class Run:
         return arrange_choices(decided, self.recipe.seed)
 
 
-def start_run(folder: Path, recipe: Recipe, root: Path) -> None:
-    """Write down what a run is made with; a folder that holds something else is refused."""
+def start_run(folder: Path, recipe: Recipe, root: Path) -> Ledger:
+    """Take a folder and write down what a run is made with.
+
+    Returns:
+        Its ledger, which keeps other runs out until it is closed.
+
+    Raises:
+        InputError: the folder cannot be written, holds something else, or another run is at work.
+    """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; give --out a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "run.json").is_file():
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if names and not names & {"run.json", "ledger.sqlite.lock"}:
         raise InputError(f"{folder}: holds something that is no run; give --out a new folder")
+    ledger = Ledger(folder / "ledger.sqlite", recipe.max_usd)
     write_atomically(folder / "run.json", dump_json({"version": 1, "root": str(root)}) + "\n")
     write_atomically(folder / "recipe.yaml", dump_recipe(recipe))
+    return ledger
 
 
 def finish_records(records: Iterable[VideoRecord], recipe: Recipe) -> list[VideoRecord]:

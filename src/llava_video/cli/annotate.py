@@ -256,10 +256,7 @@ def export(
     from llava_video.annotate.ledger import open_ledger
     from llava_video.annotate.runs import load_run
 
-    name = "dataset" if format_name == "llava" else f"dataset-{format_name}"
-    paths = export_run(
-        load_run(folder), format_name, output or folder / name, open_ledger(folder), video_root
-    )
+    paths = export_run(load_run(folder), format_name, output, open_ledger(folder), video_root)
     _print_paths(paths, as_json)
 
 
