@@ -20,6 +20,8 @@ def test_the_report_is_one_offline_page(finished, tmp_path):
     assert "LLaVA-Video-178K" in page
     assert page.count('<img alt="frame at') == 4
     assert "Right letters: A: 12, B: 12, C: 12, D: 12" in page
+    assert "tokens of texts estimated from their length, of pictures by its rule" in page
+    assert "what the server counted in 17 calls" in page
 
 
 def test_explain_walks_from_a_question_to_frames(finished):

@@ -36,6 +36,8 @@ class OpenAIEndpoint:
             # hundred calls a second; aiohttp does not.
             http_client=DefaultAioHttpClient(),
         )
+        # Whole, as joining it to the base for every request costs a tenth of a call's time.
+        self._url = f"{self._client.base_url}chat/completions"
 
     async def complete(self, request: Request, key: str) -> Reply:
         """Send one request; the key goes along as ``Idempotency-Key``.
@@ -49,7 +51,7 @@ class OpenAIEndpoint:
             content = self._content(request)
         try:
             response = await self._client.post(
-                "/chat/completions",
+                self._url,
                 cast_to=httpx2.Response,
                 content=content,
                 options={"headers": {"Idempotency-Key": key}},
