@@ -7,6 +7,7 @@ import torch
 from llava_video.model import LlavaVideoForConditionalGeneration, LlavaVideoProcessor
 from llava_video.representation import make_layout
 from llava_video.toyworld import COLOURS, SHAPES, generate_script
+from llava_video.toyworld.words import DIRECTIONS
 from llava_video.train.tiny import build
 from llava_video.train.toyworld_data import (
     FIRST_TRAINING_SEED,
@@ -16,6 +17,7 @@ from llava_video.train.toyworld_data import (
     exchanges,
     patch_labels,
     render_exchange,
+    token_labels,
 )
 
 
@@ -90,3 +92,35 @@ def test_every_line_after_a_list_repeats_one_of_its_lines(built) -> None:
         for line in lines[4:]:
             letter, word = line.split(". ") if ". " in line else reversed(line.split())
             assert letter_of[word] == letter
+
+
+def test_tokens_tell_who_is_there_and_which_way_it_went(built) -> None:
+    _, processor = built
+    layout = make_layout(processor.representation, 12)
+    directions = list(DIRECTIONS)
+    num_moved = 0
+    for seed in range(20):
+        script = generate_script(seed=seed, level="simple")
+        times_seconds = np.linspace(0.0, script.duration_seconds, 12)
+        labels = token_labels(script, times_seconds, layout)
+        assert labels.shape == (layout.num_tokens, 3)
+        known = {
+            (list(COLOURS).index(actor.colour) + 1, SHAPES.index(actor.shape) + 1)
+            for actor in script.actors
+        }
+        assert set(map(tuple, labels[labels[:, 0] > 0, :2].tolist())) <= known
+        assert (labels[labels[:, 0] == 0] == 0).all()
+        assert (labels[: layout.tokens_per_block(slow=True), 2] == 0).all(), "nothing moved yet"
+        went = {event.value for event in script.events if event.value in directions}
+        told = {directions[number - 1] for number in labels[:, 2] if number}
+        assert told <= went
+        num_moved += len(told)
+    assert num_moved >= 10
+
+
+def test_rows_without_questions_end_with_the_video(built) -> None:
+    _, processor = built
+    batch = QuestionCollator(processor, 0)([generate_script(seed=1, level="simple")])
+    assert (batch["labels"] < 0).all()
+    assert batch["input_ids"][0, -1] == processor.video_token_id
+    assert batch["token_labels"].shape == (1, 96, 3)
