@@ -1,9 +1,9 @@
 """Attention of one new token on a CPU, without repeating keys and values.
 
-In grouped-query attention several query heads share one head of keys and values. transformers'
-default repeats keys and values, or leaves that to a kernel that is as slow on a CPU, once per token
-and layer: most of the time of decoding behind a long video. Here the query heads of a group are
-rows of one matrix instead, which is the same arithmetic.
+In grouped-query attention several query heads share one head of keys and values. transformers
+either repeats keys and values for each token and layer, or leaves the sharing to PyTorch's kernel,
+depending on its version and on whether rows are padded. Here the query heads of a group are rows of
+one matrix instead, which is the same arithmetic in less time.
 """
 
 from __future__ import annotations
