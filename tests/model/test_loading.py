@@ -73,6 +73,14 @@ def test_released_layout_maps_every_weight(released: Path) -> None:
         assert torch.equal(weights[theirs], loaded[ours])
 
 
+def test_a_released_checkpoint_is_saved_in_our_layout(released: Path, tmp_path: Path) -> None:
+    model = load_model(released, dtype=torch.float32)
+    model.save_pretrained(tmp_path / "ours")
+    saved = load_model(tmp_path / "ours").state_dict()
+    assert saved.keys() == model.state_dict().keys()
+    assert all(torch.equal(saved[name], tensor) for name, tensor in model.state_dict().items())
+
+
 def test_released_layout_in_shards(released: Path) -> None:
     whole = load_model(released, dtype=torch.float32).state_dict()
     weights = load_file(released / "model.safetensors")

@@ -59,6 +59,14 @@ class LlavaVideoPreTrainedModel(PreTrainedModel):
     _supports_attention_backend = True
     _can_compile_fullgraph = True
 
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
+        """Write a checkpoint in our layout, whatever layout the model was loaded from.
+
+        transformers would turn renamed weights back, but not the configuration that says what they
+        are; ``llava-video convert`` turns back both.
+        """
+        super().save_pretrained(*args, **{"save_original_format": False, **kwargs})
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
