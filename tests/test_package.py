@@ -26,10 +26,8 @@ def test_importing_the_package_or_its_command_line_imports_neither_torch_nor_tra
 @pytest.mark.parametrize(
     ("first", "order"),
     [
-        ("llava_video", 1),
         ("transformers.models.auto.modeling_auto", 1),
         ("llava_video, transformers.modeling_utils", -1),
-        ("llava_video, transformers.models.auto.modeling_auto", 1),
         ("llava_video, transformers.models.qwen2.configuration_qwen2", -1),
         ("llava_video, peft", 1),
         ("llava_video, transformers.generation, llava_video.model.configuration", 1),
