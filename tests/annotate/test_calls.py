@@ -33,6 +33,16 @@ def test_every_call_is_one_request_and_a_second_run_makes_none(videos, tmp_path)
         assert again.records == first.records
 
 
+def test_a_request_carries_its_key_and_nothing_about_the_machine(one, tmp_path):
+    with FakeEndpoint() as fake:
+        run_quietly(one, recipe_for(fake), tmp_path / "out")
+        [headers, *_] = [seen.headers for seen in fake.seen]
+        assert headers["idempotency-key"] == fake.seen[0].key
+        assert headers["authorization"].startswith("Bearer ")
+        about = {"x-stainless-os", "x-stainless-arch", "x-stainless-runtime-version"}
+        assert not about & set(headers)
+
+
 def test_a_changed_recipe_pays_only_for_what_changed(one, tmp_path):
     with FakeEndpoint() as fake:
         run_quietly(one, recipe_for(fake), tmp_path / "out")

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import httpx2
 import openai
-from openai import AsyncOpenAI, DefaultAioHttpClient
+from openai import AsyncOpenAI, DefaultAioHttpClient, Omit
 
 from llava_video.annotate.annotator import AttemptError, read_completion
 from llava_video.annotate.messages import Reply, Request
@@ -19,6 +19,7 @@ from llava_video.errors import EndpointError
 
 _TRANSIENT = (408, 409, 425, 429, 500, 502, 503, 504, 529)
 _SAME_FOR_EVERY_CALL = (401, 402, 403, 404, 405)
+_MACHINE = ("Lang", "Package-Version", "OS", "Arch", "Runtime", "Runtime-Version", "Async")
 _RATE_LIMIT_PREFIX = "x-ratelimit-"
 
 
@@ -27,6 +28,8 @@ class OpenAIEndpoint:
 
     def __init__(self, settings: Endpoint) -> None:
         self._settings = settings
+        # What this machine is concerns no server, and every header is handled many times.
+        unsent: Any = {f"X-Stainless-{name}": Omit() for name in _MACHINE}
         self._client = AsyncOpenAI(
             api_key=os.environ.get(settings.api_key_env) or "none",
             base_url=settings.base_url,
@@ -35,6 +38,7 @@ class OpenAIEndpoint:
             # httpx looks at every open connection for every request, which limits a process to some
             # hundred calls a second; aiohttp does not.
             http_client=DefaultAioHttpClient(),
+            default_headers=unsent,
         )
         # Whole, as joining it to the base for every request costs a tenth of a call's time.
         self._url = f"{self._client.base_url}chat/completions"
