@@ -14,7 +14,7 @@ import time
 from importlib.resources import files
 
 VIDEO = str(files("llava_video") / "assets" / "samples" / "two_movers.mp4")
-QUESTION = "Which shape moves first?"
+QUESTION = "In which direction does the ring move?"
 
 
 def cold_run() -> tuple[float, dict[str, float]]:

@@ -10,7 +10,7 @@ SAMPLE = files("llava_video") / "assets" / "samples" / "two_movers.mp4"
 
 def main() -> None:
     video = sys.argv[1] if len(sys.argv) > 1 else str(SAMPLE)
-    question = sys.argv[2] if len(sys.argv) > 2 else "Which shape moves first?"
+    question = sys.argv[2] if len(sys.argv) > 2 else "In which direction does the ring move?"
 
     model, processor = lv.load("tiny")  # or the directory or name of a released checkpoint
     frames = lv.read_video(video, num_frames=12, size=processor.image_size)

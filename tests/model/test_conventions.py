@@ -231,7 +231,7 @@ assert AutoConfig.from_pretrained(directory).model_type == "llava_video"
 processor = AutoProcessor.from_pretrained(directory)
 model = AutoModelForImageTextToText.from_pretrained(directory)
 asked = [{{"role": "user", "content": [{{"type": "video", "url": movie}},
-          {{"type": "text", "text": "Which shape moves first?"}}]}}]
+          {{"type": "text", "text": "In which direction does the ring move?"}}]}}]
 greedy = {{"max_new_tokens": 8, "do_sample": False}}
 pipe = pipeline("image-text-to-text", model=directory)
 inputs = processor.apply_chat_template(asked, tokenize=True, return_dict=True, return_tensors="pt")

@@ -23,5 +23,5 @@ def test_sees_twelve_frames_of_a_sample() -> None:
 
 def test_answers_the_question_of_the_readme() -> None:
     video = ASSETS / "samples" / "two_movers.mp4"
-    assert answer_question(video, "Which shape moves first?").answer == "ring"
+    assert answer_question(video, "In which direction does the ring move?").answer == "down"
     assert answer_question(video, "What shape is the blue thing?").answer == "square"

@@ -49,6 +49,9 @@ from llava_video.train.toyworld_data import (
 LEVEL = "simple"
 REPRESENTATION = VideoRepresentation(max_frames=12, grid_side=8, slow_stride=3, pool_stride=2)
 VOCABULARY_SIZE = 768
+SEEING_RATE = 1e-3
+"""Highest learning rate of the first lesson, which AdamW gives."""
+
 IMAGE_SIZE = 64
 VISION: dict[str, Any] = {
     "hidden_size": 128,
@@ -147,6 +150,8 @@ def _arguments(
         lr_scheduler_type="warmup_stable_decay",
         lr_scheduler_kwargs={"num_decay_steps": max_steps // 4},
         warmup_steps=min(200, max_steps // 10),
+        weight_decay=0.05,
+        adam_beta2=0.98,
         max_grad_norm=1.0,
         logging_steps=50,
         save_steps=250,
@@ -199,12 +204,13 @@ def _train(
     done = int(last.rsplit("-", 1)[1]) if last else 0
     if done < arguments.max_steps:
         first_seed = FIRST_TRAINING_SEED + done * arguments.per_device_train_batch_size
+        muon = (MuonAdamWFactory, {"lr": arguments.learning_rate})
         trainer = trainer_class(
             module,
             arguments,
             train_dataset=ClipStream(LEVEL, first_seed),
             data_collator=collator,
-            optimizer_cls_and_kwargs=(MuonAdamWFactory, {"lr": arguments.learning_rate}),
+            optimizer_cls_and_kwargs=None if isinstance(module, PatchTeacher) else muon,
         )
         trainer.train(resume_from_checkpoint=last)
         trainer.save_model(str(out))
@@ -242,7 +248,9 @@ def main(
     ]
     for name, steps, rows, trainer_class, module, collator in lessons:
         model.model.vision_encoder.requires_grad_(name == "seeing")
-        _train(trainer_class, module, _arguments(out / name, steps, rows, rate, workers), collator)
+        highest = SEEING_RATE if name == "seeing" else rate
+        arguments = _arguments(out / name, steps, rows, highest, workers)
+        _train(trainer_class, module, arguments, collator)
     del model.token_heads
     model.model.language_model.set_attn_implementation("sdpa")
     model.to(torch.bfloat16).save_pretrained(out / "tiny")
