@@ -79,12 +79,13 @@ def test_a_401_stops_at_once_and_says_what_to_check(one, tmp_path):
 def test_once_a_run_stops_nothing_more_is_sent(videos, tmp_path):
     def fail(seen):
         if seen.number == 1:
-            return Failure(503, headers={"retry-after-ms": "300"})
+            return Failure(503, headers={"retry-after-ms": "2000"})
         return Failure(401, "bad key")
 
-    with FakeEndpoint(fail=fail) as fake:
+    # Both first calls are on their way before either is answered.
+    with FakeEndpoint(fail=fail, delay_seconds=0.5) as fake:
         # The pause after the first answer holds the third video's call back until the run stops.
-        recipe = recipe_for(fake, endpoint__concurrency=2, endpoint__max_wait_seconds=0.5)
+        recipe = recipe_for(fake, endpoint__concurrency=2, endpoint__max_wait_seconds=3.0)
         result = run_quietly(videos, recipe, tmp_path / "out")
         assert isinstance(result.stopped_by, EndpointError)
         assert fake.num_requests == 2
