@@ -14,25 +14,9 @@ from transformers import LlavaOnevisionConfig
 
 from llava_video.errors import CheckpointError
 from llava_video.model.configuration import SO400M_384, LlavaVideoConfig
-from llava_video.model.released import NEWLINES, WEIGHT_NAMES, translate_config
+from llava_video.model.released import NEWLINES, TEXT_KEYS, WEIGHT_NAMES, translate_config
 from llava_video.representation.image_layout import RELEASED_TILE_GRIDS
 
-_TEXT_KEYS = (
-    "hidden_size",
-    "intermediate_size",
-    "num_hidden_layers",
-    "num_attention_heads",
-    "num_key_value_heads",
-    "max_position_embeddings",
-    "hidden_act",
-    "rms_norm_eps",
-    "vocab_size",
-    "bos_token_id",
-    "eos_token_id",
-    "attention_dropout",
-    "initializer_range",
-    "use_cache",
-)
 _VISION_KEYS = (*SO400M_384, "hidden_act", "layer_norm_eps")
 
 _RELEASED_CONSTANTS: dict[str, Any] = {
@@ -113,7 +97,7 @@ def released_values(
     values = {
         **_RELEASED_CONSTANTS,
         **original,
-        **{key: text[key] for key in _TEXT_KEYS},
+        **{key: text[key] for key in TEXT_KEYS},
         "rope_theta": theta,
         "rope_scaling": None if rope == {"rope_type": "default"} else rope,
         "tie_word_embeddings": config.tie_word_embeddings,

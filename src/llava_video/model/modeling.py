@@ -29,8 +29,6 @@ FRAMES_PER_VISION_CHUNK = 8
 """Frames that go through the vision encoder at a time, so that memory does not grow with the
 video."""
 
-LABEL_IGNORED = -100
-
 MEDIA_INPUTS = (
     "pixel_values_videos",
     "num_frames_per_video",

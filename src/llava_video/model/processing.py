@@ -262,6 +262,11 @@ class LlavaVideoProcessor(ProcessorMixin):
         answer = self.tokenizer.decode(output_ids[num_prompt_tokens:], skip_special_tokens=True)
         return str(answer).strip()
 
+    def slot_of(self, frames: Frames) -> VideoSlot:
+        """The room that a video takes in a prompt, and what the prompt says of it."""
+        num_tokens = make_layout(self.representation, len(frames)).num_tokens
+        return VideoSlot(num_tokens, describe_sampling(frames) if self.add_time_instruction else "")
+
     def _look(self, messages: Sequence[Message], seen: _Seen, sampling: _Sampling) -> list[Slot]:
         """Read what a conversation shows, and say how much room it takes."""
         media = media_of(messages)
@@ -277,9 +282,7 @@ class LlavaVideoProcessor(ProcessorMixin):
                     metadata=told[0] if told else None,
                 )
                 seen.frames.append(frames)
-                num_tokens = make_layout(self.representation, len(frames)).num_tokens
-                said = describe_sampling(frames) if self.add_time_instruction else ""
-                slots.append(VideoSlot(num_tokens, said))
+                slots.append(self.slot_of(frames))
             else:
                 picture = read_picture(medium.source)
                 height, width, _ = picture.shape

@@ -41,7 +41,7 @@ NEWLINES: dict[str, Newline] = {
 DEFAULT_FASTER_TOKEN_STRIDE = 10
 """The default of upstream's training arguments, for configurations that leave the stride out."""
 
-_TEXT_KEYS = (
+TEXT_KEYS = (
     "hidden_size",
     "intermediate_size",
     "num_hidden_layers",
@@ -58,6 +58,7 @@ _TEXT_KEYS = (
     "use_cache",
     "tie_word_embeddings",
 )
+"""What the released config.json says of the language model, in the words of Qwen2's too."""
 
 
 def is_released_layout(values: dict[str, Any]) -> bool:
@@ -90,7 +91,7 @@ def translate_config(
         raise CheckpointError(
             f"{where}/config.json asks for the projector {projector!r}; only mlp2x_gelu exists here"
         )
-    text = {key: values[key] for key in _TEXT_KEYS if key in values}
+    text = {key: values[key] for key in TEXT_KEYS if key in values}
     rope = {"rope_type": "default", **(values.get("rope_scaling") or {})}
     text["rope_parameters"] = {**rope, "rope_theta": values.get("rope_theta", 1_000_000.0)}
     has_newline = "model.image_newline" in weight_names

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from llava_video.errors import InputError, RepresentationError
-from llava_video.representation.video_representation import VideoRepresentation
+from llava_video.representation.video_representation import VideoRepresentation, check_keys
 
 TileGrid = tuple[int, int]
 """Rows and columns of tiles."""
@@ -68,12 +68,7 @@ class ImageRepresentation:
         Raises:
             RepresentationError: a key is unknown or a value is out of range.
         """
-        unknown = sorted(set(values) - set(cls.__dataclass_fields__))
-        if unknown:
-            known = ", ".join(cls.__dataclass_fields__)
-            raise RepresentationError(
-                f"unknown key {unknown[0]!r} in an image representation; known are {known}"
-            )
+        check_keys(values, cls.__dataclass_fields__, "an image representation")
         return cls(**values)
 
 

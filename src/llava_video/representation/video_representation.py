@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -177,12 +178,7 @@ class VideoRepresentation:
         Raises:
             RepresentationError: a key is unknown or a value is out of range.
         """
-        unknown = sorted(set(values) - set(cls.__dataclass_fields__))
-        if unknown:
-            known = ", ".join(cls.__dataclass_fields__)
-            raise RepresentationError(
-                f"unknown key {unknown[0]!r} in a video representation; known are {known}"
-            )
+        check_keys(values, cls.__dataclass_fields__, "a video representation")
         return cls(**values)
 
     def with_numbers(self, text: str) -> VideoRepresentation:
@@ -252,6 +248,19 @@ def _check_literal(name: str, value: str, literal: Any) -> None:
     if value not in get_args(literal):
         choices = ", ".join(get_args(literal))
         raise RepresentationError(f"{name} must be one of {choices}; got {value!r}")
+
+
+def check_keys(values: Iterable[str], known: Iterable[str], what: str) -> None:
+    """Refuse keys that are none of those known.
+
+    Raises:
+        RepresentationError: naming the first of them.
+    """
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise RepresentationError(
+            f"unknown key {unknown[0]!r} in {what}; known are {', '.join(known)}"
+        )
 
 
 def _check_positive(name: str, value: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,7 @@ from torch.utils.data import Dataset
 
 from llava_video.errors import InputError, VideoError
 from llava_video.model import LlavaVideoProcessor
-from llava_video.model.prompt import Prompt, VideoSlot, describe_sampling
-from llava_video.representation import make_layout
+from llava_video.model.prompt import Prompt, PromptRenderer
 from llava_video.train.recipe import Recipe
 from llava_video.train.rows import LABEL_IGNORED, join, stack
 from llava_video.train.samples import Sample
@@ -55,6 +54,11 @@ class Encoder:
 
     processor: LlavaVideoProcessor
     recipe: Recipe
+    _renderer: PromptRenderer = field(init=False)
+    _outlines: dict[Path, Frames] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_renderer", self.processor.renderer)
 
     def encode(self, sample: Sample) -> Encoded:
         """Read the videos of a sample and render its conversation.
@@ -85,7 +89,9 @@ class Encoder:
         return len(self._render(sample, [self._outline(path) for path in sample.videos]).input_ids)
 
     def _outline(self, path: Path) -> Frames:
-        """Frames of the right number and times, without pictures."""
+        """Frames of the right number and times, without pictures; many samples share a video."""
+        if path in self._outlines:
+            return self._outlines[path]
         fps, most = self.recipe.fps, self.processor.representation.max_frames
         times_seconds, duration_seconds = sample_times(
             path,
@@ -93,22 +99,18 @@ class Encoder:
             fps=fps,
             max_frames=most if fps else None,
         )
-        return Frames(
+        self._outlines[path] = Frames(
             pixels=np.zeros((len(times_seconds), 1, 1, 3), np.uint8),
             timestamps_seconds=times_seconds,
             indices=np.arange(len(times_seconds)),
             duration_seconds=duration_seconds,
             source=str(path),
         )
+        return self._outlines[path]
 
     def _render(self, sample: Sample, videos: Sequence[Frames]) -> Prompt:
-        slots = [self._slot(frames) for frames in videos]
-        return self.processor.renderer.render(sample.messages, slots, add_generation_prompt=False)
-
-    def _slot(self, frames: Frames) -> VideoSlot:
-        num_tokens = make_layout(self.processor.representation, len(frames)).num_tokens
-        told = describe_sampling(frames) if self.processor.add_time_instruction else ""
-        return VideoSlot(num_tokens, told)
+        slots = [self.processor.slot_of(frames) for frames in videos]
+        return self._renderer.render(sample.messages, slots, add_generation_prompt=False)
 
 
 def label(prompt: Prompt, style: str, tokenizer: Any) -> list[int]:

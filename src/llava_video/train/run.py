@@ -43,6 +43,7 @@ class Plan:
 
     Attributes:
         recipe: what was asked for.
+        directory: of the model to start from.
         config: of the model.
         processor: of the model.
         parts: the mixture, file by file.
@@ -54,6 +55,7 @@ class Plan:
     """
 
     recipe: Recipe
+    directory: Path
     config: LlavaVideoConfig
     processor: LlavaVideoProcessor
     parts: tuple[Part, ...]
@@ -100,8 +102,8 @@ def make_plan(recipe: Recipe) -> Plan:
     rows = _rows_of_run(recipe, lengths, limit)
     num_steps = len(rows) // (recipe.rows_per_step * recipe.accumulate)
     return Plan(
-        recipe, config, processor, tuple(parts), tuple(samples), tuple(lengths), tuple(problems),
-        tuple(rows), num_steps,
+        recipe, directory, config, processor, tuple(parts), tuple(samples), tuple(lengths),
+        tuple(problems), tuple(rows), num_steps,
     )  # fmt: skip
 
 
@@ -154,8 +156,7 @@ def train(recipe: Recipe, *, bar: bool = True) -> Path:
         raise InputError(f"{out} holds a finished run; give another folder as out=DIR")
     plan = make_plan(recipe)
     _describe_run(plan)
-    directory = find_checkpoint(recipe.model)
-    model: Any = load_model(directory, plan.config, dtype=torch.float32)
+    model: Any = load_model(plan.directory, plan.config, dtype=torch.float32)
     if recipe.lora is not None:
         model = add_lora(model, recipe.lora)
     set_trainable(model, recipe)

@@ -233,7 +233,6 @@ def main(
     torch.manual_seed(0)
     torch.set_num_threads(threads)
     model, processor = build()
-    teacher = PatchTeacher(model)
     if not torch.cuda.is_available():
         model.model.language_model.set_attn_implementation("eager")  # faster than sdpa in bf16 here
     teacher = PatchTeacher(model)

@@ -104,7 +104,8 @@ class QuestionCollator:
         """Rows for clips (see `rows.stack`), the frames, and ``token_labels`` (B, V, 3)."""
         size, num_frames = self.processor.image_size, self.processor.representation.max_frames
         layout = make_layout(self.processor.representation, num_frames)
-        rows = [self._row(script, layout.num_tokens) for script in scripts]
+        renderer = self.processor.renderer
+        rows = [self._row(renderer, script, layout.num_tokens) for script in scripts]
         clips = [render(script, num_frames=num_frames, size=size) for script in scripts]
         told = [
             token_labels(script, clip.timestamps_seconds, layout)
@@ -117,9 +118,9 @@ class QuestionCollator:
             "token_labels": torch.from_numpy(np.stack(told)),
         }
 
-    def _row(self, script: Script, num_video_tokens: int) -> Row:
+    def _row(self, renderer: PromptRenderer, script: Script, num_video_tokens: int) -> Row:
         asked = exchanges(script, script.seed, max(1, self.most_questions))
-        prompts = [render_exchange(self.processor.renderer, e, num_video_tokens) for e in asked]
+        prompts = [render_exchange(renderer, e, num_video_tokens) for e in asked]
         num_shared = _num_shared(prompts[0], self.processor.video_token_id)
         conversations = [_labelled(prompt) for prompt in prompts]
         if self.most_questions == 0:
