@@ -19,6 +19,7 @@ from transformers import DynamicCache
 
 from llava_video.model import LlavaVideoConfig, LlavaVideoForConditionalGeneration
 from llava_video.model.grouped_attention import GROUPED
+from llava_video.model.outputs import CACHE
 
 QWEN2_05B = {
     "hidden_size": 896,
@@ -75,7 +76,7 @@ def decode(
     milliseconds, logits = [], []
     for step in range(num_tokens):
         start, start_cpu = time.perf_counter(), time.process_time()
-        output = model(input_ids=token, past_key_values=cache, logits_to_keep=1)
+        output = model(input_ids=token, **{CACHE: cache}, logits_to_keep=1)
         elapsed, elapsed_cpu = time.perf_counter() - start, time.process_time() - start_cpu
         milliseconds.append((1000 * elapsed, 1000 * elapsed_cpu))
         logits.append(output.logits[0, -1].float())

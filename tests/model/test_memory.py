@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from llava_video.model import LlavaVideoConfig
 from llava_video.model.memory import MemoryModel, count_parameters
+from llava_video.model.outputs import CACHE
 from llava_video.representation import make_layout
 from tests.model.small import random_frames, small_config, small_model, small_processor
 
@@ -61,7 +62,7 @@ def test_terms_are_the_bytes_of_real_tensors(dtype: torch.dtype, num_frames: int
     assert told.features == model.model.encode_frames(pixels).nbytes
     assert told.video_tokens == output.video_tokens[0].nbytes
     assert told.embeddings == 2 * model.model.embed(inputs["input_ids"], output.video_tokens).nbytes
-    cache = output.past_key_values.layers
+    cache = output[CACHE].layers
     assert told.key_value_cache == sum(k.keys.nbytes + k.values.nbytes for k in cache)
     assert told.logits == output.logits[0, -1].nbytes + output.logits[0, -1].float().nbytes
 

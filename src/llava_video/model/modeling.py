@@ -17,7 +17,7 @@ from transformers import GenerationMixin, PreTrainedModel, Qwen2Model, SiglipVis
 from llava_video.errors import InputError, RepresentationError
 from llava_video.model.configuration import LlavaVideoConfig
 from llava_video.model.logits import answer_processors
-from llava_video.model.outputs import LlavaVideoModelOutput, LlavaVideoOutput
+from llava_video.model.outputs import CACHE, LlavaVideoModelOutput, LlavaVideoOutput
 from llava_video.model.projector import Projector
 from llava_video.model.prompt import IMAGE, VIDEO
 from llava_video.representation import LINEAR_POOLINGS, VideoRepresentation, make_layout
@@ -50,7 +50,7 @@ class LlavaVideoPreTrainedModel(PreTrainedModel):
     input_modalities = ("image", "video", "text")
     supports_gradient_checkpointing = True
     _no_split_modules: ClassVar[list[str]] = ["SiglipEncoderLayer", "Qwen2DecoderLayer"]
-    _skip_keys_device_placement: ClassVar[list[str]] = ["past_key_values"]
+    _skip_keys_device_placement: ClassVar[list[str]] = [CACHE]
     _supports_flash_attn = True
     _supports_sdpa = True
     _supports_flex_attn = True
@@ -336,7 +336,6 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
         mm_token_type_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
         position_ids: Tensor | None = None,
-        past_key_values: Any | None = None,
         inputs_embeds: Tensor | None = None,
         use_cache: bool | None = None,
         labels: Tensor | None = None,
@@ -357,12 +356,12 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
             mm_token_type_ids: ``(B, L)``, needed where there are both; see `LlavaVideoModel.embed`.
             attention_mask: ``(B, L)``, 0 where a row is padded.
             position_ids: ``(B, L)`` positions; counted along each row by default.
-            past_key_values: keys and values of earlier positions.
             inputs_embeds: ``(B, L, D)`` in place of ``input_ids``.
             use_cache: whether to return keys and values.
             labels: ``(B, L)`` ids to predict, -100 where nothing is asked.
             logits_to_keep: compute logits for that many last positions only; 0 means all.
-            **kwargs: passed on to the language model.
+            **kwargs: passed on to the language model, such as keys and values of earlier positions,
+                which are called ``cache`` or, before transformers 5.24, ``past_key_values``.
 
         Returns:
             Logits ``(B, L, vocabulary)``, the loss where labels are given, and the tokens of videos
@@ -378,7 +377,6 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
             mm_token_type_ids=mm_token_type_ids,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
             **kwargs,
@@ -395,11 +393,11 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
         return LlavaVideoOutput(
             loss=loss,
             logits=logits,
-            past_key_values=outputs.past_key_values,
             hidden_states=outputs.hidden_states,
             attentions=outputs.attentions,
             video_tokens=outputs.video_tokens,
             image_tokens=outputs.image_tokens,
+            **{CACHE: outputs.get(CACHE)},
         )
 
     @torch.no_grad()

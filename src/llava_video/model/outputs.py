@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
+CACHE = "cache" if "cache" in BaseModelOutputWithPast.__dataclass_fields__ else "past_key_values"
+"""What transformers calls keys and values; another word from version 5.24 on."""
+
 
 @dataclass
 class LlavaVideoModelOutput(BaseModelOutputWithPast):
