@@ -4,7 +4,8 @@ Makes its own media (kept in a temporary folder), runs every measurement in a pr
 checks every picture by the barcode in it, and prints Markdown tables::
 
     python benchmarks/decode.py --quick     # 10 s clips only, about two minutes on two cores
-    python benchmarks/decode.py             # all codecs and lengths
+    python benchmarks/decode.py             # all codecs and lengths: an hour
+    python benchmarks/decode.py --codecs vp9 --seconds 60
     python benchmarks/decode.py --goal      # 64 frames of ten minutes of 720p h264, three times
 
 Every reader's pictures are resized by the same function, so that the table compares decoding.
@@ -37,6 +38,7 @@ CODECS = {
     "av1": ("mp4", "libsvtav1", {"preset": "11", "crf": "38"}),
     "mpeg4": ("mp4", "mpeg4", {"b": "6M", "bf": "2", "g": "250"}),
 }
+COUNTS = {10: (8, 64), 60: (8, 64, 440), 600: (8, 64, 440)}  # frames taken of so many seconds
 READERS = ("llava-video", "decord", "torchcodec", "pyav in order")
 FOLDER = Path(tempfile.gettempdir()) / "llava-video-benchmark"
 
@@ -255,6 +257,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="10 s clips, 8 and 64 frames")
     parser.add_argument("--goal", action="store_true", help="64 frames of ten minutes of h264")
     parser.add_argument("--codecs", nargs="+", choices=list(CODECS), default=list(CODECS))
+    parser.add_argument(
+        "--seconds", nargs="+", type=int, choices=list(COUNTS), default=list(COUNTS)
+    )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--one", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -277,8 +282,8 @@ def main() -> None:
         rows = [
             (codec, seconds, n)
             for codec in arguments.codecs
-            for seconds, counts in ((10, (8, 64)), (60, (8, 64, 440)), (600, (8, 64, 440)))
-            for n in counts
+            for seconds in arguments.seconds
+            for n in COUNTS[seconds]
         ]
     print_table(rows, readers, arguments.repeats)
 
