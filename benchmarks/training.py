@@ -45,7 +45,7 @@ def measure(mixture: Path, out: Path, *changes: str) -> tuple[float, float]:
         "projector",
         [
             "model=tiny", f"mixture={mixture}", f"video_folder={mixture.parent}", f"out={out}",
-            "learning_rates.language_model=1e-5", "accumulate=1", "log_steps=1",
+            "learning_rates.language_model=1e-5", "rows_per_update=1", "log_steps=1",
             "dtype=float32", "gradient_checkpointing=false", *changes,
         ],
     )  # fmt: skip

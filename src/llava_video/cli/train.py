@@ -36,7 +36,8 @@ def command(
     chosen = load_recipe(recipe, changes)
     if not dry_run:
         model = train(chosen, bar=sys.stderr.isatty())
-        typer.echo(f"{model}")
+        if model is not None:  # of several processes, the first one speaks
+            typer.echo(f"{model}")
         return
     plan = make_plan(chosen)
     if as_json:

@@ -26,8 +26,11 @@ class LearningRates(_Strict):
 
 
 class Lora(_Strict):
-    """Low-rank adapters on the linear layers of the language model, which itself stays as it is."""
+    """Low-rank adapters on the linear layers of some parts, which themselves stay as they are."""
 
+    parts: tuple[Literal["language_model", "projector", "vision_encoder"], ...] = Field(
+        ("language_model",), min_length=1
+    )
     rank: int = Field(64, gt=0)
     alpha: int = Field(16, gt=0)
     dropout: float = Field(0.05, ge=0, lt=1)
@@ -50,7 +53,9 @@ class Recipe(_Strict):
         epochs: passes over the mixture.
         max_steps: stop after so many steps, whatever ``epochs`` says.
         rows_per_step: rows that one device computes at a time.
-        accumulate: such steps per update of the weights.
+        rows_per_update: rows that each update of the weights learns from, on all devices together.
+        shard: split weights and optimizer state among devices (FSDP2) instead of copying them.
+        deepspeed: DeepSpeed configuration (JSON), for runs that are started with DeepSpeed.
         packing: put several samples into one row, their attention kept apart.
         max_tokens: the longest row.
         on_long_sample: what to do with a sample that is longer than that.
@@ -71,7 +76,9 @@ class Recipe(_Strict):
     epochs: float = Field(1.0, gt=0)
     max_steps: int | None = Field(None, gt=0)
     rows_per_step: int = Field(1, gt=0)
-    accumulate: int = Field(1, gt=0)
+    rows_per_update: int = Field(1, gt=0)
+    shard: bool = False
+    deepspeed: Path | None = None
     packing: bool = True
     max_tokens: int = Field(32768, gt=0)
     on_long_sample: Literal["error", "skip_and_report"] = "error"

@@ -6,6 +6,7 @@ data), ``log.jsonl``, ``checkpoints/``, and at the end ``model/``, which `llava_
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import math
@@ -18,12 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import PartialState
 from torch.optim import AdamW
-from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers import PrinterCallback, TrainingArguments, set_seed
 
 from llava_video.errors import InputError, VideoError
 from llava_video.model import LlavaVideoConfig, LlavaVideoProcessor
 from llava_video.model.loading import find_checkpoint, load_config, load_model, load_processor
+from llava_video.train.checkpoints import load_weights, newest_checkpoint
+from llava_video.train.devices import SeeingCollator, by_first, join_processes, shard
 from llava_video.train.encoding import SKIPPED_FILE, Encoder, RowCollator, RowDataset
 from llava_video.train.recipe import Lora, Recipe
 from llava_video.train.rows import plan_rows
@@ -32,8 +36,13 @@ from llava_video.train.trainer import RowTrainer, Watch, parameter_groups, set_t
 
 CHECKPOINTS = "checkpoints"
 MODEL = "model"
+ADAPTER = "adapter"
 
-_LORA_TARGETS = r".*language_model\..*(q|k|v|o|gate|up|down)_proj"
+_LORA_TARGETS = {
+    "language_model": r".*language_model\.layers\..*\.(q|k|v|o|gate|up|down)_proj",
+    "projector": r".*projector\.linear_[12]",
+    "vision_encoder": r".*vision_encoder\.encoder\..*\.(q_proj|k_proj|v_proj|out_proj|fc1|fc2)",
+}
 _MEASURING_THREADS = 4
 
 
@@ -100,7 +109,7 @@ def make_plan(recipe: Recipe) -> Plan:
         why = f"; the first problem: {problems[0].name}: {problems[0].reason}" if problems else ""
         raise InputError(f"{recipe.mixture} has no sample that can be used{why}")
     rows = _rows_of_run(recipe, lengths, limit)
-    num_steps = len(rows) // (recipe.rows_per_step * recipe.accumulate)
+    num_steps = len(rows) // recipe.rows_per_update
     return Plan(
         recipe, directory, config, processor, tuple(parts), tuple(samples), tuple(lengths),
         tuple(problems), tuple(rows), num_steps,
@@ -122,7 +131,7 @@ def _measure(encoder: Encoder, samples: Sequence[Sample]) -> list[int | str]:
 
 def _rows_of_run(recipe: Recipe, lengths: Sequence[int], limit: int) -> list[tuple[int, ...]]:
     """Rows of all epochs, cut or filled to whole updates."""
-    per_update = recipe.rows_per_step * recipe.accumulate
+    per_update = recipe.rows_per_update
 
     def epoch(number: int) -> list[tuple[int, ...]]:
         return plan_rows(
@@ -141,48 +150,104 @@ def _rows_of_run(recipe: Recipe, lengths: Sequence[int], limit: int) -> list[tup
     return rows[: wanted * per_update]
 
 
-def train(recipe: Recipe, *, bar: bool = True) -> Path:
+def train(recipe: Recipe, *, bar: bool = True) -> Path | None:
     """Run a recipe, or go on with its run folder where it stopped.
 
     Returns:
-        The directory of the trained model.
+        The directory of the trained model; None in all processes but the first.
 
     Raises:
         InputError: the run folder belongs to another recipe, or the loss is no number.
         VideoError: a video fails and the recipe does not say to skip it.
     """
-    out = recipe.out
-    if (out / MODEL / "config.json").is_file():
-        raise InputError(f"{out} holds a finished run; give another folder as out=DIR")
+    processes = join_processes()
+    try:
+        plan, checkpoint = by_first(processes, lambda: _begin(recipe, processes.num_processes))
+        _run(plan, checkpoint, processes, bar)
+    finally:
+        gc.collect()  # sharded weights hold on to the processes' connections
+        processes.destroy_process_group()
+    if not processes.is_main_process:
+        return None
+    export_model(recipe, _checkpoint_of(recipe.out), recipe.out / MODEL)
+    return recipe.out / MODEL
+
+
+def _begin(recipe: Recipe, num_processes: int) -> tuple[Plan, Path | None]:
+    """The plan of a run, written down, and the checkpoint that it goes on from."""
+    if (recipe.out / MODEL).is_dir():
+        raise InputError(f"{recipe.out} holds a finished run; give another folder as out=DIR")
+    check_devices(recipe, num_processes)
     plan = make_plan(recipe)
     _describe_run(plan)
-    model: Any = load_model(plan.directory, plan.config, dtype=torch.float32)
-    if recipe.lora is not None:
-        model = add_lora(model, recipe.lora)
-    set_trainable(model, recipe)
+    return plan, newest_checkpoint(recipe.out / CHECKPOINTS)
+
+
+def check_devices(recipe: Recipe, num_devices: int) -> None:
+    """Refuse a number of devices that an update cannot be shared among."""
+    at_once = recipe.rows_per_step * num_devices
+    if recipe.rows_per_update % at_once:
+        raise InputError(
+            f"rows_per_update={recipe.rows_per_update} is no multiple of {at_once}, the rows that "
+            f"{num_devices} devices compute at a time; change it or rows_per_step"
+        )
+
+
+def _run(plan: Plan, checkpoint: Path | None, processes: PartialState, bar: bool) -> None:
+    """Train, from the first step or from a checkpoint, and leave the last checkpoint."""
+    recipe = plan.recipe
+    dtype = getattr(torch, recipe.dtype)
+    set_seed(recipe.seed)  # adapters begin at random
+    splits = recipe.shard and processes.num_processes > 1
+    model = _build(recipe, plan.directory, plan.config, torch.float32 if splits else dtype)
     if recipe.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-    arguments = _arguments(recipe, plan)
+        _checkpoint_activations(model)
+    if splits:
+        shard(model, processes, dtype)
+    collator: Any = RowCollator(plan.processor)
+    if processes.num_processes > 1:
+        collator = SeeingCollator(collator, plan.processor)
     trainer = RowTrainer(
         model,
-        arguments,
+        _arguments(plan, processes.num_processes),
         train_dataset=RowDataset(
             plan.samples,
             plan.rows,
             Encoder(plan.processor, recipe),
-            out / SKIPPED_FILE if recipe.on_bad_video == "skip_and_report" else None,
+            recipe.out / SKIPPED_FILE if recipe.on_bad_video == "skip_and_report" else None,
         ),
-        data_collator=RowCollator(plan.processor),
+        data_collator=collator,
         optimizers=(AdamW(parameter_groups(model, recipe), lr=0.0, betas=(0.9, 0.999)), None),
-        watch=Watch(out, bar),
+        watch=Watch(recipe.out, bar and processes.is_main_process),
     )
     trainer.remove_callback(PrinterCallback)  # the watch shows and logs what there is
-    trainer.train(resume_from_checkpoint=newest_checkpoint(out / CHECKPOINTS))
-    return _save(trainer, plan)
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+
+
+def _build(
+    recipe: Recipe, directory: Path, config: LlavaVideoConfig, frozen_dtype: torch.dtype
+) -> Any:
+    """The model as the run begins: with adapters, and in float32 what is trained."""
+    model: Any = load_model(directory, config, dtype=frozen_dtype)
+    if recipe.lora is not None:
+        model = add_lora(model, recipe.lora)
+    set_trainable(model, recipe)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return model
+
+
+def _checkpoint_activations(model: Any) -> None:
+    """Compute activations again in the backward pass instead of keeping them."""
+    if hasattr(model, "activation_checkpointing_enable"):
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    else:  # before transformers 5.24
+        model.gradient_checkpointing_enable({"use_reentrant": False})
 
 
 def add_lora(model: Any, lora: Lora) -> Any:
-    """A model with adapters on the linear layers of its language model."""
+    """A model with adapters on the linear layers of some of its parts."""
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
@@ -193,55 +258,64 @@ def add_lora(model: Any, lora: Lora) -> Any:
             r=lora.rank,
             lora_alpha=lora.alpha,
             lora_dropout=lora.dropout,
-            target_modules=_LORA_TARGETS,
+            target_modules="|".join(_LORA_TARGETS[part] for part in lora.parts),
         ),
     )
 
 
-def newest_checkpoint(folder: Path) -> str | None:
-    """The newest whole checkpoint: its last file is there."""
-    whole = [
-        path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()
-    ]
-    whole.sort(key=lambda path: int(path.name.rsplit("-", 1)[1]))
-    return str(whole[-1]) if whole else None
-
-
-def _arguments(recipe: Recipe, plan: Plan) -> TrainingArguments:
-    on_cpu = not torch.cuda.is_available()
+def _arguments(plan: Plan, num_processes: int) -> TrainingArguments:
+    recipe = plan.recipe
     return TrainingArguments(
         output_dir=str(recipe.out / CHECKPOINTS),
         max_steps=plan.num_steps,
         per_device_train_batch_size=recipe.rows_per_step,
-        gradient_accumulation_steps=recipe.accumulate,
+        gradient_accumulation_steps=recipe.rows_per_update
+        // (recipe.rows_per_step * num_processes),
         train_sampling_strategy="sequential",  # rows are in the order of training
         lr_scheduler_type=recipe.schedule,
         warmup_steps=math.ceil(plan.num_steps * recipe.warmup_ratio),
         max_grad_norm=1.0,
         bf16=recipe.dtype == "bfloat16",
         logging_steps=recipe.log_steps,
+        logging_nan_inf_filter=False,  # the trainer stops there
         save_steps=recipe.save_steps,
         save_total_limit=2,
         dataloader_num_workers=recipe.workers,
         remove_unused_columns=False,
         accelerator_config={"dispatch_batches": False, "split_batches": False},
+        ddp_find_unused_parameters=True,  # some are never used, such as SigLIP's last norm
+        deepspeed=None if recipe.deepspeed is None else str(recipe.deepspeed),
         disable_tqdm=True,
         report_to=[],
-        use_cpu=on_cpu,
+        use_cpu=not torch.cuda.is_available(),
         seed=recipe.seed,
     )
 
 
-def _save(trainer: Trainer, plan: Plan) -> Path:
-    """Write the trained model with its processor, adapters merged into it."""
-    model: Any = trainer.accelerator.unwrap_model(trainer.model)
-    target = plan.recipe.out / MODEL
-    if plan.recipe.lora is not None:
-        model.save_pretrained(plan.recipe.out / "adapter")
+def _checkpoint_of(out: Path) -> Path:
+    checkpoint = newest_checkpoint(out / CHECKPOINTS)
+    if checkpoint is None:
+        raise InputError(f"{out} holds no whole checkpoint; give the folder of a run as out=DIR")
+    return checkpoint
+
+
+def export_model(recipe: Recipe, checkpoint: Path, target: Path) -> None:
+    """Write the model of a checkpoint with its processor, adapters merged into it.
+
+    Adapters are also written alone, beside the model. They are merged in float32 and then rounded
+    to the recipe's dtype. Needs the memory of one copy of the model in float32, on the CPU.
+    """
+    directory = find_checkpoint(recipe.model)
+    config = load_config(directory, recipe.representation)
+    model = _build(recipe, directory, config, torch.float32)
+    load_weights(checkpoint, model)
+    if recipe.lora is not None:
+        model.save_pretrained(target.parent / ADAPTER)
         model = model.merge_and_unload()
-    model.to(getattr(torch, plan.recipe.dtype)).save_pretrained(target)
-    plan.processor.save_pretrained(target)
-    return target
+    unfinished = target.with_name(f"{target.name}.unfinished")
+    model.to(getattr(torch, recipe.dtype)).save_pretrained(unfinished)
+    load_processor(directory, config).save_pretrained(unfinished)
+    unfinished.rename(target)
 
 
 def _describe_run(plan: Plan) -> None:

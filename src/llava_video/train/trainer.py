@@ -10,15 +10,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from llava_video.errors import InputError
+from llava_video.train.checkpoints import (
+    load_optimizer,
+    load_weights,
+    newest_checkpoint,
+    save_state,
+)
 from llava_video.train.recipe import Recipe
-from llava_video.train.rows import LABEL_IGNORED
 
 LOG_FILE = "log.jsonl"
+
+_SCHEDULER_FILE = "scheduler.pt"
 
 
 def part_of(name: str) -> str:
@@ -60,17 +68,20 @@ class RowTrainer(Trainer):
     def __init__(self, *args: Any, watch: Watch, **kwargs: Any) -> None:
         super().__init__(*args, callbacks=[watch], **kwargs)
         self.watch = watch
+        self._names: list[str] = []
+        self._names_of_update: list[str] = []
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], Any]:
         """As transformers' own, with the time that it takes."""
         start = time.perf_counter()
-        found: tuple[list[Any], Any] = super().get_batch_samples(
-            epoch_iterator, num_batches, device
-        )
+        batches, num_labels = super().get_batch_samples(epoch_iterator, num_batches, device)
         self.watch.waited_seconds += time.perf_counter() - start
-        return found
+        self._names_of_update = [name for batch in batches for name in batch["names"]]
+        if num_labels is not None:  # an update without labels has no loss, and no division by zero
+            num_labels = num_labels.clamp(min=1)
+        return batches, num_labels
 
     def training_step(
         self,
@@ -78,20 +89,69 @@ class RowTrainer(Trainer):
         inputs: dict[str, Any],
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        """One step; a loss that is no number ends the run and names the samples."""
-        names, num_tokens = inputs.pop("names"), inputs.pop("num_tokens")
+        """One step, with what it learns from counted and its samples known by name."""
+        self._names = inputs.pop("names")
         num_video_tokens = int((inputs["input_ids"] == self.model.config.video_token_id).sum())
-        if not bool((inputs["labels"] != LABEL_IGNORED).any()):
-            return torch.zeros((), device=self.args.device)
-        self.watch.count(num_tokens, num_video_tokens)
+        self.watch.count(inputs.pop("num_tokens"), num_video_tokens)
         loss: Tensor = super().training_step(model, inputs, num_items_in_batch)
-        if not math.isfinite(float(loss)):
-            raise InputError(
-                f"the loss is {float(loss)} at step {self.state.global_step + 1}, with the samples "
-                f"{', '.join(names)}; the last checkpoint is whole. Lower the learning rate, or "
-                "leave these samples out"
-            )
         return loss
+
+    def compute_loss(
+        self,
+        model: nn.Module,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """As transformers' own; a loss that is no number ends the run before it spoils anything."""
+        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        if not math.isfinite(float(loss.detach())):
+            raise self._spoilt(f"the loss is {float(loss.detach())}", self._names)
+        return (loss, outputs) if return_outputs else loss
+
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        """As transformers' own; gradients that are no numbers end the run, too."""
+        norm = super()._clip_grad_norm(model)
+        if not math.isfinite(float(norm)):
+            raise self._spoilt(f"the norm of the gradient is {float(norm)}", self._names_of_update)
+        return norm
+
+    def _spoilt(self, what: str, names: list[str]) -> InputError:
+        last = newest_checkpoint(Path(self.args.output_dir))
+        return InputError(
+            f"{what} at step {self.state.global_step + 1}, with the samples "
+            f"{', '.join(filter(None, names))}; "
+            + (f"{last} is the last good checkpoint" if last else "no checkpoint was saved yet")
+            + ". Lower the learning rate, or leave these samples out"
+        )
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """As transformers' own, with the speed of all devices together."""
+        if "loss" in logs:
+            logs |= self.watch.rates(self.accelerator)
+        super().log(logs, start_time)
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Nothing: `_save_optimizer_and_scheduler` writes weights and optimizer together."""
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        save_state(Path(output_dir), self.model, self.optimizer.optimizer)
+        if self.args.should_save:
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / _SCHEDULER_FILE)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        load_weights(Path(resume_from_checkpoint), self.model)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None:
+            return
+        load_optimizer(Path(checkpoint), self.model, self.optimizer.optimizer)
+        self.lr_scheduler.load_state_dict(
+            torch.load(Path(checkpoint) / _SCHEDULER_FILE, weights_only=True)
+        )
+        rates = self.lr_scheduler.get_last_lr()
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
+            group["lr"] = rate
 
 
 class Watch(TrainerCallback):
@@ -133,21 +193,34 @@ class Watch(TrainerCallback):
         """Move the bar."""
         self._progress.update(self._task, completed=state.global_step)
 
+    def rates(self, accelerator: Accelerator) -> dict[str, float]:
+        """What has been learnt and waited per second since the last call, on all devices."""
+        seconds = time.perf_counter() - self._since
+        counted = [self._num_tokens, self._num_video_tokens, self.waited_seconds]
+        total: Any = accelerator.reduce(torch.tensor(counted, device=accelerator.device), "sum")
+        num_tokens, num_video_tokens, waited_seconds = total.tolist()
+        self._start_over()
+        return {
+            "tokens_per_second": round(num_tokens / seconds, 1),
+            "video_tokens_per_second": round(num_video_tokens / seconds, 1),
+            "data_wait_share": round(waited_seconds / accelerator.num_processes / seconds, 4),
+        }
+
     def on_log(
         self, args: TrainingArguments, state: Any, control: Any, logs: Any = None, **_: Any
     ) -> None:
-        """Write one line, with the rates since the last one."""
-        seconds = time.perf_counter() - self._since
-        line = {"step": state.global_step, **logs}
+        """Write one line and show the newest values beside the bar."""
+        if not state.is_world_process_zero:
+            return
         if "loss" in logs:
-            line["tokens_per_second"] = round(self._num_tokens / seconds, 1)
-            line["video_tokens_per_second"] = round(self._num_video_tokens / seconds, 1)
-            line["data_wait_share"] = round(self.waited_seconds / seconds, 4)
-            told = f"loss {float(logs['loss']):.4f}, {line['tokens_per_second']:.0f} tokens/s"
+            told = (
+                f"loss {logs['loss']:.4f}, {logs['tokens_per_second']:.0f} tokens/s, "
+                f"{logs['video_tokens_per_second']:.0f} of videos, "
+                f"{logs['data_wait_share']:.0%} waiting for data"
+            )
             self._progress.update(self._task, told=told)
-            self._start_over()
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
 
     def on_train_end(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
         """Leave the bar as it stands."""

@@ -1,0 +1,97 @@
+"""What a run needs to go on: the weights that it trains, and the state of its optimizer.
+
+A checkpoint holds safetensors, one file for each process that saved it; any number of processes
+can load it, whether the weights are split among them or not. Frozen weights are not in it: they are
+those of the model that the run began with.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.checkpoint.hf_storage import (
+    HuggingFaceStorageReader,
+    HuggingFaceStorageWriter,
+)
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.checkpoint.state_dict_saver import save
+from torch.optim import Optimizer
+
+LAST_FILE = "trainer_state.json"
+"""The file of a checkpoint that is written last."""
+
+_WEIGHTS, _OPTIMIZER = "weights.", "optimizer."
+_OPTIONS = StateDictOptions(ignore_frozen_params=True, flatten_optimizer_state_dict=True)
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint: its last file is there."""
+    whole = [path for path in folder.glob("checkpoint-*") if (path / LAST_FILE).is_file()]
+    return max(whole, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
+
+
+def save_state(folder: Path, model: nn.Module, optimizer: Optimizer) -> None:
+    """Write trained weights and the optimizer's state; each process writes its part."""
+    state = _weights(model) | _moments(get_optimizer_state_dict(model, optimizer, options=_OPTIONS))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled")
+        save(
+            state,
+            storage_writer=HuggingFaceStorageWriter(str(folder), save_distributed=True),
+            no_dist=not torch.distributed.is_initialized(),
+        )
+
+
+def load_weights(folder: Path, model: nn.Module) -> None:
+    """Put the trained weights of a checkpoint into the model that the run began with."""
+    weights = _weights(model)
+    _read(folder, weights)
+    values: Any = _without(weights, _WEIGHTS)
+    set_model_state_dict(model, values, options=StateDictOptions(strict=False))
+
+
+def load_optimizer(folder: Path, model: nn.Module, optimizer: Optimizer) -> None:
+    """Put the optimizer's state of a checkpoint into an optimizer of the same parameters."""
+    state: Any = get_optimizer_state_dict(model, optimizer, options=_OPTIONS)
+    known = HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata
+    # Parameters that no step has used have no state yet.
+    moments = {name: value for name, value in _moments(state).items() if name in known}
+    _read(folder, moments)
+    state |= _without(moments, _OPTIMIZER)
+    set_optimizer_state_dict(model, optimizer, state, options=_OPTIONS)
+
+
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    state: Any = get_model_state_dict(model, options=_OPTIONS)
+    return {f"{_WEIGHTS}{name}": value for name, value in state.items()}
+
+
+def _moments(state: dict[str, Any]) -> dict[str, Tensor]:
+    """The tensors of an optimizer's state; its rates are the scheduler's."""
+    return {f"{_OPTIMIZER}{k}": v for k, v in state.items() if isinstance(v, Tensor)}
+
+
+def _without(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in state.items()}
+
+
+def _read(folder: Path, state: dict[str, Tensor]) -> None:
+    """Fill tensors in place."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "torch.distributed is disabled")
+        load(
+            state,
+            storage_reader=HuggingFaceStorageReader(str(folder)),
+            no_dist=not torch.distributed.is_initialized(),
+        )

@@ -1,0 +1,87 @@
+"""One run on several devices: every process computes its own rows of an update.
+
+Started by ``torchrun`` or ``accelerate launch``. Weights are copied to each device (DDP) or split
+among them (FSDP2); the gradients are those of one process with the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+
+from llava_video.model import LlavaVideoProcessor
+from llava_video.train.encoding import Encoded, RowCollator
+from llava_video.train.rows import LABEL_IGNORED
+from llava_video.types import Frames
+
+T = TypeVar("T")
+
+
+def join_processes() -> PartialState:
+    """This process among those of the run; a process that was started alone is the only one."""
+    return PartialState(cpu=not torch.cuda.is_available())
+
+
+def by_first(processes: PartialState, compute: Callable[[], T]) -> T:
+    """What the first process computes, in all of them; an error there ends the others, too."""
+    values = [compute() if processes.is_main_process else None]
+    return broadcast_object_list(values)[0] if processes.num_processes > 1 else values[0]  # type: ignore[return-value]
+
+
+def shard(model: nn.Module, processes: PartialState, dtype: torch.dtype) -> None:
+    """Split weights, gradients and optimizer state among all processes, layer by layer (FSDP2).
+
+    Args:
+        model: in float32; changed in place.
+        processes: all of the run.
+        dtype: that layers compute in; gradients are added up in float32.
+    """
+    mesh = init_device_mesh(processes.device.type, (processes.num_processes,))
+    policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
+    layers = set(model._no_split_modules or ())  # type: ignore[arg-type]
+    for module in model.modules():
+        if type(module).__name__ in layers:
+            fully_shard(module, mesh=mesh, mp_policy=policy)
+    fully_shard(model, mesh=mesh, mp_policy=policy)
+    model._is_accelerate_prepared = True  # type: ignore[assignment]  # it is not to be wrapped again
+
+
+class SeeingCollator:
+    """Makes batches that always show the model something.
+
+    Processes wait for each other's gradients. One whose rows are text only would compute none for
+    the vision encoder, so it is shown a black frame about which nothing is asked: its gradients are
+    zero.
+
+    Args:
+        collate: makes batches of rows.
+        processor: prepares the black frame.
+    """
+
+    def __init__(self, collate: RowCollator, processor: LlavaVideoProcessor) -> None:
+        self._collate = collate
+        size = processor.image_size
+        frame = Frames.from_array(np.zeros((1, size, size, 3), np.uint8))
+        message = {"role": "user", "content": [{"type": "video", "path": "black"}]}
+        prompt = processor.renderer.render(
+            [message], [processor.slot_of(frame)], add_generation_prompt=False
+        )
+        self._black = Encoded(
+            name="", input_ids=prompt.input_ids, labels=[LABEL_IGNORED] * len(prompt.input_ids),
+            videos=(frame,),
+        )  # fmt: skip
+
+    def __call__(self, rows: list[list[Encoded]]) -> dict[str, Any]:
+        """As the collator that was given, with a black frame in the first row if need be."""
+        batch = self._collate(rows)
+        if "pixel_values_videos" in batch or "pixel_values" in batch:
+            return batch
+        return self._collate([[*rows[0], self._black], *rows[1:]])

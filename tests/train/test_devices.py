@@ -1,0 +1,140 @@
+"""Two processes learn what one process learns from the same rows."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch.optim import AdamW
+
+from llava_video import load
+from llava_video.errors import InputError
+from llava_video.train.checkpoints import load_optimizer, newest_checkpoint
+from llava_video.train.recipe import load_recipe
+from llava_video.train.run import make_plan, train
+from llava_video.train.trainer import parameter_groups, set_trainable
+from tests.train.test_run import changes
+
+TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+ACCELERATE = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+RATES = ("learning_rates.language_model=1e-3", "learning_rates.vision_encoder=1e-3")
+MORE = (
+    *RATES, "rows_per_update=2", "packing=false", "max_steps=2",
+    "save_steps=1", "warmup_ratio=0",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def half_text(toy_data: Path) -> Path:
+    """The toy data with as many samples that show nothing."""
+    records = json.loads((toy_data / "toyworld_oe.json").read_text())
+    talk = [
+        {"from": "human", "value": "What is red?"},
+        {"from": "gpt", "value": "A colour, and a short answer."},
+    ]
+    path = toy_data / "half_text.json"
+    path.write_text(json.dumps(records + [{"conversations": talk}] * len(records)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def words(half_text: Path, small_checkpoint: Path) -> list[str]:
+    return [
+        *changes(half_text.parent, small_checkpoint, Path("run"), *MORE),
+        f"mixture={half_text}",
+    ]
+
+
+@pytest.fixture(scope="module")
+def alone(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of a single process."""
+    out = tmp_path_factory.mktemp("alone") / "run"
+    train(load_recipe("projector", [*words, f"out={out}"]), bar=False)
+    return out
+
+
+def start(launcher: list[str], *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *launcher, "-m", "llava_video", "train", "projector", *words],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+
+
+def gradients(out: Path) -> dict[str, torch.Tensor]:
+    """Gradients of the first step, a tenth of them: what AdamW remembers after it."""
+    recipe = load_recipe(str(out / "recipe.yaml"))
+    model, _ = load(recipe.model)
+    set_trainable(model, recipe)
+    optimizer = AdamW(parameter_groups(model, recipe), lr=0.0)
+    load_optimizer(out / "checkpoints" / "checkpoint-1", model, optimizer)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    return {names[p]: state["exp_avg"] for p, state in optimizer.state.items()}
+
+
+def log_of(out: Path) -> list[dict[str, float]]:
+    lines = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    return [line for line in lines if "loss" in line]
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    """The gradients of the first step are equal, and the loss of the second; later steps differ.
+
+    AdamW divides by the size of a gradient, also where it is rounding only.
+    """
+    expected, found = gradients(one), gradients(other)
+    assert expected.keys() == found.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-8, msg=name)
+    for a, b in zip(log_of(one), log_of(other), strict=True):
+        assert a["step"] == b["step"]
+        assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
+        assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-3)
+
+
+def test_at_some_step_one_process_sees_only_text(words: list[str]) -> None:
+    plan = make_plan(load_recipe("projector", words))
+    seen = [bool(plan.samples[row[0]].videos) for row in plan.rows]
+    assert [True, False] in [sorted(seen[i : i + 2], reverse=True) for i in range(0, 4, 2)]
+
+
+def test_copied_weights_learn_what_one_process_learns(
+    alone: Path, words: list[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    done = start(ACCELERATE, *words, f"out={out}")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == f"{out / 'model'}", "only the first process speaks"
+    assert_same_run(alone, out)
+
+
+def test_split_weights_learn_the_same_and_one_process_takes_over(
+    alone: Path, words: list[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    done = start(TORCHRUN, *words, f"out={out}", "shard=true")
+    assert done.returncode == 0, done.stderr
+    assert_same_run(alone, out)
+
+    last = newest_checkpoint(out / "checkpoints")
+    assert last is not None
+    assert len(list(last.glob("*.safetensors"))) == 2, "each process wrote its part"
+    whole = log_of(out)
+    shutil.rmtree(last)
+    shutil.rmtree(out / "model")
+    (out / "log.jsonl").unlink()
+    train(load_recipe("projector", [*words, f"out={out}", "shard=true"]), bar=False)
+    resumed = log_of(out)
+    assert resumed[0]["step"] == whole[1]["step"] == 2
+    assert resumed[0]["loss"] == pytest.approx(whole[1]["loss"], rel=1e-5)
+    assert resumed[0]["grad_norm"] == pytest.approx(whole[1]["grad_norm"], rel=1e-4)
+
+
+def test_an_update_is_shared_evenly_or_refused(words: list[str], tmp_path: Path) -> None:
+    recipe = load_recipe("projector", [*words, f"out={tmp_path}", "rows_per_step=4"])
+    with pytest.raises(InputError, match="rows_per_update=2 is no multiple of 4"):
+        train(recipe, bar=False)
