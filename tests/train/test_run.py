@@ -56,16 +56,60 @@ def test_only_parts_with_a_learning_rate_move(
     assert all(0 <= line["data_wait_share"] <= 1 for line in log if "loss" in line)
 
 
-def test_adapters_are_merged_into_the_language_model(
-    toy_data: Path, small_checkpoint: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("parts", "moving"),
+    [
+        ("language_model", {"language_model"}),
+        ("vision_encoder, projector", {"vision_encoder", "projector"}),
+    ],
+)
+def test_adapters_are_merged_into_their_parts(
+    parts: str, moving: set[str], toy_data: Path, small_checkpoint: Path, tmp_path: Path
 ) -> None:
     recipe = recipe_for(
         "lora", toy_data, small_checkpoint, tmp_path / "run", "max_steps=2", "lora.rank=4",
-        "learning_rates.projector=", "warmup_ratio=0",
+        f"lora.parts=[{parts}]", "learning_rates.projector=", "warmup_ratio=0",
     )  # fmt: skip
     model = train(recipe, bar=False)
-    assert moved(small_checkpoint, model) == {"language_model"}
-    assert (tmp_path / "run" / "adapter" / "adapter_model.safetensors").is_file()
+    assert moved(small_checkpoint, model) == moving
+
+
+def weights(model: Path) -> dict[str, torch.Tensor]:
+    return load_file(model / "model.safetensors")
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_merging_gives_the_model_of_the_run_bit_for_bit(
+    shell: Shell, toy_data: Path, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    recipe = recipe_for(
+        "lora", toy_data, small_checkpoint, run, "max_steps=3", "lora.rank=4", "warmup_ratio=0",
+        "dtype=bfloat16", "representation=4,64,2,2",
+    )  # fmt: skip
+    model = train(recipe, bar=False)
+    assert moved(small_checkpoint, model) >= {"language_model", "projector", "newline"}
+
+    for number, source in enumerate([run, run / "adapter", run / "checkpoints" / "checkpoint-3"]):
+        done = shell("merge", source, tmp_path / f"merged{number}")
+        assert done.code == 0, done.err
+        assert equal(weights(tmp_path / f"merged{number}"), weights(model))
+        config = (tmp_path / f"merged{number}" / "config.json").read_text()
+        assert config == (model / "config.json").read_text()
+    earlier = shell("merge", run / "checkpoints" / "checkpoint-2", tmp_path / "earlier")
+    assert earlier.code == 0
+    assert not equal(weights(tmp_path / "earlier"), weights(model))
+
+    again = shell("merge", run, tmp_path / "earlier")
+    assert (again.code, "is there already" in again.err) == (2, True)
+    nothing = shell("merge", toy_data, tmp_path / "none")
+    assert (nothing.code, "neither an adapter nor a run" in nothing.err) == (2, True)
+    other = shell("merge", run / "adapter", tmp_path / "other", "--model", "tiny")
+    assert (other.code, "does not fit tiny" in other.err) == (2, True)
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from llava_video.cli import (
     convert,
     doctor,
     frames,
+    merge,
     plan,
     presets,
     tokens,
@@ -41,6 +42,7 @@ app.command("convert")(convert.command)
 app.command("plan")(plan.command)
 app.command("doctor")(doctor.command)
 app.command("train")(train.command)
+app.command("merge")(merge.command)
 app.add_typer(toyworld.app, name="toyworld")
 app.add_typer(annotate.app, name="annotate")
 

@@ -26,10 +26,11 @@ from transformers import PrinterCallback, TrainingArguments, set_seed
 from llava_video.errors import InputError, VideoError
 from llava_video.model import LlavaVideoConfig, LlavaVideoProcessor
 from llava_video.model.loading import find_checkpoint, load_config, load_model, load_processor
-from llava_video.train.checkpoints import load_weights, newest_checkpoint
+from llava_video.train.adapters import add_lora, merge_adapter, save_adapter, write_model
+from llava_video.train.checkpoints import LAST_FILE, load_weights, newest_checkpoint
 from llava_video.train.devices import SeeingCollator, by_first, join_processes, shard
 from llava_video.train.encoding import SKIPPED_FILE, Encoder, RowCollator, RowDataset
-from llava_video.train.recipe import Lora, Recipe
+from llava_video.train.recipe import Recipe, load_recipe
 from llava_video.train.rows import plan_rows
 from llava_video.train.samples import Part, Problem, Sample, read_mixture
 from llava_video.train.trainer import RowTrainer, Watch, parameter_groups, set_trainable
@@ -37,12 +38,8 @@ from llava_video.train.trainer import RowTrainer, Watch, parameter_groups, set_t
 CHECKPOINTS = "checkpoints"
 MODEL = "model"
 ADAPTER = "adapter"
+RECIPE = "recipe.yaml"
 
-_LORA_TARGETS = {
-    "language_model": r".*language_model\.layers\..*\.(q|k|v|o|gate|up|down)_proj",
-    "projector": r".*projector\.linear_[12]",
-    "vision_encoder": r".*vision_encoder\.encoder\..*\.(q_proj|k_proj|v_proj|out_proj|fc1|fc2)",
-}
 _MEASURING_THREADS = 4
 
 
@@ -169,7 +166,7 @@ def train(recipe: Recipe, *, bar: bool = True) -> Path | None:
         processes.destroy_process_group()
     if not processes.is_main_process:
         return None
-    export_model(recipe, _checkpoint_of(recipe.out), recipe.out / MODEL)
+    export_model(recipe, _checkpoint_of(recipe.out), recipe.out / MODEL, recipe.out / ADAPTER)
     return recipe.out / MODEL
 
 
@@ -230,7 +227,7 @@ def _build(
     """The model as the run begins: with adapters, and in float32 what is trained."""
     model: Any = load_model(directory, config, dtype=frozen_dtype)
     if recipe.lora is not None:
-        model = add_lora(model, recipe.lora)
+        model = add_lora(model, recipe.lora, recipe.model)
     set_trainable(model, recipe)
     for parameter in model.parameters():
         if parameter.requires_grad:
@@ -244,23 +241,6 @@ def _checkpoint_activations(model: Any) -> None:
         model.activation_checkpointing_enable({"use_reentrant": False})
     else:  # before transformers 5.24
         model.gradient_checkpointing_enable({"use_reentrant": False})
-
-
-def add_lora(model: Any, lora: Lora) -> Any:
-    """A model with adapters on the linear layers of some of its parts."""
-    try:
-        from peft import LoraConfig, get_peft_model
-    except ImportError as error:
-        raise InputError("lora needs peft; pip install 'llava-video[train]'") from error
-    return get_peft_model(
-        model,
-        LoraConfig(
-            r=lora.rank,
-            lora_alpha=lora.alpha,
-            lora_dropout=lora.dropout,
-            target_modules="|".join(_LORA_TARGETS[part] for part in lora.parts),
-        ),
-    )
 
 
 def _arguments(plan: Plan, num_processes: int) -> TrainingArguments:
@@ -299,29 +279,63 @@ def _checkpoint_of(out: Path) -> Path:
     return checkpoint
 
 
-def export_model(recipe: Recipe, checkpoint: Path, target: Path) -> None:
+def export_model(
+    recipe: Recipe, checkpoint: Path, target: Path, adapter: Path | None = None
+) -> None:
     """Write the model of a checkpoint with its processor, adapters merged into it.
 
-    Adapters are also written alone, beside the model. They are merged in float32 and then rounded
-    to the recipe's dtype. Needs the memory of one copy of the model in float32, on the CPU.
+    They are merged in float32 and then rounded to the recipe's dtype. Needs the memory of one copy
+    of the model in float32, on the CPU.
+
+    Args:
+        recipe: of the run.
+        checkpoint: what it has learnt.
+        target: where the model is written.
+        adapter: where its adapters are written alone, if it has any.
     """
     directory = find_checkpoint(recipe.model)
     config = load_config(directory, recipe.representation)
+    dtype = getattr(torch, recipe.dtype)
     model = _build(recipe, directory, config, torch.float32)
     load_weights(checkpoint, model)
     if recipe.lora is not None:
-        model.save_pretrained(target.parent / ADAPTER)
+        if adapter is not None:
+            save_adapter(model, adapter, dtype)
         model = model.merge_and_unload()
-    unfinished = target.with_name(f"{target.name}.unfinished")
-    model.to(getattr(torch, recipe.dtype)).save_pretrained(unfinished)
-    load_processor(directory, config).save_pretrained(unfinished)
-    unfinished.rename(target)
+    write_model(model, load_processor(directory, config), target, dtype)
+
+
+def merge(source: Path, target: Path, model: str | None = None) -> None:
+    """Make a model of an adapter, or of a checkpoint of a run, even of one that has not ended.
+
+    Args:
+        source: a folder with an adapter, a run folder, or one of its checkpoints.
+        target: where the model is written.
+        model: the model that an adapter was trained on; default: the one that it names.
+
+    Raises:
+        InputError: the source is none of these, or the target is there already.
+        CheckpointError: an adapter does not fit the model.
+    """
+    if target.exists():
+        raise InputError(f"{target} is there already; give another folder")
+    if (source / "adapter_config.json").is_file():
+        merge_adapter(source, target, model)
+        return
+    whole = (source / LAST_FILE).is_file()
+    out = source.resolve().parent.parent if whole else source
+    if not (out / RECIPE).is_file():
+        raise InputError(
+            f"{source} holds neither an adapter nor a run; give the folder that 'train' wrote, or "
+            "adapter/ or checkpoints/checkpoint-N in it"
+        )
+    export_model(load_recipe(str(out / RECIPE)), source if whole else _checkpoint_of(out), target)
 
 
 def _describe_run(plan: Plan) -> None:
     """Write the recipe and what it ran on; a folder keeps the recipe that it began with."""
     out = plan.recipe.out
-    text, path = plan.recipe.to_yaml(), out / "recipe.yaml"
+    text, path = plan.recipe.to_yaml(), out / RECIPE
     if path.is_file() and path.read_text(encoding="utf-8") != text:
         raise InputError(f"{path} is another recipe; give another folder as out=DIR")
     out.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,116 @@
+"""Low-rank adapters: on which layers, how they are kept, and how they become part of a model."""
+
+from __future__ import annotations
+
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from llava_video.errors import CheckpointError, InputError
+from llava_video.model import LlavaVideoConfig
+from llava_video.model.loading import find_checkpoint, load_config, load_model, load_processor
+from llava_video.model.memory import dtype_of
+from llava_video.train.recipe import Lora
+
+BESIDE_FILE = "trained_beside.safetensors"
+"""In the folder of an adapter: weights of the model itself that were trained beside it."""
+
+_TARGETS = {
+    "language_model": r".*language_model\.layers\..*\.(q|k|v|o|gate|up|down)_proj",
+    "projector": r".*projector\.linear_[12]",
+    "vision_encoder": r".*vision_encoder\.encoder\..*\.(q_proj|k_proj|v_proj|out_proj|fc1|fc2)",
+}
+_WRAPPED = "base_model.model."
+
+
+def add_lora(model: Any, lora: Lora, name: str) -> Any:
+    """A model with adapters on the linear layers of some of its parts.
+
+    Args:
+        model: changed in place, too.
+        lora: parts and sizes.
+        name: of the model, as it can be found again.
+    """
+    try:
+        from peft import LoraConfig, get_peft_model
+    except ImportError as error:
+        raise InputError("lora needs peft; pip install 'llava-video[train]'") from error
+    wrapped = get_peft_model(
+        model,
+        LoraConfig(
+            r=lora.rank,
+            lora_alpha=lora.alpha,
+            lora_dropout=lora.dropout,
+            target_modules="|".join(_TARGETS[part] for part in lora.parts),
+        ),
+    )
+    wrapped.peft_config["default"].base_model_name_or_path = name
+    return wrapped
+
+
+def save_adapter(model: Any, folder: Path, dtype: torch.dtype) -> None:
+    """Write the adapters of a model as peft does, and what else of it was trained.
+
+    Args:
+        model: with adapters.
+        folder: where they are written.
+        dtype: that the model is to have when they are merged into it.
+    """
+    model.save_pretrained(folder)
+    config = copy(model.config)
+    config.dtype = dtype
+    config.save_pretrained(folder)
+    beside = {
+        name.removeprefix(_WRAPPED): parameter.detach().contiguous()
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and "lora_" not in name
+    }
+    if beside:
+        save_file(beside, folder / BESIDE_FILE)
+
+
+def merge_adapter(adapter: Path, target: Path, model: str | None = None) -> None:
+    """Write the model that an adapter was trained on, with the adapter in it.
+
+    It is merged in float32 and then rounded, as a run does at its end.
+
+    Args:
+        adapter: a folder that `save_adapter` or peft wrote.
+        target: where the model is written.
+        model: the model that it was trained on; default: the one that the adapter names.
+
+    Raises:
+        CheckpointError: it does not fit the model.
+    """
+    from peft import PeftConfig, PeftModel
+
+    name = model or PeftConfig.from_pretrained(str(adapter)).base_model_name_or_path
+    directory = find_checkpoint(name)
+    config = load_config(directory)
+    meant = config
+    if (adapter / "config.json").is_file():  # peft alone writes none
+        meant = LlavaVideoConfig.from_pretrained(str(adapter))
+    try:
+        config = load_config(directory, meant.representation)
+        base = load_model(directory, config, dtype=torch.float32)
+        if (adapter / BESIDE_FILE).is_file():
+            base.load_state_dict(load_file(adapter / BESIDE_FILE), strict=False)
+        wrapped = PeftModel.from_pretrained(base, str(adapter))
+    except (RuntimeError, ValueError) as error:
+        raise CheckpointError(
+            f"{adapter} does not fit {name} ({str(error).splitlines()[0]}); give the model that it "
+            "was trained on as --model"
+        ) from error
+    processor = load_processor(directory, config)
+    write_model(wrapped.merge_and_unload(), processor, target, dtype_of(meant))
+
+
+def write_model(model: Any, processor: Any, target: Path, dtype: torch.dtype) -> None:
+    """Write a model and its processor; the folder appears when it is whole."""
+    unfinished = target.with_name(f"{target.name}.unfinished")
+    model.to(dtype).save_pretrained(unfinished)
+    processor.save_pretrained(unfinished)
+    unfinished.rename(target)
