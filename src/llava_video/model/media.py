@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from llava_video.errors import InputError, VideoError
 from llava_video.types import Frames
@@ -62,6 +62,11 @@ def media_of(messages: Sequence[Mapping[str, Any]]) -> list[Medium]:
                     raise InputError(f"a part of type {kind!r} holds what it shows under {names}")
                 media.append(Medium(kind, sources[0]))
     return media
+
+
+def show_tiles(media: Sequence[Medium]) -> bool:
+    """Whether images of a conversation may have tiles: only one that is shown alone."""
+    return sum(medium.kind == "image" for medium in media) == 1
 
 
 def read_frames(
@@ -143,6 +148,21 @@ def read_picture(picture: Picture) -> NDArray[np.uint8]:
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             reason = str(error).replace(str(file), str(picture))
             raise InputError(f"{picture}: cannot be read as an image ({reason})") from error
+
+
+def picture_size(file: Path) -> tuple[int, int]:
+    """Height and width of what `read_picture` would return, from the header of the file alone.
+
+    Raises:
+        InputError: the file is missing or no image.
+    """
+    try:
+        with Image.open(file) as image:
+            width, height = image.size
+            lies_on_its_side = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{file}: cannot be read as an image ({error})") from error
+    return (width, height) if lies_on_its_side else (height, width)
 
 
 @contextmanager

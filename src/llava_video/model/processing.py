@@ -15,7 +15,15 @@ from transformers import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
 from llava_video.errors import InputError
-from llava_video.model.media import Picture, Video, media_of, read_frames, read_picture
+from llava_video.model.media import (
+    Medium,
+    Picture,
+    Video,
+    media_of,
+    read_frames,
+    read_picture,
+    show_tiles,
+)
 from llava_video.model.prompt import (
     ImageSlot,
     Message,
@@ -57,9 +65,18 @@ class _Sampling:
     video_metadata: Sequence[Mapping[str, Any] | None] = ()
 
 
+_AS_TRAINED = _Sampling()
+
+
 @dataclass(slots=True)
-class _Seen:
-    """What the conversations of a batch show, as far as they have been read."""
+class Seen:
+    """What the conversations of a batch show, as far as they have been read.
+
+    Attributes:
+        frames: of each video.
+        tiles: of each image, (N, S, S, 3).
+        image_sizes: height and width of each image, in pixels.
+    """
 
     frames: list[Frames] = field(default_factory=list)
     tiles: list[NDArray[np.uint8]] = field(default_factory=list)
@@ -205,8 +222,8 @@ class LlavaVideoProcessor(ProcessorMixin):
             continue_final_message=continue_final_message,
         )
         conversations = _as_batch(conversation)
-        seen = _Seen()
-        slots = [self._look(messages, seen, sampling) for messages in conversations]
+        seen = Seen()
+        slots = [self.look(media_of(messages), seen, sampling) for messages in conversations]
         if not tokenize:
             slots = [[replace(slot, num_tokens=1) for slot in row] for row in slots]
         prompts = list(map(render, conversations, slots))
@@ -214,7 +231,7 @@ class LlavaVideoProcessor(ProcessorMixin):
             texts = [str(self.tokenizer.decode(prompt.input_ids)) for prompt in prompts]
             return texts if conversations is conversation else texts[0]
         self._check_lengths(prompts, slots)
-        inputs = BatchFeature({**self._pad_left(prompts, seen), **self._pixels(seen)})
+        inputs = BatchFeature({**self._pad_left(prompts, seen), **self.pixels(seen)})
         return inputs if return_dict else inputs["input_ids"]
 
     def sample_frames(
@@ -267,10 +284,17 @@ class LlavaVideoProcessor(ProcessorMixin):
         num_tokens = make_layout(self.representation, len(frames)).num_tokens
         return VideoSlot(num_tokens, describe_sampling(frames) if self.add_time_instruction else "")
 
-    def _look(self, messages: Sequence[Message], seen: _Seen, sampling: _Sampling) -> list[Slot]:
-        """Read what a conversation shows, and say how much room it takes."""
-        media = media_of(messages)
-        tiled = sum(medium.kind == "image" for medium in media) == 1
+    def look(
+        self, media: Sequence[Medium], seen: Seen, sampling: _Sampling = _AS_TRAINED
+    ) -> list[Slot]:
+        """Read what one conversation shows, and say how much room each of it takes.
+
+        Args:
+            media: videos and images in order; see `media.media_of`.
+            seen: to which what was read is added.
+            sampling: how the frames of files are chosen.
+        """
+        tiled = show_tiles(media)
         slots: list[Slot] = []
         for medium in media:
             if medium.kind == "video":
@@ -292,8 +316,12 @@ class LlavaVideoProcessor(ProcessorMixin):
                 slots.append(ImageSlot(layout.num_tokens))
         return slots
 
-    def _pixels(self, seen: _Seen) -> dict[str, Tensor]:
-        """Pixels of everything that was seen, and how they belong together."""
+    def pixels(self, seen: Seen) -> dict[str, Tensor]:
+        """Pixels of everything that was seen, and how they belong together.
+
+        Returns:
+            Those of the inputs that `apply_chat_template` returns.
+        """
         data = {}
         if seen.frames:
             frames = [self.preprocess(video) for video in seen.frames]
@@ -316,7 +344,7 @@ class LlavaVideoProcessor(ProcessorMixin):
                     "with fewer tokens, or show fewer images"
                 )
 
-    def _pad_left(self, prompts: Sequence[Prompt], seen: _Seen) -> dict[str, Tensor]:
+    def _pad_left(self, prompts: Sequence[Prompt], seen: Seen) -> dict[str, Tensor]:
         """Pad on the left, so that every row ends where its answer begins."""
         longest = max(len(prompt.input_ids) for prompt in prompts)
         padding = self.tokenizer.pad_token_id

@@ -18,6 +18,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 
 from llava_video.model import LlavaVideoProcessor
+from llava_video.model.processing import Seen
 from llava_video.train.encoding import Encoded, RowCollator
 from llava_video.train.rows import LABEL_IGNORED
 from llava_video.types import Frames
@@ -76,7 +77,7 @@ class SeeingCollator:
         )
         self._black = Encoded(
             name="", input_ids=prompt.input_ids, labels=[LABEL_IGNORED] * len(prompt.input_ids),
-            videos=(frame,),
+            token_types=prompt.token_types, seen=Seen(frames=[frame]),
         )  # fmt: skip
 
     def __call__(self, rows: list[list[Encoded]]) -> dict[str, Any]:

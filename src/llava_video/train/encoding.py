@@ -10,15 +10,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from llava_video.errors import InputError, VideoError
 from llava_video.model import LlavaVideoProcessor
-from llava_video.model.prompt import Prompt, PromptRenderer
+from llava_video.model.media import Medium, picture_size, read_picture, show_tiles
+from llava_video.model.processing import Seen
+from llava_video.model.prompt import ImageSlot, Prompt, PromptRenderer, Slot
+from llava_video.representation.image_layout import make_image_layout
 from llava_video.train.recipe import Recipe
-from llava_video.train.rows import LABEL_IGNORED, join, stack
+from llava_video.train.rows import LABEL_IGNORED, line_up
 from llava_video.train.samples import Sample
+from llava_video.train.shards import on_disk
 from llava_video.types import Frames
 from llava_video.video import sample_times
 
@@ -34,18 +38,20 @@ class Encoded:
         name: of the sample.
         input_ids: (L,) ids, one placeholder per video token.
         labels: (L,) the same, ``LABEL_IGNORED`` where nothing is learnt.
-        videos: its frames.
+        token_types: (L,) text, image or video; see `model.prompt.Prompt`.
+        seen: its frames and images.
     """
 
     name: str
     input_ids: list[int]
     labels: list[int]
-    videos: tuple[Frames, ...]
+    token_types: list[int]
+    seen: Seen
 
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """Makes tokens, labels and frames of samples.
+    """Makes tokens, labels, frames and tiles of samples.
 
     Attributes:
         processor: the model's.
@@ -61,44 +67,61 @@ class Encoder:
         object.__setattr__(self, "_renderer", self.processor.renderer)
 
     def encode(self, sample: Sample) -> Encoded:
-        """Read the videos of a sample and render its conversation.
+        """Read what a sample shows and render its conversation.
 
         Raises:
             VideoError: a video cannot be read.
-            InputError: nothing in the sample would be supervised.
+            InputError: an image cannot be read.
         """
-        num_frames, fps = self.recipe.num_frames, self.recipe.fps
-        videos = tuple(
-            self.processor.sample_frames(path, num_frames=num_frames, fps=fps)
-            for path in sample.videos
-        )
-        prompt = self._render(sample, videos)
+        seen = Seen()
+        media = [Medium(medium.kind, self._read(medium)) for medium in sample.media]
+        prompt = self._render(sample, self.processor.look(media, seen))
         labels = label(prompt, self.recipe.labels, self.processor.tokenizer)
-        if all(value == LABEL_IGNORED for value in labels):
-            raise InputError(f"{sample.name}: nothing in it is supervised; it needs an answer")
-        return Encoded(sample.name, prompt.input_ids, labels, videos)
+        return Encoded(sample.name, prompt.input_ids, labels, prompt.token_types, seen)
 
     def measure(self, sample: Sample) -> int:
-        """Tokens of a sample, without decoding its videos.
+        """Tokens of a sample, without decoding its videos and images.
 
         Exact but for damaged videos, of which other frames may have to be taken.
 
         Raises:
             VideoError: a video cannot be opened.
+            InputError: an image cannot be opened.
         """
-        return len(self._render(sample, [self._outline(path) for path in sample.videos]).input_ids)
+        media = sample.media
+        tiled = show_tiles(media)
+        return len(self._render(sample, [self._room(m, tiled) for m in media]).input_ids)
+
+    def _read(self, medium: Medium) -> Frames | NDArray[np.uint8]:
+        path = Path(medium.source)
+        with on_disk(path) as file:
+            if medium.kind == "image":
+                return read_picture(file)
+            return self.processor.sample_frames(
+                file, num_frames=self.recipe.num_frames, fps=self.recipe.fps
+            )
+
+    def _room(self, medium: Medium, tiled: bool) -> Slot:
+        path = Path(medium.source)
+        if medium.kind == "video":
+            return self.processor.slot_of(self._outline(path))
+        with on_disk(path) as file:
+            height, width = picture_size(file)
+        layout = make_image_layout(self.processor.images, height, width, tiled=tiled)
+        return ImageSlot(layout.num_tokens)
 
     def _outline(self, path: Path) -> Frames:
         """Frames of the right number and times, without pictures; many samples share a video."""
         if path in self._outlines:
             return self._outlines[path]
         fps, most = self.recipe.fps, self.processor.representation.max_frames
-        times_seconds, duration_seconds = sample_times(
-            path,
-            num_frames=None if fps else self.recipe.num_frames or most,
-            fps=fps,
-            max_frames=most if fps else None,
-        )
+        with on_disk(path) as file:
+            times_seconds, duration_seconds = sample_times(
+                file,
+                num_frames=None if fps else self.recipe.num_frames or most,
+                fps=fps,
+                max_frames=most if fps else None,
+            )
         self._outlines[path] = Frames(
             pixels=np.zeros((len(times_seconds), 1, 1, 3), np.uint8),
             timestamps_seconds=times_seconds,
@@ -108,8 +131,7 @@ class Encoder:
         )
         return self._outlines[path]
 
-    def _render(self, sample: Sample, videos: Sequence[Frames]) -> Prompt:
-        slots = [self.processor.slot_of(frames) for frames in videos]
+    def _render(self, sample: Sample, slots: Sequence[Slot]) -> Prompt:
         return self._renderer.render(sample.messages, slots, add_generation_prompt=False)
 
 
@@ -143,7 +165,7 @@ class RowDataset(Dataset[list[Encoded]]):
         samples: all samples.
         rows: which of them stand in each row; see `train.rows.plan_rows`.
         encoder: reads them.
-        skipped: file for samples whose video fails; None makes that an error.
+        skipped: file for samples whose video or image fails; None makes that an error.
     """
 
     def __init__(
@@ -167,9 +189,9 @@ class RowDataset(Dataset[list[Encoded]]):
             sample = self._samples[number]
             try:
                 found.append(self._encoder.encode(sample))
-            except VideoError as error:
+            except (VideoError, InputError) as error:
                 if self._skipped is None:
-                    raise VideoError(
+                    raise type(error)(
                         f"{sample.name}: {error} (or set on_bad_video=skip_and_report)"
                     ) from error
                 line = json.dumps({"sample": sample.name, "reason": str(error)}, ensure_ascii=False)
@@ -191,17 +213,20 @@ class RowCollator:
     def __call__(self, rows: list[list[Encoded]]) -> dict[str, Any]:
         """Inputs of the model, with ``names`` of the samples and their ``num_tokens`` for the log.
 
-        A row of which every sample was skipped is one padding token that asks for nothing.
+        Where every sample was skipped, there is one padding token that asks for nothing.
         """
-        padding = int(self.processor.tokenizer.pad_token_id)
-        nothing = [([padding], [LABEL_IGNORED])]
-        joined = [join([(e.input_ids, e.labels) for e in row] or nothing) for row in rows]
-        batch: dict[str, Any] = stack(joined, padding)
-        videos = [video for row in rows for encoded in row for video in encoded.videos]
-        if videos:
-            pixels: list[Tensor] = [self.processor.preprocess(video) for video in videos]
-            batch["pixel_values_videos"] = torch.cat(pixels)
-            batch["num_frames_per_video"] = torch.tensor([len(video) for video in videos])
-        batch["names"] = [encoded.name for row in rows for encoded in row]
-        batch["num_tokens"] = sum(len(encoded.input_ids) for row in rows for encoded in row)
+        samples = [encoded for row in rows for encoded in row]
+        padding = ([int(self.processor.tokenizer.pad_token_id)], [LABEL_IGNORED])
+        batch: dict[str, Any] = line_up([(e.input_ids, e.labels) for e in samples] or [padding])
+        seen = Seen(
+            [frames for encoded in samples for frames in encoded.seen.frames],
+            [tiles for encoded in samples for tiles in encoded.seen.tiles],
+            [size for encoded in samples for size in encoded.seen.image_sizes],
+        )
+        batch |= self.processor.pixels(seen)
+        if seen.tiles:
+            types = [kind for encoded in samples for kind in encoded.token_types]
+            batch["mm_token_type_ids"] = torch.tensor([types])
+        batch["names"] = [encoded.name for encoded in samples]
+        batch["num_tokens"] = sum(len(encoded.input_ids) for encoded in samples)
         return batch

@@ -45,6 +45,7 @@ class Recipe(_Strict):
         mixture: the samples: a mixture (YAML), or one file of the LLaVA format.
         out: the run folder.
         video_folder: where the videos of samples are.
+        image_folder: where their images are.
         representation: ``T,M,s,p`` or a preset; default: the model's own.
         num_frames: frames per video; default: T of the representation.
         fps: sample at this rate instead, up to T frames.
@@ -57,6 +58,7 @@ class Recipe(_Strict):
         shard: split weights and optimizer state among devices (FSDP2) instead of copying them.
         deepspeed: DeepSpeed configuration (JSON), for runs that are started with DeepSpeed.
         packing: put several samples into one row, their attention kept apart.
+        attention: that of PyTorch, sample by sample, or that of the package flash-attn.
         max_tokens: the longest row.
         on_long_sample: what to do with a sample that is longer than that.
         on_bad_video: what to do with a video that fails after training has begun.
@@ -68,6 +70,7 @@ class Recipe(_Strict):
     mixture: Path
     out: Path
     video_folder: Path = Path()
+    image_folder: Path = Path()
     representation: str | None = None
     num_frames: int | None = Field(None, gt=0)
     fps: float | None = Field(None, gt=0)
@@ -80,6 +83,7 @@ class Recipe(_Strict):
     shard: bool = False
     deepspeed: Path | None = None
     packing: bool = True
+    attention: Literal["sdpa", "flash_attention_2"] = "sdpa"
     max_tokens: int = Field(32768, gt=0)
     on_long_sample: Literal["error", "skip_and_report"] = "error"
     on_bad_video: Literal["error", "skip_and_report"] = "error"

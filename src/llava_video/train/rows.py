@@ -1,13 +1,17 @@
-"""Several conversations in one row, as if each stood alone; and rows as batches.
+"""Several conversations in one row, as if each stood alone.
 
-Attention of the conversations is kept apart by a mask and their positions start anew, so that the
-loss and the gradients are those of single rows. Conversations about one video may share its tokens.
+Their attention is kept apart and their positions start anew, so that loss and gradients are those
+of single conversations. There are two ways: `line_up` puts conversations one behind the other, for
+attention that knows where each begins (`train.attention`). `join` and `stack` make rows with a
+mask, where conversations about one video may share its tokens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,6 +36,39 @@ class Row:
     labels: Tensor
     position_ids: Tensor
     branch: Tensor
+
+
+def line_up(conversations: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[str, Any]:
+    """Conversations, each ``(ids, labels)``, one behind the other, without padding.
+
+    Returns:
+        ``input_ids``, ``labels`` and ``position_ids`` (1, L). For attention, under transformers'
+        names, where conversations begin and the longest is: ``cu_seq_lens_q`` and ``_k`` (N + 1,)
+        int32, ``max_length_q`` and ``_k``. For the output layer, which takes the most memory where
+        most tokens are those of videos, the positions that something is asked of and what:
+        ``logits_to_keep`` (K,), ``shift_labels`` (1, K).
+    """
+    lengths = [len(ids) for ids, _ in conversations]
+    ids = torch.tensor([i for ids, _ in conversations for i in ids])
+    # Nothing comes before the first token of a conversation, from which it could be foretold.
+    labels = torch.tensor([i for _, own in conversations for i in (LABEL_IGNORED, *own[1:])])
+    positions = torch.cat([torch.arange(length) for length in lengths])
+    begins = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
+    shifted = torch.cat([labels[1:], torch.tensor([LABEL_IGNORED])])
+    asked = (shifted != LABEL_IGNORED).nonzero().squeeze(1)
+    if len(asked) == 0:
+        asked = torch.tensor([0])  # so that there is a loss, of zero
+    return {
+        "input_ids": ids[None],
+        "labels": labels[None],
+        "position_ids": positions[None],
+        "cu_seq_lens_q": begins,
+        "cu_seq_lens_k": begins,
+        "max_length_q": max(lengths),
+        "max_length_k": max(lengths),
+        "logits_to_keep": asked,
+        "shift_labels": shifted[asked][None],
+    }
 
 
 def join(conversations: Sequence[tuple[Sequence[int], Sequence[int]]], num_shared: int = 0) -> Row:

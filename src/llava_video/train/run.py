@@ -27,12 +27,13 @@ from llava_video.errors import InputError, VideoError
 from llava_video.model import LlavaVideoConfig, LlavaVideoProcessor
 from llava_video.model.loading import find_checkpoint, load_config, load_model, load_processor
 from llava_video.train.adapters import add_lora, merge_adapter, save_adapter, write_model
+from llava_video.train.attention import PACKED
 from llava_video.train.checkpoints import LAST_FILE, load_weights, newest_checkpoint
 from llava_video.train.devices import SeeingCollator, by_first, join_processes, shard
 from llava_video.train.encoding import SKIPPED_FILE, Encoder, RowCollator, RowDataset
 from llava_video.train.recipe import Recipe, load_recipe
 from llava_video.train.rows import plan_rows
-from llava_video.train.samples import Part, Problem, Sample, read_mixture
+from llava_video.train.samples import Folders, Part, Problem, Sample, read_mixture
 from llava_video.train.trainer import RowTrainer, Watch, parameter_groups, set_trainable
 
 CHECKPOINTS = "checkpoints"
@@ -82,7 +83,8 @@ def make_plan(recipe: Recipe) -> Plan:
     directory = find_checkpoint(recipe.model)
     config = load_config(directory, recipe.representation)
     processor = load_processor(directory, config)
-    parts = read_mixture(recipe.mixture, recipe.video_folder, recipe.seed)
+    folders = Folders(recipe.video_folder, recipe.image_folder)
+    parts = read_mixture(recipe.mixture, folders, recipe.seed)
     listed = [sample for part in parts for sample in part.samples]
     problems = [problem for part in parts for problem in part.problems]
     encoder = Encoder(processor, recipe)
@@ -119,7 +121,7 @@ def _measure(encoder: Encoder, samples: Sequence[Sample]) -> list[int | str]:
     def measure(sample: Sample) -> int | str:
         try:
             return encoder.measure(sample)
-        except VideoError as error:
+        except (VideoError, InputError) as error:
             return str(error)
 
     with ThreadPoolExecutor(_MEASURING_THREADS) as pool:
@@ -197,6 +199,8 @@ def _run(plan: Plan, checkpoint: Path | None, processes: PartialState, bar: bool
     set_seed(recipe.seed)  # adapters begin at random
     splits = recipe.shard and processes.num_processes > 1
     model = _build(recipe, plan.directory, plan.config, torch.float32 if splits else dtype)
+    attention = PACKED if recipe.attention == "sdpa" else recipe.attention
+    model.set_attn_implementation({"text_config": attention})
     if recipe.gradient_checkpointing:
         _checkpoint_activations(model)
     if splits:
