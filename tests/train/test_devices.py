@@ -98,7 +98,7 @@ def assert_same_run(one: Path, other: Path) -> None:
 
 def test_at_some_step_one_process_sees_only_text(words: list[str]) -> None:
     plan = make_plan(load_recipe("projector", words))
-    seen = [bool(plan.samples[row[0]].videos) for row in plan.rows]
+    seen = [bool(plan.samples[row[0]].media) for row in plan.rows]
     assert [True, False] in [sorted(seen[i : i + 2], reverse=True) for i in range(0, 4, 2)]
 
 
