@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,24 @@ def toy_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     (folder / "mixture.yaml").write_text(yaml.safe_dump({"datasets": entries}))
     return folder
+
+
+@pytest.fixture(scope="session")
+def preferences(toy_data: Path) -> Path:
+    """Open questions of the toy data, each with its answer and that of another question."""
+    records = json.loads((toy_data / "toyworld_oe.json").read_text())[:8]
+    pairs = [
+        {
+            "video": record["video"],
+            "prompt": record["conversations"][0]["value"],
+            "chosen": record["conversations"][1]["value"],
+            "rejected": f"Not {record['conversations'][1]['value']} but nothing.",
+        }
+        for record in records
+    ]
+    path = toy_data / "preferences.json"
+    path.write_text(json.dumps(pairs))
+    return path
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.optim import AdamW
 
 from llava_video import load
@@ -57,9 +58,11 @@ def alone(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def start(launcher: list[str], *words: str) -> subprocess.CompletedProcess[str]:
+def start(
+    launcher: list[str], *words: str, recipe: str = "projector"
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", *launcher, "-m", "llava_video", "train", "projector", *words],
+        [sys.executable, "-m", *launcher, "-m", "llava_video", "train", recipe, *words],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
@@ -138,3 +141,20 @@ def test_an_update_is_shared_evenly_or_refused(words: list[str], tmp_path: Path)
     recipe = load_recipe("projector", [*words, f"out={tmp_path}", "rows_per_step=4"])
     with pytest.raises(InputError, match="rows_per_update=2 is no multiple of 4"):
         train(recipe, bar=False)
+
+
+def test_processes_share_what_they_prefer(
+    preferences: Path, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    words = [
+        *changes(preferences.parent, small_checkpoint, tmp_path, *MORE),
+        "learning_rates.projector=", f"mixture={preferences}",
+    ]  # fmt: skip
+    one, two = tmp_path / "one", tmp_path / "two"
+    train(load_recipe("dpo", [*words, f"out={one}"]), bar=False)
+    done = start(TORCHRUN, *words, f"out={two}", "shard=true", recipe="dpo")
+    assert done.returncode == 0, done.stderr
+    references = [load_file(out / "reference.safetensors")["logps"] for out in (one, two)]
+    torch.testing.assert_close(*references)
+    assert_same_run(one, two)
+    assert log_of(one)[1]["margin"] == pytest.approx(log_of(two)[1]["margin"], rel=1e-3)

@@ -113,13 +113,18 @@ def test_merging_gives_the_model_of_the_run_bit_for_bit(
 
 
 @pytest.mark.parametrize(
-    ("name", "change"),
-    [("projector", "learning_rates.language_model=1e-3"), ("lora", "lora.rank=4")],
+    ("name", "change", "data"),
+    [
+        ("projector", "learning_rates.language_model=1e-3", "mixture.yaml"),
+        ("lora", "lora.rank=4", "mixture.yaml"),
+        ("dpo", "learning_rates.language_model=1e-3", "preferences.json"),
+    ],
 )
 def test_a_killed_run_goes_on_bit_for_bit(
-    name: str, change: str, toy_data: Path, small_checkpoint: Path, tmp_path: Path
+    name: str, change: str, data: str, preferences: Path, small_checkpoint: Path, tmp_path: Path
 ) -> None:
-    more = ("max_steps=6", change, "warmup_ratio=0")
+    toy_data = preferences.parent
+    more = ("max_steps=6", change, "warmup_ratio=0", f"mixture={toy_data / data}")
     whole = recipe_for(name, toy_data, small_checkpoint, tmp_path / "whole", *more)
     expected = load_file(train(whole, bar=False) / "model.safetensors")
 

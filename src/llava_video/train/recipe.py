@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from llava_video.errors import InputError
 
@@ -37,6 +37,12 @@ class Lora(_Strict):
     learning_rate: float = 1e-4
 
 
+class Dpo(_Strict):
+    """Learn which of two answers is better; ``beta`` is how much their margin counts."""
+
+    beta: float = Field(0.1, gt=0)
+
+
 class Recipe(_Strict):
     """A training run.
 
@@ -51,6 +57,7 @@ class Recipe(_Strict):
         fps: sample at this rate instead, up to T frames.
         learning_rates: per part of the model.
         lora: train adapters instead of the language model.
+        dpo: learn from pairs of answers ``{"video", "prompt", "chosen", "rejected"}``.
         epochs: passes over the mixture.
         max_steps: stop after so many steps, whatever ``epochs`` says.
         rows_per_step: rows that one device computes at a time.
@@ -76,6 +83,7 @@ class Recipe(_Strict):
     fps: float | None = Field(None, gt=0)
     learning_rates: LearningRates
     lora: Lora | None = None
+    dpo: Dpo | None = None
     epochs: float = Field(1.0, gt=0)
     max_steps: int | None = Field(None, gt=0)
     rows_per_step: int = Field(1, gt=0)
@@ -97,6 +105,13 @@ class Recipe(_Strict):
     log_steps: int = Field(10, gt=0)
     workers: int = Field(2, ge=0)
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> Recipe:
+        fitting = ("assistant", "error", "sdpa")
+        if self.dpo and (self.labels, self.on_bad_video, self.attention) != fitting:
+            raise ValueError("dpo needs labels=assistant, on_bad_video=error and attention=sdpa")
+        return self
 
     def to_yaml(self) -> str:
         """The recipe with every value, as it can be run again."""
@@ -165,9 +180,11 @@ def _explain(error: ValidationError) -> str:
     place = ".".join(str(name) for name in first["loc"])
     if first["type"] == "missing":
         return f"{place} is missing; give it as {place}=VALUE"
+    if first["type"] == "value_error":
+        return str(first["msg"]).removeprefix("Value error, ")
     if first["type"] != "extra_forbidden":
         return f"{place}: {first['msg'].lower()}, not {first['input']!r}"
-    inner: dict[str, type[_Strict]] = {"learning_rates": LearningRates, "lora": Lora}
+    inner: dict[str, type[_Strict]] = {"learning_rates": LearningRates, "lora": Lora, "dpo": Dpo}
     known = sorted(inner.get(place.split(".")[0], Recipe).model_fields)
     near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.0)
     return f"there is no key {place!r}; the nearest is {near[0]!r}"

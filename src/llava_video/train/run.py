@@ -31,9 +31,16 @@ from llava_video.train.attention import PACKED
 from llava_video.train.checkpoints import LAST_FILE, load_weights, newest_checkpoint
 from llava_video.train.devices import SeeingCollator, by_first, join_processes, shard
 from llava_video.train.encoding import SKIPPED_FILE, Encoder, RowCollator, RowDataset
+from llava_video.train.preferences import (
+    PairCollator,
+    PairDataset,
+    PairEncoder,
+    PreferenceTrainer,
+    as_preference,
+)
 from llava_video.train.recipe import Recipe, load_recipe
 from llava_video.train.rows import plan_rows
-from llava_video.train.samples import Folders, Part, Problem, Sample, read_mixture
+from llava_video.train.samples import Folders, Part, Problem, Sample, as_sample, read_mixture
 from llava_video.train.trainer import RowTrainer, Watch, parameter_groups, set_trainable
 
 CHECKPOINTS = "checkpoints"
@@ -84,10 +91,11 @@ def make_plan(recipe: Recipe) -> Plan:
     config = load_config(directory, recipe.representation)
     processor = load_processor(directory, config)
     folders = Folders(recipe.video_folder, recipe.image_folder)
-    parts = read_mixture(recipe.mixture, folders, recipe.seed)
+    parse = as_sample if recipe.dpo is None else as_preference
+    parts = read_mixture(recipe.mixture, folders, recipe.seed, parse)
     listed = [sample for part in parts for sample in part.samples]
     problems = [problem for part in parts for problem in part.problems]
-    encoder = Encoder(processor, recipe)
+    encoder = Encoder(processor, recipe) if recipe.dpo is None else PairEncoder(processor, recipe)
     samples: list[Sample] = []
     lengths: list[int] = []
     limit = min(recipe.max_tokens, processor.max_positions)
@@ -134,8 +142,8 @@ def _rows_of_run(recipe: Recipe, lengths: Sequence[int], limit: int) -> list[tup
 
     def epoch(number: int) -> list[tuple[int, ...]]:
         return plan_rows(
-            lengths, limit, packing=recipe.packing, rows_per_step=recipe.rows_per_step,
-            seed=recipe.seed + number,
+            lengths, limit, packing=recipe.packing and recipe.dpo is None,
+            rows_per_step=recipe.rows_per_step, seed=recipe.seed + number,
         )  # fmt: skip
 
     first = epoch(0)
@@ -199,30 +207,47 @@ def _run(plan: Plan, checkpoint: Path | None, processes: PartialState, bar: bool
     set_seed(recipe.seed)  # adapters begin at random
     splits = recipe.shard and processes.num_processes > 1
     model = _build(recipe, plan.directory, plan.config, torch.float32 if splits else dtype)
-    attention = PACKED if recipe.attention == "sdpa" else recipe.attention
+    # Answers that share a video need a mask; samples side by side only need to know their ends.
+    attention = PACKED if recipe.attention == "sdpa" and recipe.dpo is None else recipe.attention
     model.set_attn_implementation({"text_config": attention})
     if recipe.gradient_checkpointing:
         _checkpoint_activations(model)
     if splits:
         shard(model, processes, dtype)
-    collator: Any = RowCollator(plan.processor)
-    if processes.num_processes > 1:
-        collator = SeeingCollator(collator, plan.processor)
-    trainer = RowTrainer(
-        model,
-        _arguments(plan, processes.num_processes),
-        train_dataset=RowDataset(
-            plan.samples,
-            plan.rows,
-            Encoder(plan.processor, recipe),
-            recipe.out / SKIPPED_FILE if recipe.on_bad_video == "skip_and_report" else None,
-        ),
-        data_collator=collator,
+    trainer = _make_trainer(
+        plan,
+        processes,
+        model=model,
+        args=_arguments(plan, processes.num_processes),
         optimizers=(AdamW(parameter_groups(model, recipe), lr=0.0, betas=(0.9, 0.999)), None),
         watch=Watch(recipe.out, bar and processes.is_main_process),
     )
     trainer.remove_callback(PrinterCallback)  # the watch shows and logs what there is
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+
+
+def _make_trainer(plan: Plan, processes: PartialState, **common: Any) -> RowTrainer:
+    """The trainer of samples or of preferences."""
+    recipe, processor = plan.recipe, plan.processor
+    collate = RowCollator(processor)
+    if recipe.dpo is not None:
+        encoder = PairEncoder(processor, recipe)
+        each = [(number,) for number in range(len(plan.samples))]
+        return PreferenceTrainer(
+            train_dataset=PairDataset(plan.samples, plan.rows, encoder),
+            data_collator=PairCollator(collate, int(processor.tokenizer.pad_token_id)),
+            beta=recipe.dpo.beta,
+            every_pair=PairDataset(plan.samples, each, encoder),
+            folder=recipe.out,
+            **common,
+        )
+    skipped = recipe.out / SKIPPED_FILE if recipe.on_bad_video == "skip_and_report" else None
+    several = processes.num_processes > 1
+    return RowTrainer(
+        train_dataset=RowDataset(plan.samples, plan.rows, Encoder(processor, recipe), skipped),
+        data_collator=SeeingCollator(collate, processor) if several else collate,
+        **common,
+    )
 
 
 def _build(

@@ -66,6 +66,10 @@ class Folders:
     image: Path
 
 
+Parse = Callable[[Any, str, Folders], Sample]
+"""Makes a sample of a record, its name and the folders; see `as_sample`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """A record that cannot be used, and why."""
@@ -93,7 +97,9 @@ class Part:
     problems: tuple[Problem, ...]
 
 
-def read_mixture(path: Path, folders: Folders, seed: int = 0) -> list[Part]:
+def read_mixture(
+    path: Path, folders: Folders, seed: int = 0, parse: Parse | None = None
+) -> list[Part]:
     """Read a mixture (``.yaml``), or a single file of samples as a mixture of one.
 
     Args:
@@ -101,6 +107,7 @@ def read_mixture(path: Path, folders: Folders, seed: int = 0) -> list[Part]:
             stands for all files of such names, each a part of its own.
         folders: where the videos and images of samples are.
         seed: for ``random:N``.
+        parse: makes a sample of a record; default: `as_sample`.
 
     Raises:
         InputError: a file is missing or not what it should be.
@@ -110,7 +117,7 @@ def read_mixture(path: Path, folders: Folders, seed: int = 0) -> list[Part]:
         entries = _read_entries(path)
     files = [(file, strategy) for entry, strategy in entries for file in _expand(entry)]
     return [
-        _read_part(file, strategy, folders, f"{seed} {number}")
+        _read_part(file, strategy, folders, f"{seed} {number}", parse or as_sample)
         for number, (file, strategy) in enumerate(files)
     ]
 
@@ -135,7 +142,7 @@ def _expand(path: Path) -> list[Path]:
     return found
 
 
-def _read_part(path: Path, strategy: str, folders: Folders, seed: str) -> Part:
+def _read_part(path: Path, strategy: str, folders: Folders, seed: str, parse: Parse) -> Part:
     records = list(_read_records(path))
     samples: list[Sample] = []
     problems: list[Problem] = []
@@ -144,7 +151,7 @@ def _read_part(path: Path, strategy: str, folders: Folders, seed: str) -> Part:
         if isinstance(record, dict) and record.get("id") is not None:
             name = f"{record['id']} ({name})"
         try:
-            samples.append(as_sample(record, name, folders))
+            samples.append(parse(record, name, folders))
         except InputError as error:
             problems.append(Problem(name, str(error)))
     return Part(path, strategy, len(records), tuple(samples), tuple(problems))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -23,6 +23,8 @@ from llava_video.train.checkpoints import (
     save_state,
 )
 from llava_video.train.recipe import Recipe
+
+T = TypeVar("T")
 
 LOG_FILE = "log.jsonl"
 
@@ -104,10 +106,17 @@ class RowTrainer(Trainer):
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
         """As transformers' own; a loss that is no number ends the run before it spoils anything."""
-        loss, outputs = super().compute_loss(model, inputs, True, num_items_in_batch)
+        loss, outputs = self.loss_of(model, inputs, num_items_in_batch)
         if not math.isfinite(float(loss.detach())):
             raise self._spoilt(f"the loss is {float(loss.detach())}", self._names)
         return (loss, outputs) if return_outputs else loss
+
+    def loss_of(
+        self, model: nn.Module, inputs: dict[str, Any], num_items_in_batch: Tensor | int | None
+    ) -> tuple[Tensor, Any]:
+        """The loss of a batch, and what the model returned: transformers' own."""
+        found: tuple[Tensor, Any] = super().compute_loss(model, inputs, True, num_items_in_batch)
+        return found
 
     def _clip_grad_norm(self, model: nn.Module) -> Any:
         """As transformers' own; gradients that are no numbers end the run, too."""
@@ -174,6 +183,7 @@ class Watch(TrainerCallback):
         )
         self.waited_seconds = 0.0
         self._num_tokens = self._num_video_tokens = 0
+        self._noted: dict[str, list[Tensor]] = {}
         self._since = 0.0
 
     def count(self, num_tokens: int, num_video_tokens: int) -> None:
@@ -193,18 +203,34 @@ class Watch(TrainerCallback):
         """Move the bar."""
         self._progress.update(self._task, completed=state.global_step)
 
-    def rates(self, accelerator: Accelerator) -> dict[str, float]:
-        """What has been learnt and waited per second since the last call, on all devices."""
-        seconds = time.perf_counter() - self._since
-        counted = [self._num_tokens, self._num_video_tokens, self.waited_seconds]
-        total: Any = accelerator.reduce(torch.tensor(counted, device=accelerator.device), "sum")
-        num_tokens, num_video_tokens, waited_seconds = total.tolist()
+    def note(self, name: str, values: Tensor) -> None:
+        """Note values whose mean is to be logged."""
+        self._noted.setdefault(name, []).append(values.detach().float().cpu())
+
+    def track(self, description: str, steps: Iterable[T], total: int) -> Iterator[T]:
+        """Steps of something else than training, with a bar of their own."""
+        yield from self._progress.track(steps, total=total, description=description)
         self._start_over()
-        return {
+
+    def rates(self, accelerator: Accelerator) -> dict[str, float]:
+        """What has been learnt and waited per second since the last call, and means of notes.
+
+        All processes call this at the same steps; it speaks for all of them together.
+        """
+        seconds = time.perf_counter() - self._since
+        means = [float(torch.cat(values).mean()) for values in self._noted.values()]
+        counted = [self._num_tokens, self._num_video_tokens, self.waited_seconds, *means]
+        total: Any = accelerator.reduce(torch.tensor(counted, device=accelerator.device), "sum")
+        num_tokens, num_video_tokens, waited_seconds, *sums = total.tolist()
+        num = accelerator.num_processes
+        rates = {
             "tokens_per_second": round(num_tokens / seconds, 1),
             "video_tokens_per_second": round(num_video_tokens / seconds, 1),
-            "data_wait_share": round(waited_seconds / accelerator.num_processes / seconds, 4),
+            "data_wait_share": round(waited_seconds / num / seconds, 4),
+            **{name: value / num for name, value in zip(self._noted, sums, strict=True)},
         }
+        self._start_over()
+        return rates
 
     def on_log(
         self, args: TrainingArguments, state: Any, control: Any, logs: Any = None, **_: Any
@@ -229,4 +255,5 @@ class Watch(TrainerCallback):
     def _start_over(self) -> None:
         self.waited_seconds = 0.0
         self._num_tokens = self._num_video_tokens = 0
+        self._noted = {}
         self._since = time.perf_counter()
