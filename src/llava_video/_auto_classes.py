@@ -28,9 +28,11 @@ def announce() -> None:
 
 
 def _register_configuration(auto: ModuleType) -> None:
+    from llava_video.model.auto_config import LlavaQwenConfig, LlavaTypeConfig
     from llava_video.model.configuration import LlavaVideoConfig
 
-    auto.AutoConfig.register(LlavaVideoConfig.model_type, LlavaVideoConfig, exist_ok=True)
+    for config in (LlavaVideoConfig, LlavaQwenConfig, LlavaTypeConfig):
+        auto.AutoConfig.register(config.model_type, config, exist_ok=True)
 
 
 def _register_processor(auto: ModuleType) -> None:
@@ -51,6 +53,8 @@ _REGISTRATIONS: dict[str, Callable[[ModuleType], None]] = {
     "transformers.models.qwen2.configuration_qwen2": _register_nothing,
     "transformers.models.siglip.configuration_siglip": _register_nothing,
     "llava_video.model.configuration": _register_nothing,
+    "llava_video.model.released": _register_nothing,
+    "llava_video.model.auto_config": _register_nothing,
     "llava_video.model.processing": _register_nothing,
 }
 

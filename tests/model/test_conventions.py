@@ -1,5 +1,6 @@
 """What code written for transformers asks of a processor and a model, asked of ours."""
 
+import base64
 import functools
 import subprocess
 import sys
@@ -48,6 +49,10 @@ def conversation(*parts: dict[str, object], text: str = "What?") -> list[dict[st
     return [{"role": "user", "content": [*parts, {"type": "text", "text": text}]}]
 
 
+def data_address(media_type: str, file: Path) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(file.read_bytes()).decode()}"
+
+
 def assert_equal(one, other) -> None:  # type: ignore[no-untyped-def]
     assert set(one) == set(other)
     for name in one:
@@ -79,6 +84,9 @@ def test_paths_addresses_and_objects_show_the_same(processor, server) -> None:  
         {"video": str(MOVIE)},
         {"url": f"{server}/movie.mp4"},
         {"video": f"{server}/movie.mp4"},
+        {"video": data_address("video/mp4", MOVIE)},
+        {"url": data_address("video/mp4", MOVIE)},
+        {"base64": base64.encodebytes(MOVIE.read_bytes()).decode()},
     ]
     first, *others = (
         processor.apply_chat_template(conversation({"type": "video", **way}), fps=2) for way in ways
@@ -96,6 +104,9 @@ def test_images_from_everywhere_show_the_same(processor, server, tmp_path) -> No
         {"path": path},
         {"url": path.as_uri()},
         {"url": f"{server}/image.png"},
+        {"image": data_address("image/png", path)},
+        {"url": data_address("image/png", path)},
+        {"base64": base64.b64encode(path.read_bytes()).decode()},
     ]
     first, *others = (
         processor.apply_chat_template(conversation({"type": "image", **way})) for way in ways
@@ -190,10 +201,18 @@ def test_a_final_message_can_be_continued(processor) -> None:  # type: ignore[no
         ({"video": MOVIE}, {"num_frame": 4}, InputError, "no option .* 'num_frame'"),
         ({"video": MOVIE}, {"padding_side": "right"}, InputError, "padding_side='right'"),
         ({"video": MOVIE}, {"chat_template": "{{x}}"}, InputError, "chat_template='{{x}}'"),
-        ({"video": MOVIE, "path": MOVIE}, {}, InputError, "under 'video' or 'path' or 'url'"),
+        ({"video": MOVIE, "path": MOVIE}, {}, InputError, "under 'video' or 'path' or 'url' or"),
         ({"path": "nowhere.mp4"}, {}, VideoError, "nowhere.mp4: no such file"),
         ({"url": "http://127.0.0.1:9/a.mp4"}, {}, InputError, "127.0.0.1:9/a.mp4: cannot be fetch"),
         ({"url": "file://host/a.mp4"}, {}, InputError, "is on another machine"),
+        (
+            {"url": "data:video/mp4;base64,#"},
+            {},
+            InputError,
+            r"^data:video/mp4;base64,\.\.\.: does",
+        ),
+        ({"url": "data:video/mp4,abc"}, {}, InputError, "does not say ;base64"),
+        ({"base64": "YWJj"}, {}, VideoError, r"^data:;base64,\.\.\.: cannot be"),
         ({"video": [3]}, {}, InputError, "a int is no image"),
         ({"video": np.zeros((2, 8, 8))}, {}, InputError, "frames must be uint8"),
     ],

@@ -17,13 +17,8 @@ from llava_video.errors import CheckpointError, InputError, RepresentationError
 from llava_video.model.configuration import LlavaVideoConfig
 from llava_video.model.grouped_attention import GROUPED
 from llava_video.model.modeling import LlavaVideoForConditionalGeneration
-from llava_video.model.processing import LlavaVideoProcessor
-from llava_video.model.released import (
-    RELEASED_PREFIX,
-    WEIGHT_NAMES,
-    is_released_layout,
-    translate_config,
-)
+from llava_video.model.processing import LlavaVideoProcessor, processor_values
+from llava_video.model.released import is_released_layout, translate_config
 from llava_video.model.shards import INDEX_FILE, SINGLE_FILE, read_headers
 from llava_video.representation import PRESETS, VideoRepresentation, parse_representation
 
@@ -143,8 +138,6 @@ def load_model(
             architecture, or do not fit each other.
     """
     config = config or load_config(directory)
-    if any(name.startswith(RELEASED_PREFIX) for name in _weight_names(directory)):
-        options["key_mapping"] = WEIGHT_NAMES
     quantization = options.get("quantization_config")
     if isinstance(quantization, BitsAndBytesConfig) and not quantization.llm_int8_skip_modules:
         quantization = copy(quantization)
@@ -173,8 +166,6 @@ def load_processor(directory: Path, config: LlavaVideoConfig) -> LlavaVideoProce
     Raises:
         CheckpointError: the directory has no tokenizer, or one without the control tokens.
     """
-    vision: Any = config.vision_config
-    text: Any = config.text_config
     if not any((directory / name).is_file() for name in ("tokenizer.json", "vocab.json")):
         raise CheckpointError(
             f"{directory} has no tokenizer (tokenizer.json, or vocab.json with merges.txt); copy "
@@ -185,12 +176,7 @@ def load_processor(directory: Path, config: LlavaVideoConfig) -> LlavaVideoProce
         _refuse_code(_read_json(settings), settings)
     processor = LlavaVideoProcessor(
         AutoTokenizer.from_pretrained(directory, trust_remote_code=False),
-        image_size=vision.image_size,
-        video_token_id=config.video_token_id,
-        video_representation=config.representation.to_dict(),
-        image_representation=config.images.to_dict(),
-        add_time_instruction=config.add_time_instruction,
-        max_positions=text.max_position_embeddings,
+        **processor_values(config),
     )
     try:
         _ = processor.renderer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import urllib.error
 import urllib.request
@@ -24,13 +25,19 @@ from llava_video.video.resize import resize
 from llava_video.video.sampling import rate_indices, spread_indices
 
 Picture = str | Path | Image.Image | NDArray[np.uint8]
-"""A file or address, a PIL image, or an array (H, W, 3) uint8 RGB."""
+"""A file or address (base64 ``data:`` too), a PIL image, or an array (H, W, 3) uint8 RGB."""
 
 Video = Frames | str | Path | NDArray[np.uint8] | Sequence[Picture]
 """Frames, a file or address to sample them from, or pictures: an array (T, H, W, 3) or a list."""
 
-KEYS = {"video": ("video", "path", "url"), "image": ("image", "path", "url")}
+KEYS = {
+    "video": ("video", "path", "url", "base64"),
+    "image": ("image", "path", "url", "base64"),
+}
 """Where a part of each type may hold what it shows."""
+
+DATA = "data:"
+"""How an address begins that holds the file itself."""
 
 FETCH_TIMEOUT_SECONDS = 30.0
 """The longest silence of a server."""
@@ -56,11 +63,14 @@ def media_of(messages: Sequence[Mapping[str, Any]]) -> list[Medium]:
         for part in content if isinstance(content, list | tuple) else []:
             kind = part.get("type") if isinstance(part, Mapping) else None
             if kind in KEYS:
-                sources = [part[key] for key in KEYS[kind] if part.get(key) is not None]
-                if len(sources) != 1:
+                keys = [key for key in KEYS[kind] if part.get(key) is not None]
+                if len(keys) != 1:
                     names = " or ".join(map(repr, KEYS[kind]))
                     raise InputError(f"a part of type {kind!r} holds what it shows under {names}")
-                media.append(Medium(kind, sources[0]))
+                source = part[keys[0]]
+                if keys[0] == "base64" and not str(source).startswith(DATA):
+                    source = f"{DATA};base64,{source}"
+                media.append(Medium(kind, source))
     return media
 
 
@@ -109,8 +119,8 @@ def read_frames(
                 else:
                     frames = read_video(file, fps=fps, max_frames=max_frames, size=size)
             except VideoError as error:
-                raise VideoError(str(error).replace(str(file), str(video))) from error
-        return replace(frames, source=str(video))
+                raise VideoError(str(error).replace(str(file), name_of(video))) from error
+        return replace(frames, source=name_of(video))
     if not isinstance(video, np.ndarray):
         video = np.stack([resize(read_picture(picture), size, exact=True) for picture in video])
     frames = _with_metadata(video, metadata or {})
@@ -146,8 +156,15 @@ def read_picture(picture: Picture) -> NDArray[np.uint8]:
             with Image.open(file) as image:
                 return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            reason = str(error).replace(str(file), str(picture))
-            raise InputError(f"{picture}: cannot be read as an image ({reason})") from error
+            name = name_of(picture)
+            reason = str(error).replace(str(file), name)
+            raise InputError(f"{name}: cannot be read as an image ({reason})") from error
+
+
+def name_of(source: str | Path) -> str:
+    """What to call a file or an address; one that holds the file itself is cut short."""
+    name = str(source)
+    return f"{name.partition(',')[0]},..." if name.startswith(DATA) else name
 
 
 def picture_size(file: Path) -> tuple[int, int]:
@@ -170,8 +187,14 @@ def local_file(source: str | Path) -> Iterator[Path]:
     """A local file for a path or an address; what had to be fetched is removed afterwards.
 
     Raises:
-        InputError: the address cannot be fetched.
+        InputError: the address cannot be fetched, or does not hold base64.
     """
+    if str(source).startswith(DATA):
+        with NamedTemporaryFile() as copy:
+            copy.write(_decode(str(source)))
+            copy.flush()
+            yield Path(copy.name)
+        return
     address = urlsplit(source if isinstance(source, str) else "")
     if address.scheme == "file":
         if address.netloc not in ("", "localhost"):
@@ -188,6 +211,17 @@ def local_file(source: str | Path) -> Iterator[Path]:
             yield Path(copy.name)
     else:
         yield Path(source)
+
+
+def _decode(address: str) -> bytes:
+    """The file that a ``data:`` address holds."""
+    header, _, content = address.partition(",")
+    try:
+        if not header.endswith(";base64"):
+            raise ValueError("it does not say ;base64 before its comma")
+        return base64.b64decode("".join(content.split()), validate=True)
+    except ValueError as error:
+        raise InputError(f"{name_of(address)}: does not hold a file in base64 ({error})") from error
 
 
 def _with_metadata(pixels: NDArray[np.uint8], metadata: Mapping[str, Any]) -> Frames:

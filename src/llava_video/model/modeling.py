@@ -20,6 +20,7 @@ from llava_video.model.logits import answer_processors
 from llava_video.model.outputs import CACHE, LlavaVideoModelOutput, LlavaVideoOutput
 from llava_video.model.projector import Projector
 from llava_video.model.prompt import IMAGE, VIDEO
+from llava_video.model.released import WEIGHT_NAMES
 from llava_video.representation import LINEAR_POOLINGS, VideoRepresentation, make_layout
 from llava_video.representation.image_layout import make_image_layout
 from llava_video.representation.image_packing import pack_image
@@ -56,6 +57,11 @@ class LlavaVideoPreTrainedModel(PreTrainedModel):
     _supports_flex_attn = True
     _supports_attention_backend = True
     _can_compile_fullgraph = True
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """Load a checkpoint in our layout or in the official release's, whose names differ."""
+        return super().from_pretrained(*args, **{"key_mapping": WEIGHT_NAMES, **kwargs})
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
         """Write a checkpoint in our layout, whatever layout the model was loaded from.

@@ -20,7 +20,7 @@ from llava_video.model.configuration import LlavaVideoConfig
 from llava_video.model.loading import TINY, find_checkpoint, fit_representation, load_config
 from llava_video.model.memory import MemoryEstimate, MemoryModel
 from llava_video.model.prompt import describe_sampling
-from llava_video.model.released import is_released_layout, translate_config
+from llava_video.model.released import implied_weight_names, is_released_layout, translate_config
 from llava_video.representation import PRESETS, VideoRepresentation, make_layout
 from llava_video.types import Frames
 
@@ -258,13 +258,7 @@ def read_config(model: str | Path) -> LlavaVideoConfig:
     except ValueError as error:
         raise CheckpointError(f"{file} is not valid JSON ({error}); download it again") from error
     if is_released_layout(values):
-        # The tensors that tell of learned vectors are not there; the configuration implies them.
-        names = (
-            {"model.image_newline"} if values.get("mm_newline_position") != "no_token" else set()
-        )
-        if values.get("add_faster_video"):
-            names.add("model.faster_token")
-        return translate_config(values, names, str(directory))
+        return translate_config(values, implied_weight_names(values), str(directory))
     if values.get("model_type") == LlavaVideoConfig.model_type:
         config: LlavaVideoConfig = LlavaVideoConfig.from_dict(values)
         return config

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import BatchFeature
+from transformers import AutoConfig, BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
 from llava_video.errors import InputError
+from llava_video.model.configuration import LlavaVideoConfig
 from llava_video.model.media import (
     Medium,
     Picture,
@@ -117,6 +118,17 @@ class LlavaVideoProcessor(ProcessorMixin):
         )
         self.add_time_instruction = add_time_instruction
         self.max_positions = max_positions
+
+    @classmethod
+    def get_processor_dict(
+        cls, pretrained_model_name_or_path: Any, **kwargs: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What the processor is made with; for the official release, what its config.json says."""
+        values, rest = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
+        if "video_representation" not in values:
+            config = AutoConfig.from_pretrained(pretrained_model_name_or_path)
+            values = {**values, **processor_values(config)}
+        return values, rest
 
     @property
     def renderer(self) -> PromptRenderer:
@@ -359,6 +371,20 @@ class LlavaVideoProcessor(ProcessorMixin):
             mask[row, first:] = 1
         data = {"input_ids": ids, "attention_mask": mask}
         return {**data, "mm_token_type_ids": types} if seen.tiles else data
+
+
+def processor_values(config: LlavaVideoConfig) -> dict[str, Any]:
+    """What a `LlavaVideoProcessor` is made with, besides its tokenizer, for a model."""
+    vision: Any = config.vision_config
+    text: Any = config.text_config
+    return {
+        "image_size": vision.image_size,
+        "video_token_id": config.video_token_id,
+        "video_representation": config.representation.to_dict(),
+        "image_representation": config.images.to_dict(),
+        "add_time_instruction": config.add_time_instruction,
+        "max_positions": text.max_position_embeddings,
+    }
 
 
 def _normalise(pixels_NHWC: NDArray[np.uint8]) -> Tensor:

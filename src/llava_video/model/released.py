@@ -15,6 +15,9 @@ from llava_video.representation import VideoRepresentation
 from llava_video.representation.image_layout import RELEASED_TILE_GRIDS, TileGrid
 from llava_video.representation.video_representation import Newline, Pooling
 
+ARCHITECTURE = "LlavaQwenForCausalLM"
+"""What a released config.json calls the model."""
+
 WEIGHT_NAMES = {
     r"^model\.vision_tower\.vision_tower\.vision_model\.": "model.vision_encoder.",
     r"^model\.mm_projector\.0\.": "model.projector.linear_1.",
@@ -63,9 +66,13 @@ TEXT_KEYS = (
 
 def is_released_layout(values: dict[str, Any]) -> bool:
     """Whether a config.json is one of the official release."""
-    return (
-        "LlavaQwenForCausalLM" in (values.get("architectures") or []) or "mm_vision_tower" in values
-    )
+    return ARCHITECTURE in (values.get("architectures") or ()) or "mm_vision_tower" in values
+
+
+def implied_weight_names(values: dict[str, Any]) -> set[str]:
+    """The learned vectors that a config.json implies, where the tensors are not at hand."""
+    names = {"model.image_newline"} if values.get("mm_newline_position") != "no_token" else set()
+    return names | ({"model.faster_token"} if values.get("add_faster_video") else set())
 
 
 def translate_config(
