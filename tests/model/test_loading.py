@@ -3,6 +3,7 @@
 import json
 import shutil
 import struct
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,9 @@ from safetensors.torch import load_file, save_file
 from transformers import BitsAndBytesConfig
 
 import llava_video as lv
-from llava_video.errors import CheckpointError, RepresentationError
+from llava_video.errors import CheckpointError, InputError, RepresentationError
 from llava_video.model.loading import load, load_model
-from tests.model.small import random_frames
+from tests.model.small import random_frames, small_config, small_model, small_processor
 from tests.model.test_goldens import GOLDENS
 
 INDEX = "model.safetensors.index.json"
@@ -319,17 +320,31 @@ def test_options_of_transformers_pass_through(small_checkpoint: Path, options: d
         assert model.config.vision_config._attn_implementation == options["attn_implementation"]
 
 
-def test_only_the_language_model_is_quantized(small_checkpoint: Path) -> None:
-    bitsandbytes = pytest.importorskip("bitsandbytes")
-    config = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=torch.bfloat16)
-    model, _ = load(small_checkpoint, dtype=torch.bfloat16, quantization_config=config)
-    quantized = [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, bitsandbytes.nn.Linear4bit)
-    ]
+@pytest.mark.parametrize("bits", [4, 8])
+def test_only_the_language_model_is_quantized(tmp_path: Path, bits: int) -> None:
+    bitsandbytes = pytest.importorskip("bitsandbytes", reason="bitsandbytes is not installed")
+    layer = {4: bitsandbytes.nn.Linear4bit, 8: bitsandbytes.nn.Linear8bitLt}[bits]
+    processor = small_processor()
+    text = {**small_config().text_config.to_dict(), "hidden_size": 128}  # kernels want 32 n
+    small_model(text_config=text, video_token_id=processor.video_token_id).save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    plain, _ = load(tmp_path, dtype=torch.bfloat16)
+    config = BitsAndBytesConfig(load_in_4bit=bits == 4, load_in_8bit=bits == 8)
+    model, _ = load(tmp_path, dtype=torch.bfloat16, quantization_config=config)
+    quantized = [name for name, module in model.named_modules() if isinstance(module, layer)]
     assert len(quantized) == 14
     assert all(name.startswith("model.language_model.layers") for name in quantized)
+    inputs = processor("What?", random_frames(4))
+    exact, rounded = plain(**inputs).logits, model(**inputs).logits
+    assert 0 < (exact - rounded).norm() / exact.norm() < {4: 0.3, 8: 0.03}[bits]
+    assert model.generate(**inputs, max_new_tokens=2).shape[1] > inputs["input_ids"].shape[1]
+
+
+def test_few_bits_need_a_library(small_checkpoint: Path) -> None:
+    if find_spec("bitsandbytes"):
+        pytest.skip("bitsandbytes is installed")
+    with pytest.raises(InputError, match="pip install bitsandbytes"):
+        load(small_checkpoint, quantization_config=BitsAndBytesConfig(load_in_8bit=True))
 
 
 def test_dtype_is_the_checkpoints(copy: Path) -> None:

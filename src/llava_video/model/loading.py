@@ -6,6 +6,7 @@ import json
 import re
 from copy import copy
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from llava_video.representation import PRESETS, VideoRepresentation, parse_repre
 TINY = "tiny"
 """Name of the model that comes inside the package; it knows only the toy world."""
 
-NEVER_QUANTIZED = ("model.vision_encoder", "model.projector", "lm_head")
+NEVER_QUANTIZED = ["model.vision_encoder", "model.projector", "lm_head"]
 """Parts that stay in their dtype where the language model is loaded in 4 or 8 bits."""
 
 _NAMES_CODE = re.compile(r"^auto_map$|^custom_|_implementation")
@@ -139,9 +140,11 @@ def load_model(
     """
     config = config or load_config(directory)
     quantization = options.get("quantization_config")
-    if isinstance(quantization, BitsAndBytesConfig) and not quantization.llm_int8_skip_modules:
+    if isinstance(quantization, BitsAndBytesConfig):
+        if not find_spec("bitsandbytes"):
+            raise InputError("loading in 4 or 8 bits needs bitsandbytes; pip install bitsandbytes")
         quantization = copy(quantization)
-        quantization.llm_int8_skip_modules = list(NEVER_QUANTIZED)
+        quantization.llm_int8_skip_modules = quantization.llm_int8_skip_modules or NEVER_QUANTIZED
         options["quantization_config"] = quantization
     model, report = LlavaVideoForConditionalGeneration.from_pretrained(
         directory,
