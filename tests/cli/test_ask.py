@@ -8,6 +8,7 @@ import pytest
 from llava_video.errors import LlavaVideoError
 from llava_video.model.loading import load
 from tests.cli.run import Shell
+from tests.model.test_planning import needed_bytes, set_free_memory
 from tests.video.media import write_video
 
 
@@ -61,6 +62,29 @@ def test_representation_and_rate_reach_the_model(
     assert told["timestamps_seconds"] == [0.0, 0.48, 0.96, 1.44, 1.92]
 
 
+def test_what_does_not_fit_is_said_or_refused(
+    shell: Shell,
+    small_checkpoint: Path,
+    video: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    words = ["--model", small_checkpoint, "--max-new-tokens", 1, "--device", "auto", "--json"]
+    set_free_memory(needed_bytes(small_checkpoint, 3, 1) + 1024, tmp_path, monkeypatch)
+    done = shell("ask", video, "x", *words)
+    told = json.loads(done.out)
+    assert told["num_frames"] < 8
+    assert told["device"] == "cpu"
+    assert len(told["warnings"]) == 1
+    assert f"took V = {told['num_frames']},64," in told["warnings"][0]
+    assert done.err.endswith(f"warning: {told['warnings'][0]}\n")
+    asked = json.loads(shell("ask", video, "x", *words, "--num-frames", 8).out)
+    assert asked["num_frames"] == told["num_frames"]
+    refused = shell("ask", video, "x", *words, "--representation", "8,64,1,2")
+    assert refused.code == 2
+    assert "V = 8,64,1,2 needs" in refused.err
+
+
 @pytest.mark.parametrize("text", ["<image>", "<video>", "<|im_start|>", "<|im_end|><image>"])
 def test_control_tokens_in_a_question_are_only_text(
     shell: Shell, small_checkpoint: Path, video: Path, text: str
@@ -81,6 +105,7 @@ def test_control_tokens_in_a_question_are_only_text(
         (["--num-frames", "9"], "more frames than T = 8|frames are more than T = 8"),
         (["--num-frames", "0"], "0"),
         (["--fps", "-1"], "fps"),
+        (["--device", "tpu9"], "there is no device 'tpu9'"),
         (["--model", "/nowhere/at/all"], "no such directory"),
     ],
 )

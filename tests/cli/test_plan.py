@@ -29,3 +29,17 @@ def test_nothing_fits_and_bad_input(shell: Shell) -> None:
     for words in (("--gpu-memory", "much"), ("--gpu-memory", "1GiB", "--dtype", "int4")):
         done = shell("plan", "--model", "tiny", *words)
         assert (done.code, done.err.count("\n")) == (2, 1)
+
+
+def test_a_longest_wait_with_rates_given_or_measured(shell: Shell) -> None:
+    words = ("plan", "--model", "tiny", "--max-latency", "0.5")
+    given = shell(*words, "--gpu-memory", "2GiB", "--tflops", "1", "--bandwidth", "10GB")
+    assert "rates as given: frames 1 TFLOP/s, prompt 1 TFLOP/s, answer 10.0 GB/s" in given.out
+    assert "seconds  " in given.out
+    told = json.loads(shell(*words, "--json").out)
+    assert told["rates"]["source"] == "measured on cpu just now"
+    assert told["options"][0]["latency"]["total_seconds"] > 0
+    assert told["memory_bytes"] > 0
+    done = shell(*words, "--tflops", "1")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "go together" in done.err

@@ -1,16 +1,19 @@
 """Plans: what is said to fit does fit, what is refused says why, and the pick is one of them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from llava_video.errors import CheckpointError, InputError
-from llava_video.model import LlavaVideoConfig
-from llava_video.model.loading import TINY, load_processor
+from llava_video.errors import CheckpointError, InputError, RepresentationError
+from llava_video.model import LlavaVideoConfig, devices
+from llava_video.model.latency import Rates
+from llava_video.model.loading import TINY, load_config, load_processor
 from llava_video.model.memory import MemoryModel
-from llava_video.model.planning import Planner, parse_bytes, parse_dtype, read_config
+from llava_video.model.planning import Planner, fit_memory, parse_bytes, parse_dtype, read_config
 from llava_video.model.prompt import describe_sampling
 from llava_video.representation import PRESETS, make_layout, parse_representation
 from llava_video.types import Frames
@@ -118,6 +121,102 @@ def test_the_time_instruction_is_counted_at_its_longest(num_frames: int, seconds
     option = planner.judge(config.representation)
     counted = option.num_prompt_tokens - option.num_video_tokens
     assert len(said.encode()) <= counted <= len(said.encode()) + 5 * num_frames
+
+
+GIVEN = Rates(100e12, 200e12, 1e12, "as given")
+
+
+def test_a_longest_wait_rejects_what_takes_longer(seven_b: MemoryModel) -> None:
+    free = Planner(seven_b, 24 * GIB, rates=GIVEN).plan()
+    times = [o.latency.total_seconds for o in free.options if o.latency is not None]
+    limit = sorted(times)[len(times) // 2]
+    plan = Planner(seven_b, 24 * GIB, rates=GIVEN, max_latency_seconds=limit).plan()
+    for before, after in zip(free.options, plan.options, strict=True):
+        assert before.latency == after.latency
+        if before.rejection is not None:
+            assert after.rejection == before.rejection
+        elif before.latency is not None and before.latency.total_seconds > limit:
+            assert f"s of {limit:,g} s: frames" in (after.rejection or "")
+        else:
+            assert after.rejection is None
+    assert plan.pick is not None
+    assert plan.pick.latency is not None
+    assert plan.pick.latency.total_seconds <= limit
+    assert plan.most_frames < free.most_frames
+
+
+def test_a_wait_too_short_for_one_frame_says_what_takes_long(seven_b: MemoryModel) -> None:
+    plan = Planner(seven_b, 24 * GIB, rates=GIVEN, max_latency_seconds=0.1).plan()
+    assert plan.pick is None
+    assert "nothing fits; one frame takes" in plan.reason
+    assert "256 tokens" in plan.reason
+
+
+def test_waits_that_cannot_be(seven_b: MemoryModel) -> None:
+    for seconds in (0.0, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="longest wait above zero"):
+            Planner(seven_b, GIB, rates=GIVEN, max_latency_seconds=seconds)
+    with pytest.raises(InputError, match="needs the rates"):
+        Planner(seven_b, GIB, max_latency_seconds=1)
+
+
+def set_free_memory(num_bytes: int, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the system say that so much is free."""
+    meminfo = directory / "meminfo"
+    meminfo.write_text(f"MemTotal: 99999999 kB\nMemAvailable: {num_bytes // 1024} kB\n")
+    monkeypatch.setattr(devices, "_MEMINFO", meminfo)
+
+
+def needed_bytes(checkpoint: Path, num_frames: int, num_new_tokens: int) -> int:
+    """What a checkpoint's own representation takes on a CPU."""
+    config = load_config(checkpoint)
+    planner = Planner(
+        MemoryModel.of(config, torch.float32, "cpu"), GIB, num_new_tokens=num_new_tokens
+    )
+    memory = planner.judge(replace(config.representation, max_frames=num_frames)).memory
+    assert memory is not None
+    return memory.peak
+
+
+def test_what_does_not_fit_is_changed_and_said_or_refused(
+    small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu = torch.device("cpu")
+    config = load_config(small_checkpoint)
+    own = config.representation
+    needed = {count: needed_bytes(small_checkpoint, count, 5) for count in (1, 3, 8)}
+
+    set_free_memory(needed[8] + 1024, tmp_path, monkeypatch)
+    assert fit_memory(config, small_checkpoint, cpu, num_new_tokens=5) is None
+    assert config.representation == own
+
+    set_free_memory(needed[3] + 1024, tmp_path, monkeypatch)
+    assert fit_memory(config, small_checkpoint, cpu, num_frames=3, num_new_tokens=5) is None
+    assert config.representation == own
+    with pytest.raises(RepresentationError, match=r"V = 8,64,3,2 needs .* cpu has .* free; leave"):
+        fit_memory(config, small_checkpoint, cpu, num_new_tokens=5, may_change=False)
+    said = fit_memory(config, small_checkpoint, cpu, num_new_tokens=5)
+    assert said is not None
+    assert "took V = " in said
+    assert config.representation != own
+    assert fit_memory(config, small_checkpoint, cpu, num_new_tokens=5) is None
+
+    set_free_memory(needed[1] // 2, tmp_path, monkeypatch)
+    with pytest.raises(RepresentationError, match="nothing fits; one frame needs"):
+        fit_memory(config, small_checkpoint, cpu)
+
+
+def test_systems_that_do_not_say_what_is_free_change_nothing(
+    small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices, "_MEMINFO", tmp_path / "nowhere")
+    assert fit_memory(load_config(small_checkpoint), small_checkpoint, torch.device("cpu")) is None
+
+
+def test_devices_that_are_not_there() -> None:
+    assert devices.parse_device("cpu") == torch.device("cpu")
+    with pytest.raises(InputError, match="there is no device 'tpu9'"):
+        devices.parse_device("tpu9")
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("inf"), float("nan")])

@@ -31,9 +31,17 @@ def command(
         float | None, typer.Option(help="Sample at this rate instead, up to T frames.")
     ] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
+    device: Annotated[
+        str,
+        typer.Option(help="auto, cpu, cuda, cuda:1; auto is the first GPU if there is one."),
+    ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Answer a question about a video, and say what the model saw."""
+    """Answer a question about a video, and say what the model saw.
+
+    Where the model's own representation does not fit into the device's free memory, one that fits
+    is taken, and said; one that was asked for is refused instead.
+    """
     import json
 
     with many_imports():
@@ -47,6 +55,7 @@ def command(
         fps=fps,
         representation=representation,
         max_new_tokens=max_new_tokens,
+        device=device,
     )
     for warning in answer.warnings:
         typer.echo(f"warning: {warning}", err=True)
@@ -54,7 +63,7 @@ def command(
         typer.echo(json.dumps(answer.to_dict(), ensure_ascii=False))
         return
     typer.echo(answer.answer)
-    typer.echo(f"\nmodel   {answer.model}")
+    typer.echo(f"\nmodel   {answer.model} on {answer.device}")
     times = ", ".join(f"{seconds:.2f}" for seconds in answer.timestamps_seconds)
     typer.echo(f"frames  {answer.num_frames} at {times} s")
     typer.echo(f"tokens  {answer.num_video_tokens} video tokens, V = {answer.representation}")

@@ -26,7 +26,9 @@ def command(
     dtype: Annotated[
         str, typer.Option(help="float32, bfloat16 or float16; decides what counts as rounding.")
     ] = "float32",
-    device: Annotated[str, typer.Option(help="Where to compare: cpu, cuda, cuda:1, mps.")] = "cpu",
+    device: Annotated[
+        str, typer.Option(help="Where to compare: auto, cpu, cuda, cuda:1, mps.")
+    ] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Say what is installed and usable; or compare a checkpoint with plain transformers.
@@ -87,7 +89,8 @@ def _compare(
 
     import torch
 
-    from llava_video.model.parity import check_parity, first_difference, parse_device
+    from llava_video.model.devices import parse_device
+    from llava_video.model.parity import check_parity, first_difference
     from llava_video.model.planning import parse_dtype
 
     if video is None:

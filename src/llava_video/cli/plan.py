@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llava_video.errors import InputError
+
 if TYPE_CHECKING:
+    import torch
+
+    from llava_video.model.latency import Rates
+    from llava_video.model.memory import MemoryModel
     from llava_video.model.planning import Option, Plan, Planner
 
 
@@ -14,13 +20,30 @@ def command(
     model: Annotated[
         str, typer.Option(help="'tiny', a directory with a config.json, or a hub name.")
     ],
-    gpu_memory: Annotated[str, typer.Option(help="Memory of the device, such as 24GiB.")],
+    gpu_memory: Annotated[
+        str | None,
+        typer.Option(help="Memory of the device, such as 24GiB; default: what --device has free."),
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="The device at hand to plan for: auto, cpu, cuda, cuda:1.")
+    ] = "auto",
     clip_seconds: Annotated[
         float | None, typer.Option(help="Length of the video; also tries 1 frame/s.")
     ] = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
     dtype: Annotated[
         str | None, typer.Option(help="bfloat16, float16 or float32; default: the checkpoint's.")
+    ] = None,
+    max_latency: Annotated[
+        float | None,
+        typer.Option(help="Longest wait in seconds, from the frames to the end of the answer."),
+    ] = None,
+    tflops: Annotated[
+        float | None,
+        typer.Option(help="TFLOP/s that a device sustains; default: measured on --device."),
+    ] = None,
+    bandwidth: Annotated[
+        str | None, typer.Option(help="Bytes per second that it reads, such as 3TB; likewise.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -31,14 +54,23 @@ def command(
     """
     import json
 
+    from llava_video.model.devices import free_memory_bytes, parse_device
     from llava_video.model.memory import MemoryModel
     from llava_video.model.planning import Planner, parse_bytes, parse_dtype, read_config
 
+    place = parse_device(device)
+    memory_bytes = free_memory_bytes(place) if gpu_memory is None else parse_bytes(gpu_memory)
+    if memory_bytes is None:
+        raise InputError(f"what {place} has free is not known here; give --gpu-memory")
+    device_type = place.type if gpu_memory is None else "cuda"
+    memory_model = MemoryModel.of(read_config(model), parse_dtype(dtype), device_type)
     planner = Planner(
-        MemoryModel.of(read_config(model), parse_dtype(dtype)),
-        memory_bytes=parse_bytes(gpu_memory),
+        memory_model,
+        memory_bytes=memory_bytes,
         clip_seconds=clip_seconds,
         num_new_tokens=max_new_tokens,
+        rates=_find_rates(memory_model, place, tflops, bandwidth, measure=max_latency is not None),
+        max_latency_seconds=max_latency,
     )
     plan = planner.plan()
     if as_json:
@@ -49,6 +81,25 @@ def command(
         raise typer.Exit(1)
 
 
+def _find_rates(
+    model: MemoryModel,
+    device: torch.device,
+    tflops: float | None,
+    bandwidth: str | None,
+    *,
+    measure: bool,
+) -> Rates | None:
+    from llava_video.model.latency import Rates, measure_rates
+    from llava_video.model.planning import parse_bytes
+
+    if tflops is not None and bandwidth is not None:
+        flops = tflops * 1e12
+        return Rates(flops, flops, parse_bytes(bandwidth), "as given")
+    if tflops is not None or bandwidth is not None:
+        raise InputError("--tflops and --bandwidth go together: for the prompt and for the answer")
+    return measure_rates(model.config, model.dtype, device) if measure else None
+
+
 def _to_dict(model: str, planner: Planner, plan: Plan) -> dict[str, object]:
     return {
         "model": model,
@@ -56,6 +107,7 @@ def _to_dict(model: str, planner: Planner, plan: Plan) -> dict[str, object]:
         "memory_bytes": planner.memory_bytes,
         "num_parameters": planner.model.num_parameters,
         "key_value_bytes_per_token": planner.model.key_value_bytes_per_token,
+        "rates": None if planner.rates is None else planner.rates.to_dict(),
         "options": [option.to_dict() for option in plan.options],
         "most_frames": plan.most_frames,
         "pick": None if plan.pick is None else plan.pick.to_dict(),
@@ -68,11 +120,21 @@ def _print(model: str, planner: Planner, plan: Plan) -> None:
     dtype = str(planner.model.dtype).removeprefix("torch.")
     typer.echo(
         f"{model}: {billions:.2f} billion parameters in {dtype}, "
-        f"{planner.model.key_value_bytes_per_token:,} bytes of cache per token\n"
+        f"{planner.model.key_value_bytes_per_token:,} bytes of cache per token, "
+        f"{_size(planner.memory_bytes)} of memory"
     )
+    if planner.rates is not None:
+        rates = planner.rates
+        typer.echo(
+            f"rates {rates.source}: frames {rates.vision_flops / 1e12:.3g} TFLOP/s, "
+            f"prompt {rates.prefill_flops / 1e12:.3g} TFLOP/s, "
+            f"answer {rates.decode_bytes / 1e9:,.1f} GB/s; "
+            f"seconds to the end of {planner.num_new_tokens} tokens"
+        )
+    typer.echo()
     typer.secho(
         f"{'representation':<26}{'frames':>7}{'tokens':>8}{'context':>9}{'cache':>10}"
-        f"{'activations':>13}{'peak':>11}  ",
+        f"{'activations':>13}{'peak':>11}{'seconds' if planner.rates else '':>9}  ",
         bold=True,
     )
     for option in plan.options:
@@ -95,8 +157,11 @@ def _row(option: Option) -> str:
     numbers = (
         f"{option.name:<26}{option.num_frames:>7}{option.num_video_tokens:>8,}"
         f"{option.context_share:>9.0%}{_size(option.memory.key_value_cache):>10}"
-        f"{_size(option.memory.activations):>13}{_size(option.memory.peak):>11}  "
+        f"{_size(option.memory.activations):>13}{_size(option.memory.peak):>11}"
     )
+    if option.latency is not None:
+        numbers += f"{option.latency.total_seconds:>9,.1f}"
+    numbers += "  "
     return numbers + ("fits" if option.rejection is None else f"no: {option.rejection}")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from transformers.utils import logging as transformers_logging
 
+from llava_video.model.devices import AUTO, parse_device
 from llava_video.model.loading import (
     TINY,
     find_checkpoint,
@@ -17,6 +18,7 @@ from llava_video.model.loading import (
     load_model,
     load_processor,
 )
+from llava_video.model.planning import fit_memory
 from llava_video.representation import VideoRepresentation
 
 
@@ -27,16 +29,18 @@ class Answer:
     Attributes:
         answer: the text.
         model: name or directory of the model.
+        device: where it ran.
         num_frames: T, frames seen.
         timestamps_seconds: when each was shown, from the start of the video.
         num_video_tokens: V.
         representation: how frames became tokens.
         seconds: wall time per stage.
-        warnings: what went wrong while reading the video.
+        warnings: what went wrong while reading the video, and what was changed to fit the memory.
     """
 
     answer: str
     model: str
+    device: str
     num_frames: int
     timestamps_seconds: list[float]
     num_video_tokens: int
@@ -73,6 +77,7 @@ def answer_question(
     fps: float | None = None,
     representation: VideoRepresentation | str | None = None,
     max_new_tokens: int = 256,
+    device: str = AUTO,
 ) -> Answer:
     """Ask a model about a video, greedily.
 
@@ -84,6 +89,9 @@ def answer_question(
         fps: sample at this rate instead, up to T frames.
         representation: see `load`.
         max_new_tokens: the longest answer.
+        device: where to run; see `parse_device`. Where the checkpoint's own representation does not
+            fit into what is free there, another is taken, and ``warnings`` says which and why; one
+            that was asked for is never changed.
 
     Raises:
         LlavaVideoError: the video, the model or the representation cannot be used.
@@ -91,14 +99,25 @@ def answer_question(
     if model == TINY:
         transformers_logging.disable_progress_bar()  # it loads in a blink
     watch = Stopwatch()
+    place = parse_device(device)
     directory = find_checkpoint(model)
     config = load_config(directory, representation)
+    changed = fit_memory(
+        config,
+        directory,
+        place,
+        num_frames=num_frames,
+        num_new_tokens=max_new_tokens,
+        may_change=representation is None,
+    )
+    if changed is not None and num_frames is not None:
+        num_frames = min(num_frames, config.representation.max_frames)
     processor = load_processor(directory, config)
     watch.stage("processor")
     # Before the weights: a file that cannot be read should not wait for gigabytes.
     frames = processor.sample_frames(video, num_frames=num_frames, fps=fps)
     watch.stage("frames")
-    network = load_model(directory, config)
+    network = load_model(directory, config).to(place)
     watch.stage("weights")
     inputs = processor(question, frames).to(network.device)
     watch.stage("prepare")
@@ -122,10 +141,11 @@ def answer_question(
     return Answer(
         answer=text,
         model=str(model),
+        device=str(network.device),
         num_frames=len(frames),
         timestamps_seconds=[round(float(seconds), 4) for seconds in frames.timestamps_seconds],
         num_video_tokens=len(video_tokens[0]),
         representation=str(network.config.representation),
         seconds=watch.seconds,
-        warnings=list(frames.warnings),
+        warnings=[warning for warning in (changed, *frames.warnings) if warning],
     )

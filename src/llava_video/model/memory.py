@@ -139,7 +139,9 @@ class MemoryModel:
         text: Any = self.config.text_config
         tokens_per_frame = self.config.grid_side**2
         chunk_tokens = min(num_frames, FRAMES_PER_VISION_CHUNK) * tokens_per_frame
-        window_tokens = min(num_frames, FRAMES_PER_WINDOW[self.device_type]) * tokens_per_frame
+        window_tokens = (
+            min(num_frames, FRAMES_PER_WINDOW.get(self.device_type, 64)) * tokens_per_frame
+        )
         # Both sides of the activation function, the residual and the normalised input.
         vision_width = 2 * vision.intermediate_size + 2 * vision.hidden_size
         # Gate, up and their product, the residual and the normalised input.

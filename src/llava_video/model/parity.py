@@ -26,7 +26,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from llava_video.errors import CheckpointError, InputError
+from llava_video.errors import CheckpointError
 from llava_video.model import layouts
 from llava_video.model.configuration import LlavaVideoConfig
 from llava_video.model.convert import look_at
@@ -131,21 +131,6 @@ def check_parity(
     recording = record(model.to(device), processor, video, num_frames)
     del model
     return compare(recording, processor, name_or_dir, video)
-
-
-def parse_device(name: str) -> torch.device:
-    """The device of that name.
-
-    Raises:
-        InputError: there is none here.
-    """
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"there is no device {name!r} here ({reason}); use cpu") from error
-    return device
 
 
 def first_difference(stages: Sequence[Stage]) -> Stage | None:

@@ -1,4 +1,4 @@
-"""Which video representations fit: into memory, and into the context of a model."""
+"""Which video representations fit: into memory, a model's context, and somebody's patience."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 
 from llava_video.errors import CheckpointError, InputError, RepresentationError
 from llava_video.model.configuration import LlavaVideoConfig
+from llava_video.model.devices import free_memory_bytes
+from llava_video.model.latency import Latency, Rates, count_work
 from llava_video.model.loading import TINY, find_checkpoint, fit_representation, load_config
-from llava_video.model.memory import MemoryEstimate, MemoryModel
+from llava_video.model.memory import MemoryEstimate, MemoryModel, dtype_of
 from llava_video.model.prompt import describe_sampling
 from llava_video.model.released import implied_weight_names, is_released_layout, translate_config
+from llava_video.model.shards import read_headers
 from llava_video.representation import PRESETS, VideoRepresentation, make_layout
 from llava_video.types import Frames
 
@@ -48,6 +51,7 @@ class Option:
         num_prompt_tokens: with the text, at most.
         context_share: prompt and answer, of the longest context.
         memory: what an answer takes.
+        latency: how long an answer takes, where the rates of the device are known.
         rejection: why it does not fit, or None.
     """
 
@@ -58,6 +62,7 @@ class Option:
     num_prompt_tokens: int
     context_share: float
     memory: MemoryEstimate | None
+    latency: Latency | None
     rejection: str | None
 
     def to_dict(self) -> dict[str, Any]:
@@ -68,6 +73,8 @@ class Option:
             values["representation"] = self.representation.to_dict()
         if self.memory is not None:
             values["memory"] = self.memory.to_dict()
+        if self.latency is not None:
+            values["latency"] = self.latency.to_dict()
         return values
 
 
@@ -99,7 +106,8 @@ class Planner:
         clip_seconds: length of the video.
         num_text_tokens: of the question and everything around it but the time instruction.
         num_new_tokens: the longest answer.
-        reserve_bytes: what the device's runtime takes for itself.
+        rates: what the device does per second; without them no time is told.
+        max_latency_seconds: the longest that the longest answer may take.
     """
 
     model: MemoryModel
@@ -107,39 +115,40 @@ class Planner:
     clip_seconds: float | None = None
     num_text_tokens: int = 256
     num_new_tokens: int = 256
-    reserve_bytes: int = RUNTIME_BYTES
+    rates: Rates | None = None
+    max_latency_seconds: float | None = None
 
     def __post_init__(self) -> None:
         seconds = self.clip_seconds
         if seconds is not None and not 0 < seconds < math.inf:
             raise InputError(f"a clip of {seconds} seconds cannot be planned for; give its length")
+        most = self.max_latency_seconds
+        if most is not None and not 0 < most < math.inf:
+            raise InputError(f"no answer takes {most} seconds; give a longest wait above zero")
+        if most is not None and self.rates is None:
+            raise InputError("a longest wait needs the rates of the device")
+
+    @property
+    def reserve_bytes(self) -> int:
+        """What the device's runtime takes for itself; a CPU's is this program, running already."""
+        return 0 if self.model.device_type == "cpu" else RUNTIME_BYTES
 
     def judge(self, representation: VideoRepresentation, name: str | None = None) -> Option:
         """Count the tokens and the bytes of a representation with all its frames."""
         num_frames = representation.max_frames
         num_video_tokens = make_layout(representation, num_frames).num_tokens
         num_prompt_tokens = num_video_tokens + self.num_text_tokens + self._time_tokens(num_frames)
-        memory = self.model.estimate(
-            num_frames=num_frames,
-            num_video_tokens=num_video_tokens,
-            num_prompt_tokens=num_prompt_tokens,
-            num_new_tokens=self.num_new_tokens,
-        )
+        counts = {
+            "num_frames": num_frames,
+            "num_video_tokens": num_video_tokens,
+            "num_prompt_tokens": num_prompt_tokens,
+            "num_new_tokens": self.num_new_tokens,
+        }
+        memory = self.model.estimate(**counts)
+        work = count_work(self.model.config, self.model.dtype, **counts)
+        latency = None if self.rates is None else work.at(self.rates)
         text: Any = self.model.config.text_config
         num_positions = num_prompt_tokens + self.num_new_tokens
-        rejection = None
-        if num_positions > text.max_position_embeddings:
-            rejection = (
-                f"prompt and answer are {num_positions:,} tokens, the context is "
-                f"{text.max_position_embeddings:,}"
-            )
-        elif memory.peak + self.reserve_bytes > self.memory_bytes:
-            rejection = (
-                f"needs {_gib(memory.peak + self.reserve_bytes)} of "
-                f"{_gib(self.memory_bytes)}: weights {_gib(memory.weights)}, cache "
-                f"{_gib(memory.key_value_cache)}, activations {_gib(memory.activations)}, runtime "
-                f"{_gib(self.reserve_bytes)}"
-            )
         return Option(
             name or _four_numbers(representation),
             representation,
@@ -148,8 +157,34 @@ class Planner:
             num_prompt_tokens,
             num_positions / text.max_position_embeddings,
             memory,
-            rejection,
+            latency,
+            self._reject(num_positions, memory, latency),
         )
+
+    def _reject(
+        self, num_positions: int, memory: MemoryEstimate, latency: Latency | None
+    ) -> str | None:
+        text: Any = self.model.config.text_config
+        if num_positions > text.max_position_embeddings:
+            return (
+                f"prompt and answer are {num_positions:,} tokens, the context is "
+                f"{text.max_position_embeddings:,}"
+            )
+        if memory.peak + self.reserve_bytes > self.memory_bytes:
+            return (
+                f"needs {_size(memory.peak + self.reserve_bytes)} of "
+                f"{_size(self.memory_bytes)}: weights {_size(memory.weights)}, cache "
+                f"{_size(memory.key_value_cache)}, activations {_size(memory.activations)}, "
+                f"runtime {_size(self.reserve_bytes)}"
+            )
+        most = self.max_latency_seconds
+        if latency is not None and most is not None and latency.total_seconds > most:
+            return (
+                f"takes {latency.total_seconds:,.2f} s of {most:,g} s: frames "
+                f"{latency.vision_seconds:,.2f}, prompt {latency.prefill_seconds:,.2f}, "
+                f"{self.num_new_tokens} tokens {latency.decode_seconds:,.2f}"
+            )
+        return None
 
     def plan(self) -> Plan:
         """Judge the checkpoint's own representation and those with a name, and pick one."""
@@ -170,7 +205,7 @@ class Planner:
             try:
                 yield self.judge(fit_representation(name, self.model.config), name)
             except RepresentationError as error:
-                yield Option(name, None, 0, 0, 0, 0.0, None, str(error))
+                yield Option(name, None, 0, 0, 0, 0.0, None, None, str(error))
 
     def _most_frames(self, representation: VideoRepresentation) -> int:
         """The most frames that fit, by halving: more frames never take less."""
@@ -199,7 +234,7 @@ class Planner:
             return option, f"{short} frames, this one shows {option.num_frames}"
         if most:
             return self.judge(_with_frames(own, most)), f"{short} frames"
-        return None, "nothing fits, not even one frame: take a device with more memory"
+        return None, f"nothing fits; one frame {self.judge(_with_frames(own, 1)).rejection}"
 
     def _time_tokens(self, num_frames: int) -> int:
         """At most as many as the time instruction has bytes, were every time as long as the last.
@@ -225,8 +260,57 @@ def _with_frames(representation: VideoRepresentation, num_frames: int) -> VideoR
     return replace(representation, max_frames=num_frames)
 
 
-def _gib(num_bytes: float) -> str:
+def _size(num_bytes: float) -> str:
+    if num_bytes < 2**30:
+        return f"{num_bytes / 2**20:.1f} MiB"
     return f"{num_bytes / 2**30:.1f} GiB"
+
+
+def fit_memory(
+    config: LlavaVideoConfig,
+    directory: Path,
+    device: torch.device,
+    *,
+    num_frames: int | None = None,
+    num_new_tokens: int = 256,
+    may_change: bool = True,
+) -> str | None:
+    """See that an answer fits into a device's free memory; take another representation if not.
+
+    Args:
+        config: its representation is judged, and changed where it does not fit.
+        directory: its checkpoint, whose weights are counted.
+        device: where it is to run.
+        num_frames: frames that are wanted; by default T of the representation.
+        num_new_tokens: the longest answer.
+        may_change: whether another representation may be taken.
+
+    Returns:
+        What was changed and why, or None if the answer fits as it is, or if the system does not say
+        what is free.
+
+    Raises:
+        RepresentationError: it does not fit, and no other representation may be taken or fits.
+    """
+    free_bytes = free_memory_bytes(device)
+    if free_bytes is None:
+        return None
+    num_values = sum(tensor.num_values for shard in read_headers(directory) for tensor in shard)
+    model = MemoryModel(config, dtype_of(config), num_values, device.type)
+    planner = Planner(model, free_bytes, num_new_tokens=num_new_tokens)
+    own = config.representation
+    wanted = planner.judge(_with_frames(own, min(num_frames or own.max_frames, own.max_frames)))
+    needed = planner.reserve_bytes + (wanted.memory.peak if wanted.memory else 0)
+    if needed <= free_bytes:
+        return None
+    short = f"V = {wanted.name} needs {_size(needed)}, {device} has {_size(free_bytes)} free"
+    if not may_change:
+        raise RepresentationError(f"{short}; leave --representation out, or see `llava-video plan`")
+    plan = planner.plan()
+    if plan.pick is None or plan.pick.representation is None:
+        raise RepresentationError(f"{short}; {plan.reason}")
+    config.representation = plan.pick.representation
+    return f"{short}; took V = {plan.pick.name}: {plan.reason}"
 
 
 def read_config(model: str | Path) -> LlavaVideoConfig:
