@@ -11,9 +11,11 @@ import argparse
 import asyncio
 import cProfile
 import io
+import json
 import multiprocessing
 import os
 import pstats
+import re
 import sys
 import tempfile
 import time
@@ -28,7 +30,6 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.annotate.fake_endpoint import FakeEndpoint
 from tests.annotate.videos import write_toy_video
 
 from llava_video.annotate.calls import Caller
@@ -49,11 +50,54 @@ from llava_video.toyworld.checker import Checker
 DELAY_SECONDS = 0.05
 
 
+def http_answer() -> bytes:
+    usage = {"prompt_tokens": 300, "completion_tokens": 60}
+    message = {"role": "assistant", "content": "The lantern rolls past the ladder. " * 9}
+    body = json.dumps({"id": "x", "choices": [{"message": message}], "usage": usage}).encode()
+    head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}"
+    return f"{head}\r\n\r\n".encode() + body
+
+
+ANSWER = http_answer()
+
+
+class Answers(asyncio.Protocol):
+    """Every request gets the same answer after a while, unread, so that little but ours is timed.
+
+    A request comes in whole before the next one does, as a client waits for its answer.
+    """
+
+    def __init__(self) -> None:
+        self._head, self._left = b"", 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client came."""
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Count the bytes of a request, and answer the last of them."""
+        if not self._left:
+            self._head += data
+            head, end, data = self._head.partition(b"\r\n\r\n")
+            if not end:
+                return
+            self._left = int(re.search(rb"content-length: (\d+)", head, re.IGNORECASE)[1])
+            self._head = b""
+        self._left -= len(data)
+        if not self._left:
+            loop = asyncio.get_running_loop()
+            loop.call_later(DELAY_SECONDS, self._transport.write, ANSWER)
+
+
 def serve(pipe: Connection) -> None:
-    """A fake endpoint in a process of its own, until the pipe says stop."""
-    with FakeEndpoint(delay_seconds=DELAY_SECONDS, keep=False) as fake:
-        pipe.send(fake.url)
-        pipe.recv()
+    """The endpoint, in a process of its own."""
+
+    async def listen() -> None:
+        server = await asyncio.get_running_loop().create_server(Answers, "127.0.0.1", 0)
+        pipe.send(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        await server.serve_forever()
+
+    asyncio.run(listen())
 
 
 def request(number: int, pictures: tuple[Picture, ...]) -> Request:
@@ -96,12 +140,12 @@ def engine() -> None:
     url = ours.recv()
     rows, columns = np.mgrid[0:288, 0:512]
     pixels = np.stack([rows % 251, columns % 253, (rows + columns) % 255], axis=2).astype(np.uint8)
-    cases = [("text", ()), ("10 images", tuple(Picture(pixels, float(s)) for s in range(10)))]
+    cases = [("text", ()), ("10 images", tuple(Picture.of(pixels, float(s)) for s in range(10)))]
     print("calls per second, bound, share of it, CPU milliseconds per call")
     with tempfile.TemporaryDirectory() as folder:
         for name, pictures in cases:
             for concurrency in (1, 16, 64):
-                num_calls = min(40 * concurrency, 1500) if not pictures else 6 * concurrency
+                num_calls = min(40 * concurrency, 1500)
                 work = calls_per_second(url, concurrency, num_calls, pictures, Path(folder))
                 rate, cpu = asyncio.run(work)
                 bound = concurrency / DELAY_SECONDS
@@ -113,7 +157,7 @@ def engine() -> None:
         profile.enable()
         asyncio.run(calls_per_second(url, 65, 1000, (), Path(folder)))
         profile.disable()
-    ours.send("stop")
+    server.kill()
     text = io.StringIO()
     pstats.Stats(profile, stream=text).sort_stats("tottime").print_stats(12)
     print("where the time of 1,000 calls at concurrency 65 goes (profiled, so slower):")

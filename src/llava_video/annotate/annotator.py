@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
+
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from llava_video.annotate.messages import Reply, Request, Usage
 from llava_video.errors import LlavaVideoError
@@ -51,29 +53,73 @@ class AttemptError(LlavaVideoError):
         self.rate_limits = rate_limits
 
 
-def read_completion(completion: Any, rate_limits: tuple[tuple[str, str], ...] = ()) -> Reply:
-    """The answer in a completion; whatever is missing raises KeyError, IndexError or TypeError."""
-    choice = completion["choices"][0]
-    message = choice["message"]
-    text = message.get("content") or message.get("refusal") or ""
+def _whole_characters(value: Any) -> Any:
+    """Half a surrogate pair is no text, and no file could hold it."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
+
+
+_Text = Annotated[str, BeforeValidator(_whole_characters)]
+_Count = Annotated[int, Field(ge=0, le=10**12)]
+
+
+class _Message(BaseModel):
+    content: _Text | None = None
+    refusal: _Text | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: _Text | None = None
+
+
+class _PromptDetails(BaseModel):
+    cached_tokens: _Count | None = None
+
+
+class _CompletionDetails(BaseModel):
+    reasoning_tokens: _Count | None = None
+
+
+class _Usage(BaseModel):
+    prompt_tokens: _Count
+    completion_tokens: _Count | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+    completion_tokens_details: _CompletionDetails | None = None
+
+
+class _Completion(BaseModel):
+    id: _Text | None = None
+    choices: list[_Choice] = Field(min_length=1)
+    usage: Any = None
+
+
+def read_completion(value: Any, rate_limits: tuple[tuple[str, str], ...] = ()) -> Reply:
+    """The answer in a chat completion.
+
+    Raises:
+        ValueError: it is none.
+    """
+    completion = _Completion.model_validate(value)
+    [choice, *_] = completion.choices
     return Reply(
-        text=str(text).encode(errors="replace").decode(),  # half a surrogate pair is no text
-        request_id=str(completion.get("id") or ""),
-        finish_reason=str(choice.get("finish_reason") or ""),
-        usage=_usage(completion.get("usage")),
+        text=choice.message.content or choice.message.refusal or "",
+        request_id=completion.id or "",
+        finish_reason=choice.finish_reason or "",
+        usage=_read_usage(completion.usage),
         rate_limits=rate_limits,
     )
 
 
-def _usage(usage: Any) -> Usage | None:
-    """Tokens from the ``usage`` of a completion; None where there is none."""
-    if not usage:
+def _read_usage(value: Any) -> Usage | None:
+    """Tokens from the ``usage`` of a completion; None where there is none, or nonsense."""
+    try:
+        usage = _Usage.model_validate(value)
+    except ValidationError:  # the answer is good all the same
         return None
-    prompt = usage.get("prompt_tokens_details") or {}
-    done = usage.get("completion_tokens_details") or {}
+    prompt, done = usage.prompt_tokens_details, usage.completion_tokens_details
     return Usage(
-        prompt_tokens=int(usage["prompt_tokens"]),
-        completion_tokens=int(usage.get("completion_tokens") or 0),
-        cached_tokens=int(prompt.get("cached_tokens") or 0),
-        reasoning_tokens=int(done.get("reasoning_tokens") or 0),
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens or 0,
+        cached_tokens=min(usage.prompt_tokens, (prompt and prompt.cached_tokens) or 0),
+        reasoning_tokens=(done and done.reasoning_tokens) or 0,
     )

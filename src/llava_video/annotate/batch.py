@@ -100,7 +100,6 @@ class BatchCaller:
 
     def __init__(self, ledger: Ledger, recipe: Recipe, wave: Wave) -> None:
         self._ledger = ledger
-        self._endpoint = recipe.endpoint
         self._prices = load_prices(recipe.endpoint.prices_file)
         self._wave = wave
         self._seen: set[str] = set()
@@ -132,8 +131,8 @@ class BatchCaller:
         raise WaitingError(f"{request.video_id}: waits for a batch")
 
     def _line(self, request: Request, key: str) -> bytes:
-        body = request.body(self._endpoint.structured) | self._endpoint.extra_body
-        line = {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body}
+        url = "/v1/chat/completions"
+        line = {"custom_id": key, "method": "POST", "url": url, "body": request.body()}
         return (dump_json(line) + "\n").encode()
 
 

@@ -12,7 +12,7 @@ from llava_video.annotate.annotator import Annotator, AttemptError
 from llava_video.annotate.ledger import CallInfo, LedgerError
 from llava_video.annotate.messages import Reply, Request, Usage
 from llava_video.annotate.money import Price, PriceTable, request_tokens, upper_usd
-from llava_video.annotate.pacing import Breaker, Pacer
+from llava_video.annotate.pacing import LONGEST_PAUSE_SECONDS, Breaker, Pacer
 from llava_video.annotate.recipe import Endpoint
 from llava_video.annotate.vocabulary import text_tokens
 from llava_video.errors import BudgetError, EndpointError, LlavaVideoError
@@ -136,8 +136,7 @@ class Caller:
         """One attempt, which holds a slot until the endpoint has answered."""
         async with self._slots:
             await self._pacer.wait(info.forecast_tokens)
-            if self._stopped_by is not None:
-                raise self._stopped_by
+            self._check_not_stopped()
             number = await self._ledger.reserve(info)
             reply = await self._send(request, info, number)
         self._breaker.succeeded()
@@ -146,6 +145,7 @@ class Caller:
 
     async def _send(self, request: Request, info: CallInfo, number: int) -> Reply:
         try:
+            self._check_not_stopped()  # it may have waited for the budget
             return await self._annotator.complete(request, info.key)
         except AttemptError as error:
             await self._ledger.fail(
@@ -153,7 +153,7 @@ class Caller:
             )
             self._pacer.learn(error.rate_limits)
             if error.retry_after_seconds is not None:
-                self._pacer.pause(min(error.retry_after_seconds, 600.0))
+                self._pacer.pause(error.retry_after_seconds)
             self._breaker.failed(error)
             raise
         except LlavaVideoError as error:
@@ -163,10 +163,14 @@ class Caller:
             await asyncio.shield(self._ledger.fail(number, "cancelled", "", may_be_billed=True))
             raise
 
+    def _check_not_stopped(self) -> None:
+        if self._stopped_by is not None:
+            raise self._stopped_by
+
     def _backoff(self, error: Exception) -> bool | float:
         """Whether to try again, and after how many seconds where the server said so."""
         if not isinstance(error, AttemptError) or not error.is_transient:
             return False
         if error.retry_after_seconds is not None:
-            return error.retry_after_seconds
+            return min(error.retry_after_seconds, LONGEST_PAUSE_SECONDS)
         return True

@@ -140,7 +140,7 @@ def _example(records: list[VideoRecord], recipe: Recipe, folder: Path) -> tuple[
     for number, picture in enumerate(pictures):
         name = f"example/frame_{number}.jpg"
         paths.append(folder / name)
-        write_atomically(folder / name, picture.jpeg())
+        write_atomically(folder / name, picture.jpeg)
         images.append(f"![{picture.seconds:.1f} s]({name})")
     lines = [f"## Example: {record.video_id}", " ".join(images), f"> {record.description.text}"]
     for kind in ("open_ended", "multi_choice"):

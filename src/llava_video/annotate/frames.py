@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from llava_video.annotate.messages import Picture
 from llava_video.annotate.recipe import Describe
 from llava_video.annotate.records import Facts
@@ -58,8 +56,6 @@ def pictures_spread(path: str, num_frames: int, facts: Facts, rules: Describe) -
 def to_pictures(frames: Frames, rules: Describe) -> list[Picture]:
     """One picture per frame."""
     return [
-        Picture(
-            np.ascontiguousarray(pixels), float(seconds), rules.image_detail, rules.jpeg_quality
-        )
+        Picture.of(pixels, float(seconds), rules.image_detail, rules.jpeg_quality)
         for pixels, seconds in zip(frames.pixels, frames.timestamps_seconds, strict=True)
     ]

@@ -103,7 +103,8 @@ class Ledger:
         self._db = open_database(path)  # reads see only what is committed
         self._waiting: list[_Write] = []
         self._writer: asyncio.Task[None] | None = None
-        self._next_attempt = 1 + int(self._one("SELECT COALESCE(MAX(attempt_id), 0) FROM attempts"))
+        [[last]] = self.query("SELECT COALESCE(MAX(attempt_id), 0) FROM attempts")
+        self._next_attempt = int(last) + 1
         self._totals = self._sum_up()
         self._spent_usd = self._totals.usd + self._totals.unknown_usd
         self._in_flight: dict[int, tuple[CallInfo, float]] = {}
@@ -113,13 +114,14 @@ class Ledger:
 
     async def find(self, key: str) -> Reply | None:
         """The answer of a finished call, or None."""
-        row = self._db.execute(
+        rows = self.query(
             "SELECT text, request_id, finish_reason, prompt_tokens, completion_tokens,"
             " cached_tokens, reasoning_tokens, usage_reported FROM calls WHERE key = ?",
             (key,),
-        ).fetchone()
-        if row is None:
+        )
+        if not rows:
             return None
+        [row] = rows
         return Reply(row[0], row[1], row[2], Usage(*row[3:7]) if row[7] else None)
 
     async def reserve(self, info: CallInfo) -> int:
@@ -139,7 +141,7 @@ class Ledger:
             " VALUES (?, ?, ?, ?, ?, ?)",
             (attempt, info.key, info.video_id, info.stage, info.upper_usd, time.time()),
         )
-        await self._write(insert, survives_power_cut=False)
+        await self._write_or_release(attempt, insert, survives_power_cut=False)
         return attempt
 
     async def settle(self, attempt: int, reply: Reply, usd: float) -> None:
@@ -155,7 +157,8 @@ class Ledger:
             *(info.text_tokens, info.image_tokens, usd, now),
         )
         insert = f"INSERT OR IGNORE INTO calls VALUES ({', '.join('?' * len(values))})"
-        await self._write((insert, values), _closing(attempt, "ok", "", now - sent_at))
+        closing = _closing(attempt, "ok", "", now - sent_at)
+        await self._write_or_release(attempt, (insert, values), closing)
         self._spent_usd += usd
         was = self._totals
         self._totals = dataclasses.replace(
@@ -179,10 +182,10 @@ class Ledger:
             may_be_billed: the server may have worked; the upper bound then counts as spent.
         """
         info, sent_at = self._in_flight[attempt]
-        if may_be_billed:
-            self._spent_usd += info.upper_usd
         known = None if may_be_billed else outcome
-        await self._write(_closing(attempt, known, detail, time.time() - sent_at))
+        closing = _closing(attempt, known, detail, time.time() - sent_at)
+        await self._write_or_release(attempt, closing)
+        self._spent_usd += may_be_billed * info.upper_usd
         was = self._totals
         self._totals = dataclasses.replace(
             was,
@@ -223,30 +226,24 @@ class Ledger:
 
     def saved_videos(self) -> Iterator[tuple[str, str, str, str]]:
         """``(video_id, stage, fingerprint, record)`` of every video, in input order."""
-        query = (
+        for row in self.query(
             "SELECT video_id, stage, fingerprint, record FROM videos ORDER BY position, video_id"
-        )
-        yield from self._db.execute(query)
+        ):
+            yield row[0], row[1], row[2], row[3]
 
     def forget_videos(self, keep: set[str]) -> None:
         """Drop the records of videos that are no longer part of the input (calls stay)."""
-        gone = [row[0] for row in self._db.execute("SELECT video_id FROM videos")]
-        with self._db:
-            self._db.executemany(
-                "DELETE FROM videos WHERE video_id = ?", [(v,) for v in gone if v not in keep]
-            )
+        gone = [row for row in self.query("SELECT video_id FROM videos") if row[0] not in keep]
+        self._write_now("DELETE FROM videos WHERE video_id = ?", gone)
 
     def facts(self, fingerprint: str) -> str | None:
         """Measurements of a file that were kept before, as JSON."""
-        row = self._db.execute(
-            "SELECT facts FROM facts WHERE fingerprint = ?", (fingerprint,)
-        ).fetchone()
-        return None if row is None else str(row[0])
+        rows = self.query("SELECT facts FROM facts WHERE fingerprint = ?", (fingerprint,))
+        return str(rows[0][0]) if rows else None
 
     def save_facts(self, fingerprint: str, facts: str) -> None:
         """Keep the measurements of a file."""
-        with self._db:
-            self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (fingerprint, facts))
+        self._write_now("INSERT OR REPLACE INTO facts VALUES (?, ?)", [(fingerprint, facts)])
 
     # Sums and reading -------------------------------------------------------------------------
 
@@ -255,15 +252,15 @@ class Ledger:
         return self._totals
 
     def _sum_up(self) -> Totals:
-        calls = self._db.execute(
+        [calls] = self.query(
             "SELECT COUNT(*), COALESCE(SUM(prompt_tokens), 0), COALESCE(SUM(completion_tokens), 0),"
             " COALESCE(SUM(reasoning_tokens), 0), COALESCE(SUM(usd), 0) FROM calls"
-        ).fetchone()
-        attempts = self._db.execute(
+        )
+        [attempts] = self.query(
             "SELECT COUNT(*), COALESCE(SUM(outcome IS NOT 'ok' AND outcome IS NOT NULL), 0),"
             " COALESCE(SUM(outcome IS NULL), 0),"
             " COALESCE(SUM(upper_usd * (outcome IS NULL)), 0) FROM attempts"
-        ).fetchone()
+        )
         return Totals(
             num_calls=calls[0],
             num_attempts=attempts[0],
@@ -277,8 +274,15 @@ class Ledger:
         )
 
     def query(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        """Rows of a read-only question, for reports."""
-        return self._db.execute(sql, values).fetchall()
+        """Rows of a read-only question.
+
+        Raises:
+            LedgerError: the file cannot be read.
+        """
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise _unusable(self.path, "read", error) from error
 
     async def aclose(self) -> None:
         """Finish all writes and close the file."""
@@ -293,8 +297,26 @@ class Ledger:
         if self._lock is not None:
             self._lock.close()
 
-    def _one(self, sql: str) -> Any:
-        return self._db.execute(sql).fetchone()[0]
+    def _write_now(self, sql: str, rows: list[tuple[Any, ...]]) -> None:
+        try:
+            with self._db:
+                self._db.executemany(sql, rows)
+        except sqlite3.Error as error:
+            raise _unusable(self.path, "written", error) from error
+
+    async def _write_or_release(
+        self,
+        attempt: int,
+        *statements: tuple[str, tuple[Any, ...]],
+        survives_power_cut: bool = True,
+    ) -> None:
+        """Write about a call; one that cannot be written about is over, at its upper bound."""
+        try:
+            await self._write(*statements, survives_power_cut=survives_power_cut)
+        except LedgerError:
+            self._spent_usd += self._in_flight[attempt][0].upper_usd
+            self._release(attempt)  # calls that wait for the budget would wait for ever
+            raise
 
     def _write(
         self, *statements: tuple[str, tuple[Any, ...]], survives_power_cut: bool = True
@@ -323,12 +345,7 @@ class Ledger:
         self._waiting = []
         for write in writes:
             if not write.done.done():
-                write.done.set_exception(
-                    LedgerError(
-                        f"{self.path}: cannot be written ({error}); mend that and run again to "
-                        "go on"
-                    )
-                )
+                write.done.set_exception(_unusable(self.path, "written", error))
 
     def _commit(self, batch: list[_Write]) -> None:
         """One transaction; without ``fsync`` it survives the process, but no power cut."""
@@ -338,6 +355,10 @@ class Ledger:
             for write in batch:
                 for sql, values in write.statements:
                     self._writer_db.execute(sql, values)
+
+
+def _unusable(path: Path, how: str, error: Exception) -> LedgerError:
+    return LedgerError(f"{path}: cannot be {how} ({error}); mend that and run again to go on")
 
 
 def _closing(

@@ -16,38 +16,48 @@ from PIL import Image
 Stage = Literal["level1", "level2", "level3", "open_ended", "multi_choice", "faithfulness", "blind"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Picture:
     """One frame as it will be sent.
 
     Attributes:
-        pixels: ``(H, W, 3)`` uint8 RGB, already at the size to send.
+        jpeg: the file to send.
+        width: columns.
+        height: rows.
         seconds: when the frame is shown.
+        digest: of the pixels; two frames with one digest are the same picture.
         detail: the ``detail`` field of an image part.
         jpeg_quality: 1 to 100.
-        digest: of the pixels; two frames with one digest are the same picture.
     """
 
-    pixels: NDArray[np.uint8]
+    jpeg: bytes = field(repr=False)
+    width: int
+    height: int
     seconds: float
+    digest: str
     detail: str = "low"
     jpeg_quality: int = 85
-    digest: str = field(init=False)
 
-    def __post_init__(self) -> None:
-        sha = hashlib.sha256(repr(self.pixels.shape).encode())
-        sha.update(np.ascontiguousarray(self.pixels).tobytes())
-        object.__setattr__(self, "digest", sha.hexdigest()[:32])
+    @classmethod
+    def of(
+        cls, pixels: NDArray[np.uint8], seconds: float, detail: str = "low", jpeg_quality: int = 85
+    ) -> Picture:
+        """Encode ``(H, W, 3)`` uint8 RGB pixels, already at the size to send.
+
+        A picture is encoded once, when its frame is decoded: attempts, of which there may be many,
+        then hold nobody up, and a picture that waits takes a thirtieth of its pixels' memory.
+        """
+        digest = hashlib.sha256(repr(pixels.shape).encode())
+        digest.update(np.ascontiguousarray(pixels).tobytes())
+        buffer = io.BytesIO()
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=jpeg_quality)
+        height, width = pixels.shape[:2]
+        name = digest.hexdigest()[:32]
+        return cls(buffer.getvalue(), width, height, seconds, name, detail, jpeg_quality)
 
     def data_url(self) -> str:
-        """The picture as a JPEG in a ``data:`` URL."""
-        return "data:image/jpeg;base64," + base64.b64encode(self.jpeg()).decode()
-
-    def jpeg(self) -> bytes:
-        """The picture as JPEG bytes."""
-        buffer = io.BytesIO()
-        Image.fromarray(self.pixels).save(buffer, "JPEG", quality=self.jpeg_quality)
-        return buffer.getvalue()
+        """The picture in a ``data:`` URL."""
+        return "data:image/jpeg;base64," + base64.b64encode(self.jpeg).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +98,11 @@ class Request:
         prompt: prompt name and content hash.
         system: the system message, with no part of the video in it, so that servers can cache it.
         parts: the user message, texts and pictures in order.
-        params: sampling parameters, as they are sent.
+        params: sampling parameters and the recipe's ``extra_body``, as they are sent.
         max_output_tokens: upper limit of the answer.
         schema: the JSON the answer has to be, or None for plain text.
+        structured: how the schema is sent: ``json_schema``, ``json_object`` (only that it is JSON)
+            or ``none``.
         sample: 0, then 1, 2 … when an answer did not parse and another is asked for.
         subject: see `Subject`.
     """
@@ -105,6 +117,7 @@ class Request:
     max_output_tokens: int
     subject: Subject
     schema: Schema | None = None
+    structured: str = "json_schema"
     sample: int = 0
 
     @property
@@ -114,8 +127,9 @@ class Request:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All texts of the request, its schema included, for counting tokens."""
-        schema = (json.dumps(self.schema.schema),) if self.schema else ()
+        """All texts of the request, a schema that is sent included, for counting tokens."""
+        is_sent = self.structured == "json_schema"
+        schema = (json.dumps(self.schema.schema),) if self.schema and is_sent else ()
         return (self.system, *(part for part in self.parts if isinstance(part, str)), *schema)
 
     def key(self) -> str:
@@ -133,9 +147,11 @@ class Request:
             "schema": self.schema.schema if self.schema else None,
             "sample": self.sample,
         }
+        if self.structured != "json_schema":
+            content["structured"] = self.structured
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:40]
 
-    def body(self, structured: str = "json_schema") -> dict[str, Any]:
+    def body(self) -> dict[str, Any]:
         """The request as the body of ``POST /v1/chat/completions``."""
         content = [
             {"type": "text", "text": part}
@@ -150,18 +166,13 @@ class Request:
                 {"role": "user", "content": content},
             ],
             "max_completion_tokens": self.max_output_tokens,
-            **dict(self.params),
         }
-        if self.schema is not None and structured != "none":
-            body["response_format"] = self._response_format(self.schema, structured)
-        return body
-
-    @staticmethod
-    def _response_format(schema: Schema, structured: str) -> dict[str, Any]:
-        if structured == "json_object":
-            return {"type": "json_object"}
-        named = {"name": schema.name, "schema": schema.schema, "strict": True}
-        return {"type": "json_schema", "json_schema": named}
+        if self.schema is not None and self.structured == "json_object":
+            body["response_format"] = {"type": "json_object"}
+        elif self.schema is not None and self.structured == "json_schema":
+            named = {"name": self.schema.name, "schema": self.schema.schema, "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": named}
+        return body | dict(self.params)
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,10 +173,7 @@ def image_tokens(price: Price, width: int, height: int, detail: str) -> int:
 def request_tokens(request: Request, price: Price) -> tuple[int, int]:
     """Prompt tokens of a request's texts, and of its pictures."""
     texts = sum(text_tokens(text, price.vocabulary) for text in request.texts)
-    images = sum(
-        image_tokens(price, p.pixels.shape[1], p.pixels.shape[0], p.detail)
-        for p in request.pictures
-    )
+    images = sum(image_tokens(price, p.width, p.height, p.detail) for p in request.pictures)
     return texts + MESSAGE_OVERHEAD_TOKENS, images
 
 

@@ -10,13 +10,15 @@ from collections.abc import Awaitable, Callable
 from llava_video.annotate.annotator import AttemptError
 from llava_video.errors import EndpointError
 
+LONGEST_PAUSE_SECONDS = 600.0
+"""An endpoint that asks for more is asked again after this."""
 _BURST_SECONDS = 6.0  # how much of a minute's allowance may be used at once
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def parse_duration_seconds(text: str) -> float:
     """Seconds from ``12ms``, ``6m0s``, ``1.5s`` or a plain number; 0 where it is none of these."""
-    parts = re.findall(r"([\d.]+)(ms|s|m|h|d)", text)
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text)
     if not parts:
         return float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else 0.0
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
@@ -33,11 +35,14 @@ class Allowance:
         self._next = clock()
 
     def wait_seconds(self, amount: float) -> float:
-        """Take ``amount`` and say how long to wait before using it."""
+        """Take ``amount`` and say how long to wait before using it.
+
+        What exceeds a minute's allowance takes a minute's, as no waiting would make it fit.
+        """
         if self.per_minute is None:
             return 0.0
         now = self._clock()
-        self._next = max(self._next, now) + 60.0 * amount / self.per_minute
+        self._next = max(self._next, now) + 60.0 * min(1.0, amount / self.per_minute)
         return max(0.0, self._next - now - _BURST_SECONDS)
 
 
@@ -72,11 +77,11 @@ class Pacer:
             await self._sleep(left)
 
     def learn(self, rate_limits: tuple[tuple[str, str], ...]) -> None:
-        """Take the limits over that an answer's headers name; -1, 0 and nonsense are no limits."""
+        """Take the limits over that an answer's headers name; below 1 and nonsense are none."""
         headers = dict(rate_limits)
         for name, allowance in (("requests", self.requests), ("tokens", self.tokens)):
             limit = _number(headers.get(f"limit-{name}"))
-            if limit is not None and limit > 0:
+            if limit is not None and limit >= 1:
                 if not self._fixed[name]:
                     allowance.per_minute = limit
                 if _number(headers.get(f"remaining-{name}")) == 0:
@@ -84,7 +89,8 @@ class Pacer:
 
     def pause(self, seconds: float) -> None:
         """Hold every call back for a while."""
-        self._paused_until = max(self._paused_until, self._clock() + seconds)
+        until = self._clock() + min(seconds, LONGEST_PAUSE_SECONDS)
+        self._paused_until = max(self._paused_until, until)
 
 
 class Breaker:

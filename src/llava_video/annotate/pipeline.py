@@ -261,7 +261,8 @@ def work_fingerprint(record: VideoRecord, recipe: Recipe) -> str:
     )
     refusal, ratio = recipe.filters.refusal, recipe.filters.max_length_ratio
     endpoint = recipe.endpoint.model_dump(
-        mode="json", include={"model", "temperature", "seed", "max_output_tokens"}
+        mode="json",
+        include={"model", "temperature", "seed", "max_output_tokens", "structured", "extra_body"},
     )
     parts = [
         *(record.video_id, record.path, stat and stat.st_size, stat and stat.st_mtime_ns),

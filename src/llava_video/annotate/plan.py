@@ -213,7 +213,9 @@ class _Counter:
         for kind in ask.kinds:
             for types in type_groups(ask):
                 system, schema = instructions(kind, types, ask)
-                texts = [system, load_prompt(kind).user, json.dumps(schema.schema)]
+                texts = [system, load_prompt(kind).user]
+                if self._recipe.endpoint.structured == "json_schema":
+                    texts.append(json.dumps(schema.schema))
                 answer = self._answer(kind)
                 pairs = [len(types) * PAIRS_SHARE[i] * answer[i] for i in _BOUNDS]
                 answers = [max(1, round(length)) for length in pairs]

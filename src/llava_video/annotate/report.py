@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import html
 from collections.abc import Sequence
 from pathlib import Path
@@ -249,9 +248,8 @@ def _example(records: list[VideoRecord], recipe: Recipe) -> str:
     if record is None or record.facts is None or record.description is None:
         return "<p>No video was kept.</p>"
     figures = "".join(
-        f'<figure><img alt="frame at {p.seconds:.1f} s" src="data:image/jpeg;base64,'
-        f'{base64.b64encode(p.jpeg()).decode()}"><figcaption>{p.seconds:.1f} s</figcaption>'
-        "</figure>"
+        f'<figure><img alt="frame at {p.seconds:.1f} s" src="{p.data_url()}">'
+        f"<figcaption>{p.seconds:.1f} s</figcaption></figure>"
         for p in pictures_spread(record.path, 4, record.facts, recipe.describe)
     )
     parts = [f'<div class="frames">{figures}</div>', f"<p><b>{_e(record.video_id)}</b></p>"]

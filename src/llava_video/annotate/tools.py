@@ -62,11 +62,12 @@ class Tools:
         sample: int = 0,
         model: str | None = None,
     ) -> Request:
-        """A request with the recipe's model and sampling parameters."""
+        """A request with the recipe's model and parameters."""
         settings = self.recipe.endpoint
         params: dict[str, Any] = {"temperature": settings.temperature, "seed": settings.seed}
         if settings.seed is not None:
             params["seed"] = settings.seed + sample
+        sent = {name: value for name, value in params.items() if value is not None}
         return Request(
             stage=stage,
             video_id=record.video_id,
@@ -74,9 +75,10 @@ class Tools:
             prompt=prompt,
             system=system,
             parts=parts,
-            params=tuple((name, value) for name, value in params.items() if value is not None),
+            params=tuple((sent | settings.extra_body).items()),
             max_output_tokens=settings.max_output_tokens,
             schema=schema,
+            structured=settings.structured,
             sample=sample,
             subject=subject,
         )
