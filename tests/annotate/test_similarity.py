@@ -9,16 +9,25 @@ from llava_video.annotate.filters import compare
 from llava_video.annotate.recipe import load_recipe
 from llava_video.annotate.records import QA, Provenance, VideoRecord
 from llava_video.annotate.similarity import (
+    EmbeddingIndex,
+    LexicalIndex,
     jaccard,
     load_encoder,
     shingles,
-    similar_before,
-    similar_before_by_meaning,
 )
 from llava_video.errors import InputError
 
 WORDS = st.sampled_from(["what", "is", "man", "dog", "red", "ball", "doing", "the", "how", "many"])
 TEXTS = st.lists(st.lists(WORDS, max_size=7).map(" ".join), max_size=25)
+
+
+def similar_before(index, num_texts):
+    """For each text the earlier ones that are similar."""
+    found = []
+    for number in range(num_texts):
+        found.append(index.similar(number))
+        index.add(number)
+    return found
 
 
 @given(TEXTS, st.sampled_from([0.3, 0.5, 0.8, 0.95, 1.0]))
@@ -31,7 +40,17 @@ def test_the_index_misses_no_pair(texts, threshold):
         ]
         for number in range(len(texts))
     ]
-    assert list(similar_before(texts, threshold)) == expected
+    assert similar_before(LexicalIndex(texts, threshold), len(texts)) == expected
+
+
+@given(TEXTS, st.sets(st.integers(0, 24)))
+def test_only_what_was_added_is_found(texts, left_out):
+    index, whole = LexicalIndex(texts, 0.5), LexicalIndex(texts, 0.5)
+    for number in range(len(texts)):
+        assert index.similar(number) == [n for n in whole.similar(number) if n not in left_out]
+        whole.add(number)
+        if number not in left_out:
+            index.add(number)
 
 
 def test_articles_case_and_punctuation_do_not_matter():
@@ -46,9 +65,8 @@ def test_embeddings_go_by_the_angle_of_vectors():
         def encode(self, sentences):
             return np.array([vectors[s] for s in sentences], dtype=np.float32)
 
-    found = list(similar_before_by_meaning(list("abcd"), 0.95, Encoder()))
+    found = similar_before(EmbeddingIndex(list("abcd"), 0.95, Encoder()), 4)
     assert found == [[], [0], [], [2]]
-    assert list(similar_before_by_meaning([], 0.9, Encoder())) == []
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -65,7 +83,7 @@ def test_a_real_sentence_model_is_loaded_from_a_folder(tmp_path):
     module = models.StaticEmbedding(tokenizer, embedding_weights=weights)
     SentenceTransformer(modules=[module], device="cpu").save(str(tmp_path / "model"))
     encoder = load_encoder(str(tmp_path / "model"))
-    found = list(similar_before_by_meaning(["red ball", "ball red", "dog"], 0.9, encoder))
+    found = similar_before(EmbeddingIndex(["red ball", "ball red", "dog"], 0.9, encoder), 3)
     assert found == [[], [0], []]
 
     origin = Provenance("k", "m", "p@1")

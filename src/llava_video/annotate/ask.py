@@ -171,19 +171,19 @@ def _read_pairs(
         request.key(), request.model, request.prompt, parents=(description.caption_id,)
     )
     for number, pair in enumerate(pairs):
-        name = str(pair.get("type") or pair.get("dimension") or "")
+        name = _text(pair.get("type") or pair.get("dimension") or "")
         slug = types[0] if len(types) == 1 else find_type(name)
         fallback_id = f"{record.video_id}/{SHORT[kind]}/{number}"
         if is_nothing(pair.get("question")) or is_nothing(pair.get("answer")):
             continue  # the model's way to say that this type does not fit
         if slug is None or slug not in types:
             rejections.append(
-                Rejection(fallback_id, "ask", "unknown_type", name, str(pair["question"]))
+                Rejection(fallback_id, "ask", "unknown_type", name, _text(pair["question"]))
             )
             continue
         if slug in qas:
             rejections.append(
-                Rejection(fallback_id, "ask", "repeated_type", slug, str(pair["question"]))
+                Rejection(fallback_id, "ask", "repeated_type", slug, _text(pair["question"]))
             )
             continue
         answer = _text(pair["answer"])
@@ -212,6 +212,7 @@ def _options(answer: str, pair: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _text(value: Any) -> str:
+    """A value of a model's JSON as one line; half a surrogate pair is no character."""
     if isinstance(value, bool):
         return "Yes" if value else "No"
-    return " ".join(str(value).split())
+    return " ".join(str(value).split()).encode(errors="replace").decode()

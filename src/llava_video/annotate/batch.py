@@ -20,6 +20,7 @@ from rich.console import Console
 from llava_video.annotate.annotator import read_completion
 from llava_video.annotate.calls import call_info, used_tokens
 from llava_video.annotate.engine import check_any_selected, check_budget
+from llava_video.annotate.filters import check_filters
 from llava_video.annotate.inputs import common_folder, find_videos
 from llava_video.annotate.ledger import CallInfo, Ledger, open_ledger
 from llava_video.annotate.messages import Reply, Request
@@ -147,6 +148,7 @@ def write_wave(names: list[str], recipe: Recipe, folder: Path) -> list[Path]:
         BudgetError: something waits, and the budget holds none of it.
     """
     check_budget(recipe)
+    check_filters(recipe.filters)
     records = find_videos(names)
     return asyncio.run(_write_wave(folder, recipe, records))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections import defaultdict
 from collections.abc import Iterator
@@ -82,28 +83,30 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     if not path.is_file():
         raise InputError(f"{path}: no such benchmark file; check filters.benchmark_files")
     suffix = path.suffix.lower()
-    if suffix == ".parquet":
-        from pyarrow import parquet
-
-        yield from parquet.read_table(path).to_pylist()
-        return
-    text = path.read_text(encoding="utf-8")
-    if suffix == ".json":
-        yield from _dicts_in(_load(text, path))
-    elif suffix == ".jsonl":
-        for line in filter(None, map(str.strip, text.splitlines())):
-            yield from _dicts_in(_load(line, path))
-    elif suffix in (".csv", ".tsv"):
-        yield from csv.DictReader(text.splitlines(), delimiter="\t" if suffix == ".tsv" else ",")
-    else:
-        yield from ({"question": line} for line in filter(None, map(str.strip, text.splitlines())))
-
-
-def _load(text: str, path: Path) -> Any:
     try:
-        return json.loads(text)
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error}); mend the file") from error
+        if suffix == ".parquet":
+            from pyarrow import parquet
+
+            yield from parquet.read_table(path).to_pylist()
+            return
+        text = path.read_text(encoding="utf-8")
+        # Not `splitlines`, which also splits at characters that stand in texts, such as U+2028.
+        lines = filter(None, map(str.strip, text.split("\n")))
+        if suffix == ".json":
+            yield from _dicts_in(json.loads(text))
+        elif suffix == ".jsonl":
+            for line in lines:
+                yield from _dicts_in(json.loads(line))
+        elif suffix in (".csv", ".tsv"):
+            delimiter = "\t" if suffix == ".tsv" else ","
+            yield from csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
+        else:
+            yield from ({"question": line} for line in lines)
+    # Arrow's own errors are ValueErrors, as are those of JSON and of texts that are not UTF-8.
+    except (ValueError, RecursionError, csv.Error, OSError) as error:
+        reason = " ".join(str(error).split())
+        kind = suffix[1:] or "text"
+        raise InputError(f"{path}: not readable as {kind} ({reason}); mend the file") from error
 
 
 def _dicts_in(value: Any) -> Iterator[dict[str, Any]]:

@@ -13,6 +13,7 @@ from rich.console import Console
 from llava_video.annotate.card import write_card
 from llava_video.annotate.dataset import Sample, samples
 from llava_video.annotate.exports import writer_of
+from llava_video.annotate.filters import check_filters
 from llava_video.annotate.inputs import common_folder, find_videos
 from llava_video.annotate.ledger import Ledger, open_ledger
 from llava_video.annotate.money import load_prices
@@ -71,6 +72,7 @@ def run(
     """
     console = console or Console(stderr=True)
     check_budget(recipe)
+    check_filters(recipe.filters)
     records = find_videos(names)
     check_endpoint(recipe.endpoint)
     measure_all: Measure = measure_here

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator
 
 from llava_video.annotate.benchmarks import Benchmarks
 from llava_video.annotate.recipe import Filters, Recipe
-from llava_video.annotate.records import QA, Rejection, VideoRecord
+from llava_video.annotate.records import KINDS, QA, Rejection, VideoRecord
 from llava_video.annotate.similarity import (
+    EmbeddingIndex,
+    Index,
+    LexicalIndex,
     load_encoder,
-    similar_before,
-    similar_before_by_meaning,
     words,
 )
 
@@ -29,11 +30,14 @@ _TEXT_WORDS = frozenset(
     ("video", "description", "text", "caption", "clip", "footage", "it", "this", "information")
 )
 
+Verdicts = dict[str, tuple[str, str]]
+"""Reason and detail, by the id of a question that is left out."""
+
 
 def screen(records: Iterable[VideoRecord], recipe: Recipe) -> Iterator[VideoRecord]:
     """The filters that look at one question alone: refusals, unfit choices."""
     for record in records:
-        found = {}
+        found: Verdicts = {}
         for qa in record.qas:
             verdict = judge_refusal(qa, recipe.filters.refusal) or judge_choices(qa, recipe)
             if verdict is not None:
@@ -55,6 +59,18 @@ def compare(records: Iterable[VideoRecord], recipe: Recipe) -> list[VideoRecord]
         benchmarks = Benchmarks.load(rules.benchmark_files)
         result = list(decontaminate(result, benchmarks, rules))
     return result
+
+
+def check_filters(rules: Filters) -> None:
+    """Find out what would keep the filters from running, before anything is paid for.
+
+    Raises:
+        InputError: a benchmark file or the embedding model is not to be had.
+    """
+    Benchmarks.load(rules.benchmark_files)
+    limits = (rules.within_video_similarity, rules.across_videos_similarity)
+    if rules.similarity == "embeddings" and any(limit is not None for limit in limits):
+        load_encoder(rules.embedding_model)
 
 
 def judge_refusal(qa: QA, rule: str) -> tuple[str, str] | None:
@@ -114,34 +130,40 @@ def drop_duplicates(
     people appear is no fault, that a thousand get the same answer is.
     """
     if across:
-        flat = [qa for record in records for qa in record.qas]
-        texts = [f"{qa.question} {qa.answer}" for qa in flat]
-        yield from _without(records, _copies(flat, texts, threshold, rules))
+        found: Verdicts = {}
+        for kind in KINDS:
+            qas = [qa for record in records for qa in record.qas if qa.kind == kind]
+            texts = [f"{qa.question} {qa.answer}" for qa in qas]
+            index = _index(texts, threshold, rules)
+            reason = "near_duplicate_across_videos"
+            found |= _copies(qas, index, rules.across_videos_copies, reason)
+        yield from _without(records, found)
         return
     for record in records:
-        for kind in ("open_ended", "multi_choice"):
-            flat = [qa for qa in record.qas if qa.kind == kind]
-            found = _copies(flat, [qa.question for qa in flat], threshold, rules, allowed=1)
-            [record] = _without([record], found)  # noqa: PLW2901
-        yield record
+        found = {}
+        for kind in KINDS:
+            qas = [qa for qa in record.qas if qa.kind == kind]
+            index = _index([qa.question for qa in qas], threshold, rules)
+            found |= _copies(qas, index, 1, "near_duplicate")
+        yield from _without([record], found)
 
 
-def _copies(
-    flat: list[QA], texts: list[str], threshold: float, rules: Filters, allowed: int | None = None
-) -> dict[str, tuple[str, str]]:
-    """Reasons by question id for those with too many kept look-alikes before them."""
-    allowed = rules.across_videos_copies if allowed is None else allowed
-    if rules.similarity == "embeddings":
-        encoder = load_encoder(rules.embedding_model)
-        neighbours = similar_before_by_meaning(texts, threshold, encoder)
-    else:
-        neighbours = similar_before(texts, threshold)
-    found: dict[str, tuple[str, str]] = {}
-    for qa, earlier in zip(flat, neighbours, strict=True):
-        kept = [flat[i] for i in earlier if flat[i].qa_id not in found and flat[i].kind == qa.kind]
-        if len(kept) >= allowed:
-            reason = "near_duplicate" if allowed == 1 else "near_duplicate_across_videos"
-            found[qa.qa_id] = (reason, f"like {kept[0].qa_id}")
+def _index(texts: list[str], threshold: float, rules: Filters) -> Index:
+    if rules.similarity == "embeddings" and texts:
+        return EmbeddingIndex(texts, threshold, load_encoder(rules.embedding_model))
+    return LexicalIndex(texts, threshold)
+
+
+def _copies(qas: list[QA], index: Index, allowed: int, reason: str) -> Verdicts:
+    """Verdicts on those that have ``allowed`` look-alikes before them, which are kept."""
+    found: Verdicts = {}
+    for number, qa in enumerate(qas):
+        kept = index.similar(number)
+        if len(kept) < allowed:
+            # What is left out is no copy's original, and a thousand copies stay cheap.
+            index.add(number)
+        else:
+            found[qa.qa_id] = (reason, f"like {qas[kept[0]].qa_id}")
     return found
 
 
@@ -155,7 +177,7 @@ def decontaminate(
                 "filter", "benchmark_video", "its id is in a benchmark file"
             )
             continue
-        found = {}
+        found: Verdicts = {}
         for qa in record.qas:
             match = benchmarks.question_like(
                 qa.question, rules.benchmark_similarity, rules.benchmark_min_words
@@ -165,9 +187,7 @@ def decontaminate(
         yield from _without([record], found)
 
 
-def _without(
-    records: Iterable[VideoRecord], found: dict[str, tuple[str, str]]
-) -> Iterator[VideoRecord]:
+def _without(records: Iterable[VideoRecord], found: Verdicts) -> Iterator[VideoRecord]:
     """The records without the questions in ``found``, each leaving its reason behind."""
     for record in records:
         kept = tuple(qa for qa in record.qas if qa.qa_id not in found)

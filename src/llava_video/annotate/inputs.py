@@ -97,26 +97,35 @@ def _manifest_rows(path: Path) -> Iterator[dict[str, Any]]:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from error
     if path.suffix.lower() == ".csv":
-        rows: list[Any] = list(csv.DictReader(io.StringIO(text, newline="")))
+        try:
+            rows: list[Any] = list(csv.DictReader(io.StringIO(text, newline="")))
+        except csv.Error as error:
+            raise InputError(f"{path}: not CSV ({error}); mend the file") from error
     else:
         lines = enumerate(text.split("\n"), 1)
         rows = [_json_row(line, path, number) for number, line in lines if line.strip()]
     for number, row in enumerate(rows, 1):
+        where = f"{path}: row {number}"
         if not row.get("path"):
-            raise InputError(f"{path}: row {number} has no path; columns are {', '.join(_COLUMNS)}")
+            raise InputError(f"{where} has no path; columns are {', '.join(_COLUMNS)}")
         views = row.get("views")
         try:
             views = int(float(views)) if views not in (None, "") else 0
-        except (TypeError, ValueError) as error:
-            raise InputError(f"{path}: row {number}: views {views!r} is no number") from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InputError(f"{where}: views {views!r} is no number") from error
         values = {column: str(row[column]) for column in _COLUMNS[:4] if row.get(column)}
-        yield {**values, "path": str(path.parent / str(row["path"])), "views": views}
+        for column, value in values.items():
+            if not _is_text(value) or "\0" in value:
+                raise InputError(f"{where}: {column} {value!a} is no text; mend the row")
+        if "/" in values.get("source", ""):  # it becomes part of file names
+            raise InputError(f"{where}: source {values['source']!r}: leave the / out")
+        yield {**values, "path": str(path.parent / values["path"]), "views": views}
 
 
 def _json_row(line: str, path: Path, number: int) -> dict[str, Any]:
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}:{number}: not JSON ({error}); mend the line") from error
     if not isinstance(row, dict):
         raise InputError(f"{path}:{number}: a row is an object with {', '.join(_COLUMNS)}")

@@ -26,7 +26,7 @@ def parse_json(text: str) -> Any:
         for variant in (candidate, re.sub(r",(\s*[\]}])", r"\1", candidate)):
             try:
                 return json.loads(variant, strict=False)
-            except ValueError:
+            except (ValueError, RecursionError):
                 pass
         if candidate[:1] in ("{", "["):
             try:

@@ -93,6 +93,11 @@ def load_run(folder: Path) -> Run:
         raise InputError(
             f"{folder}: no run there; `llava-video annotate run --out {folder}` makes one"
         )
-    root = Path(json.loads(note.read_text(encoding="utf-8"))["root"])
+    try:
+        root = Path(json.loads(note.read_text(encoding="utf-8"))["root"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{note}: does not name the videos' folder; run again into {folder}"
+        ) from error
     recipe = load_recipe(folder / "recipe.yaml")
     return Run(folder, recipe, root, tuple(read_records(folder / "records.jsonl")))

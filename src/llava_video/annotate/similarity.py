@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from itertools import pairwise
 from typing import Any, Protocol
@@ -36,23 +36,46 @@ def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
     return len(one & other) / union if union else 1.0
 
 
-def similar_before(texts: Sequence[str], threshold: float) -> Iterator[list[int]]:
-    """For each text the indices of earlier texts that are at least this similar, exactly.
+class Index(Protocol):
+    """Finds, among texts that were added, those that are like another; all are known before."""
+
+    def similar(self, number: int) -> list[int]:
+        """Which of the added texts are at least as similar as the threshold, in order."""
+        ...
+
+    def add(self, number: int) -> None:
+        """Let later texts be compared with this one."""
+        ...
+
+
+class LexicalIndex:
+    """By the overlap of words and pairs of words, exactly.
 
     Prefix filtering: with each text's shingles sorted from rare to common, two texts of similarity
     t must share one of the first ``n - ceil(t * n) + 1``, so only those are indexed. No pair is
     missed.
     """
-    sets = [shingles(text) for text in texts]
-    counts = Counter(shingle for one in sets for shingle in one)
-    index: dict[str, list[int]] = defaultdict(list)
-    for number, one in enumerate(sets):
-        ordered = sorted(one, key=lambda shingle: (counts[shingle], shingle))
-        prefix = ordered[: len(one) - math.ceil(threshold * len(one) - 1e-9) + 1] or [""]
-        candidates = sorted({earlier for shingle in prefix for earlier in index[shingle]})
-        yield [c for c in candidates if jaccard(one, sets[c]) >= threshold]
-        for shingle in prefix:
-            index[shingle].append(number)
+
+    def __init__(self, texts: Sequence[str], threshold: float) -> None:
+        self._threshold = threshold
+        self._sets = [shingles(text) for text in texts]
+        self._counts = Counter(shingle for one in self._sets for shingle in one)
+        self._numbers: dict[str, list[int]] = defaultdict(list)
+
+    def similar(self, number: int) -> list[int]:
+        """See `Index.similar`."""
+        one = self._sets[number]
+        found = {other for shingle in self._prefix(one) for other in self._numbers.get(shingle, ())}
+        return [c for c in sorted(found) if jaccard(one, self._sets[c]) >= self._threshold]
+
+    def add(self, number: int) -> None:
+        """See `Index.add`."""
+        for shingle in self._prefix(self._sets[number]):
+            self._numbers[shingle].append(number)
+
+    def _prefix(self, one: frozenset[str]) -> list[str]:
+        ordered = sorted(one, key=lambda shingle: (self._counts[shingle], shingle))
+        return ordered[: len(one) - math.ceil(self._threshold * len(one) - 1e-9) + 1] or [""]
 
 
 class Encoder(Protocol):
@@ -84,13 +107,22 @@ def load_encoder(model: str) -> Encoder:
     return encoder  # type: ignore[no-any-return]
 
 
-def similar_before_by_meaning(
-    texts: Sequence[str], threshold: float, encoder: Encoder
-) -> Iterator[list[int]]:
-    """Like `similar_before`, by the cosine of embeddings."""
-    if not texts:
-        return
-    vectors = np.asarray(encoder.encode(list(texts)), dtype=np.float32)
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    for number in range(len(texts)):
-        yield np.flatnonzero(vectors[:number] @ vectors[number] >= threshold).tolist()
+class EmbeddingIndex:
+    """By the cosine of sentence embeddings; every text is compared with all that were added."""
+
+    def __init__(self, texts: Sequence[str], threshold: float, encoder: Encoder) -> None:
+        vectors = np.asarray(encoder.encode(list(texts)), dtype=np.float32)
+        self._vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        self._threshold = threshold
+        self._added = np.empty_like(self._vectors)
+        self._numbers: list[int] = []
+
+    def similar(self, number: int) -> list[int]:
+        """See `Index.similar`."""
+        cosines = self._added[: len(self._numbers)] @ self._vectors[number]
+        return [self._numbers[i] for i in np.flatnonzero(cosines >= self._threshold)]
+
+    def add(self, number: int) -> None:
+        """See `Index.add`."""
+        self._added[len(self._numbers)] = self._vectors[number]
+        self._numbers.append(number)
