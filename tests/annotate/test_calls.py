@@ -1,13 +1,18 @@
 """What can go wrong with an endpoint, against a real server on loopback."""
 
+import asyncio
 import os
 import signal
 
 import pytest
 
-from llava_video.annotate.ledger import open_ledger
+from llava_video.annotate.calls import Caller, InterruptedRunError
+from llava_video.annotate.ledger import Ledger, open_ledger
+from llava_video.annotate.messages import Reply, Request, Subject, Usage
+from llava_video.annotate.money import load_prices
+from llava_video.annotate.recipe import Endpoint
 from llava_video.errors import BudgetError, EndpointError, InputError
-from tests.annotate.fake_endpoint import Failure, FakeEndpoint, schema_name
+from tests.annotate.fake_endpoint import Failure, FakeEndpoint, schema_name, write_answer
 from tests.annotate.running import recipe_for, run_quietly
 from tests.annotate.videos import write_video
 
@@ -157,10 +162,134 @@ def test_dropped_connections_and_half_answers_may_have_been_billed(one, tmp_path
     assert found.unknown_usd > 0
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        '{"choices": [{"message": "text"}]}',
+        '{"choices": ["text"]}',
+        '{"choices": []}',
+        '{"choices": [{"message": {"content": [{"type": "text", "text": "parts"}]}}]}',
+        "null",
+        "[" * 100_000,
+    ],
+)
+def test_an_answer_of_any_other_shape_costs_one_video_and_not_the_run(raw, one, tmp_path):
+    with FakeEndpoint(fail=lambda seen: Failure(raw=raw)) as fake:
+        result = run_quietly(one, recipe_for(fake, endpoint__attempts=2), tmp_path / "out")
+        assert fake.num_requests == 2
+    assert result.stopped_by is None
+    assert "is no chat completion" in result.records[0].rejections[0].detail
+    assert totals(tmp_path / "out").num_unknown == 2
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        "lots",
+        {"prompt_tokens": -1_000_000, "completion_tokens": 1},
+        {"prompt_tokens": 1e300, "completion_tokens": 1},
+        {"prompt_tokens": 5, "completion_tokens": "many"},
+    ],
+)
+def test_nonsense_about_tokens_counts_as_the_forecast(usage, one, tmp_path):
+    with FakeEndpoint(usage=lambda body: usage) as fake:
+        result = run_quietly(one, recipe_for(fake), tmp_path / "lies")
+    with FakeEndpoint(usage=lambda body: {}) as fake:
+        silent = run_quietly(one, recipe_for(fake), tmp_path / "silent")
+    assert result.records == silent.records
+    assert totals(tmp_path / "lies") == totals(tmp_path / "silent")
+    assert totals(tmp_path / "lies").usd > 0
+
+
+def test_more_cached_than_prompt_tokens_make_no_call_cheaper_than_cached(one, tmp_path):
+    def usage(body):
+        details = {"cached_tokens": 10_000}
+        return {"prompt_tokens": 10, "completion_tokens": 1, "prompt_tokens_details": details}
+
+    with FakeEndpoint(usage=usage) as fake:
+        run_quietly(one, recipe_for(fake), tmp_path / "out")
+    assert totals(tmp_path / "out").usd == pytest.approx(4 * (10 * 2.5 + 1 * 10) / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("extra_body", {"top_p": 0.5}), ("structured", "json_object")]
+)
+def test_what_changes_the_answer_is_part_of_the_key(setting, value, one, tmp_path):
+    with FakeEndpoint() as fake:
+        once = {"ask__max_parse_retries": 0}
+        run_quietly(one, recipe_for(fake, **once), tmp_path / "out")
+        before = {seen.key for seen in fake.seen}
+        changed = recipe_for(fake, **once, **{f"endpoint__{setting}": value})
+        run_quietly(one, changed, tmp_path / "out")
+        after = [seen for seen in fake.seen if seen.key not in before]
+    if setting == "extra_body":
+        assert len(after) == 4
+        assert all(seen.body["top_p"] == 0.5 for seen in after)
+    else:  # descriptions have no schema
+        assert [seen.body["response_format"] for seen in after] == 2 * [{"type": "json_object"}]
+
+
+def test_a_call_that_waited_for_the_budget_is_not_sent_once_the_run_has_stopped(tmp_path):
+    class Waiting:
+        """Answers once told to."""
+
+        def __init__(self):
+            self.asked, self.go = [], asyncio.Event()
+
+        async def complete(self, request, key):
+            self.asked.append(request.sample)
+            await self.go.wait()
+            return Reply("text", "id", "stop", Usage(10, 1))
+
+    def request(number):
+        subject = Subject("v.mp4")
+        return Request(
+            *("level2", "v", "gpt-4o", "p@1", "system", ("text",), (), 100, subject), sample=number
+        )
+
+    async def main():
+        ledger = Ledger(tmp_path / "ledger.sqlite", max_usd=0.0015)  # one call may cost $0.0011
+        annotator = Waiting()
+        caller = Caller(annotator, ledger, Endpoint(model="gpt-4o"), load_prices())
+        calls = [asyncio.create_task(caller.call(request(number))) for number in range(2)]
+        while not annotator.asked:
+            await asyncio.sleep(0.01)
+        caller.stop(InterruptedRunError("stop"))
+        annotator.go.set()
+        first, second = await asyncio.gather(*calls, return_exceptions=True)
+        found = ledger.totals()
+        await ledger.aclose()
+        return annotator.asked, first, second, found
+
+    asked, first, second, found = asyncio.run(main())
+    assert (asked, first.text, str(second)) == ([0], "text", "stop")
+    assert (found.num_calls, found.num_failed_attempts, found.num_unknown) == (1, 1, 0)
+
+
 def test_half_a_surrogate_pair_in_an_answer_does_not_stop_the_ledger(one, tmp_path):
     with FakeEndpoint(write=lambda body: "A parrot \ud83d sings.") as fake:
         result = run_quietly(one, recipe_for(fake, ask__kinds=[]), tmp_path / "out")
     assert result.records[0].description.text == "A parrot ? sings."
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ('{"pairs": [{"type": "Count", "question": "How many \\ud83d?", "answer": "2"}]}', "?"),
+        ("[" * 100_000, None),
+    ],
+)
+def test_no_words_of_a_model_stop_the_run(text, question, one, tmp_path):
+    def write(body):
+        return text if schema_name(body) == "open_ended_pairs" else write_answer(body)
+
+    with FakeEndpoint(write=write) as fake:
+        result = run_quietly(one, recipe_for(fake, ask__kinds=["open_ended"]), tmp_path / "out")
+    [record] = result.records
+    if question is None:
+        assert [rejection.reason for rejection in record.rejections] == ["unparsable"]
+    else:
+        assert [qa.question for qa in record.qas] == ["How many ??"]
 
 
 def test_a_slow_answer_is_a_timeout_that_may_have_been_billed(one, tmp_path):
@@ -173,8 +302,6 @@ def test_a_slow_answer_is_a_timeout_that_may_have_been_billed(one, tmp_path):
 
 
 def test_what_does_not_parse_is_asked_again_within_a_budget_then_kept_as_raw_text(one, tmp_path):
-    from tests.annotate.fake_endpoint import write_answer
-
     def write(body):
         return (
             "I would rather not."

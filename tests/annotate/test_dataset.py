@@ -1,5 +1,6 @@
 """The released format, read back the way LLaVA's own trainer reads it."""
 
+import dataclasses
 import json
 import shutil
 import tarfile
@@ -165,3 +166,16 @@ def test_formats_and_roots_that_do_not_fit_are_errors(finished, tmp_path):
         exported(finished, "csv", tmp_path)
     with pytest.raises(InputError, match="give --video-root a folder"):
         export_run(load_run(finished), "llava", tmp_path, open_ledger(finished), root=tmp_path)
+
+
+def test_a_dataset_outlives_its_videos_but_for_formats_that_hold_them(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "run")
+    run = load_run(tmp_path / "run")
+    gone = [dataclasses.replace(r, path=str(run.root / "gone" / f"{r.video_id}.mp4"))
+            for r in run.records]  # fmt: skip
+    run = dataclasses.replace(run, records=tuple(gone))
+    ledger = open_ledger(tmp_path / "run")
+    *_, card = export_run(run, "jsonl", tmp_path / "out", ledger)
+    assert "Its frames cannot be shown: v0.mp4: no such file" in card.read_text()
+    with pytest.raises(InputError, match=r"gone/v0.mp4: cannot be read .*choose another --format"):
+        export_run(run, "webdataset", tmp_path / "tar", ledger)

@@ -1,7 +1,13 @@
 """What the annotator is sent: frames with their times, history, prompts, structured output."""
 
-import pytest
+import base64
+import io
 
+import numpy as np
+import pytest
+from PIL import Image
+
+from llava_video.annotate.messages import Picture
 from llava_video.annotate.prompts import load_examples, load_prompt
 from llava_video.annotate.question_types import QUESTION_TYPES, SLUGS, find_type
 from tests.annotate.fake_endpoint import FakeEndpoint, images_in, schema_name, texts_in
@@ -97,3 +103,18 @@ def test_every_type_has_a_definition_and_three_examples():
             assert example.answer not in example.distractors
         assert find_type(question_type.title) == question_type.slug
     assert sum(t.paper_percent for t in QUESTION_TYPES) == pytest.approx(99.9)
+
+
+def test_a_picture_is_known_by_its_pixels_and_sent_as_a_jpeg():
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    pixels[:, 15:] = 200
+    fine, coarse = (
+        Picture.of(pixels, 1.0, jpeg_quality=95),
+        Picture.of(pixels, 2.0, jpeg_quality=10),
+    )
+    assert fine.digest == coarse.digest != Picture.of(pixels[:, ::-1], 1.0).digest
+    assert (fine.width, fine.height) == (30, 20)
+    _, _, encoded = fine.data_url().partition("data:image/jpeg;base64,")
+    decoded = np.asarray(Image.open(io.BytesIO(base64.b64decode(encoded))))
+    assert np.abs(decoded.astype(int) - pixels).max() < 25
+    assert len(coarse.jpeg) < len(fine.jpeg)

@@ -4,10 +4,13 @@ import json
 
 import pytest
 
+from llava_video.annotate.benchmarks import Benchmarks
 from llava_video.annotate.filters import compare, judge_choices, judge_refusal, screen
 from llava_video.annotate.recipe import load_recipe
 from llava_video.annotate.records import QA, Provenance, VideoRecord
 from llava_video.errors import InputError
+from tests.annotate.fake_endpoint import FakeEndpoint
+from tests.annotate.running import recipe_for, run_quietly
 
 ORIGIN = Provenance("k", "m", "p")
 LONG = "a large brown dog with a collar"
@@ -135,3 +138,34 @@ def test_benchmark_questions_and_videos_are_kept_out(tmp_path):
     assert [len(r.qas) for r in found] == [1, 0, 1]
     with pytest.raises(InputError, match="no such benchmark file"):
         compare(found, load_recipe("open", {"filters.benchmark_files": ["nowhere.json"]}))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("b.txt", b"What is caf\xe9?"),
+        ("b.json", b"[" * 100_000),
+        ("b.parquet", b"no parquet"),
+        ("b.csv", b'question\n"' + b"x" * 200_000),
+    ],
+)
+def test_an_unreadable_benchmark_file_is_named_before_anything_is_paid(
+    name, content, videos, tmp_path
+):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with FakeEndpoint() as fake:
+        recipe = recipe_for(fake, filters__benchmark_files=[str(path)])
+        with pytest.raises(InputError, match=f"{name}: not readable as"):
+            run_quietly(videos, recipe, tmp_path / "out")
+        assert fake.num_requests == 0
+    assert not (tmp_path / "out").exists()
+
+
+def test_any_character_may_stand_in_a_benchmark_question(tmp_path):
+    (tmp_path / "b.jsonl").write_text(json.dumps({"question": "a\u2028b"}, ensure_ascii=False))
+    (tmp_path / "b.csv").write_text('question\n"what is\nthis"\n')
+    paths = tuple(str(tmp_path / name) for name in ("b.jsonl", "b.csv"))
+    found = Benchmarks.load(paths)
+    assert found.question_like("a b", 1, 1) == "a\u2028b"
+    assert found.question_like("what is this", 1, 1) == "what is\nthis"

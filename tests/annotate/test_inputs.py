@@ -55,6 +55,11 @@ def test_manifests_bring_ids_sources_and_views(suffix, tmp_path):
         ("{", "list.jsonl:1: not JSON"),
         ("[1]", "a row is an object"),
         ('{"path": "a.mp4", "views": "many"}', "views 'many' is no number"),
+        ('{"path": "a.mp4", "views": 1e999}', "views inf is no number"),
+        ('{"path": "a\\u0000.mp4"}', "row 1: path 'a.x00.mp4' is no text"),
+        ('{"path": "a.mp4", "id": "\\ud800"}', "row 1: id .* is no text"),
+        ('{"path": "a.mp4", "source": "../elsewhere"}', "leave the / out"),
+        ("[" * 100_000, "list.jsonl:1: not JSON"),
         ('{"id":"a","path":"a.mp4"}\n{"id":"a","path":"b.mp4"}', "'a' belongs to two videos"),
     ],
 )
@@ -75,6 +80,12 @@ def test_a_quoted_line_break_in_a_table_is_part_of_its_cell(tmp_path):
     (tmp_path / "list.csv").write_text('path,category\nv/a.mp4,"two\nlines"\nv/b.mp4,one\n')
     records = find_videos([str(tmp_path / "list.csv")])
     assert [record.category for record in records] == ["two\nlines", "one"]
+
+
+def test_a_table_with_an_endless_cell_is_named(tmp_path):
+    (tmp_path / "list.csv").write_text('path\n"' + "x" * 200_000)
+    with pytest.raises(InputError, match=r"list.csv: not CSV \(field larger than"):
+        find_videos([str(tmp_path / "list.csv")])
 
 
 def test_a_manifest_in_another_encoding_is_named(tmp_path):

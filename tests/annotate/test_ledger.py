@@ -127,3 +127,31 @@ def test_what_is_no_ledger_is_refused(tmp_path):
         open_ledger(tmp_path)
     with pytest.raises(InputError, match=r"no ledger.sqlite in it"):
         open_ledger(tmp_path / "elsewhere")
+
+
+def test_a_disk_that_is_full_leaves_nobody_waiting_for_the_budget(tmp_path):
+    async def work(ledger):
+        attempt = await ledger.reserve(info("a", upper=0.9))
+        waiting = asyncio.create_task(ledger.reserve(info("b", upper=0.9)))
+        await asyncio.sleep(0.02)
+        ledger._writer_db.execute("PRAGMA query_only = ON")
+        with pytest.raises(LedgerError, match="cannot be written"):
+            await ledger.settle(attempt, REPLY, 0.1)
+        with pytest.raises(BudgetError):  # what was paid and not written down is spent
+            await asyncio.wait_for(waiting, 10)
+
+    run(tmp_path / "l.sqlite", work, max_usd=1.0)
+
+
+def test_a_ledger_that_another_program_holds_or_has_damaged_is_an_error_in_words(tmp_path):
+    path = tmp_path / "ledger.sqlite"
+    ledger = Ledger(path)
+    ledger._db.execute("PRAGMA busy_timeout = 10")
+    with sqlite3.connect(path) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LedgerError, match=r"cannot be written .database is locked"):
+            ledger.save_facts("f", "{}")
+        other.execute("DROP TABLE calls")
+    with pytest.raises(LedgerError, match=r"cannot be read .no such table: calls"):
+        asyncio.run(ledger.find("k"))
+    ledger.close()

@@ -18,7 +18,17 @@ class Clock:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("12ms", 0.012), ("6m0s", 360), ("1.5s", 1.5), ("1h2m", 3720), ("20", 20), ("", 0), ("x", 0)],
+    [
+        ("12ms", 0.012),
+        ("6m0s", 360),
+        ("1.5s", 1.5),
+        ("1h2m", 3720),
+        ("20", 20),
+        ("", 0),
+        ("x", 0),
+        ("1.2.3s", 2.3),
+        ("..s", 0),
+    ],
 )
 def test_durations_as_servers_write_them(text, seconds):
     assert parse_duration_seconds(text) == pytest.approx(seconds)
@@ -41,7 +51,25 @@ def test_the_pacer_learns_limits_and_ignores_nonsense():
     assert pacer.tokens.per_minute == 500  # the user's own limit stays
     pacer.learn((("limit-requests", "-1"),))
     pacer.learn((("limit-requests", "0"), ("remaining-requests", "0"), ("reset-requests", "9s")))
+    pacer.learn((("limit-requests", "0.001"),))
     assert pacer.requests.per_minute == 30
+
+
+def test_a_call_larger_than_a_minutes_allowance_waits_a_minute_at_most():
+    allowance = Allowance(10, Clock())
+    assert [allowance.wait_seconds(5000) for _ in range(3)] == [54, 114, 174]
+
+
+def test_no_pause_is_longer_than_ten_minutes():
+    clock = Clock()
+
+    async def sleep(seconds):
+        clock.now += seconds
+
+    pacer = Pacer(None, None, clock, sleep)
+    pacer.pause(1e12)
+    asyncio.run(pacer.wait(1))
+    assert clock.now == 100 + 600
 
 
 def test_nothing_is_sent_while_the_server_wants_a_pause():

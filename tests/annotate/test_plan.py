@@ -11,6 +11,7 @@ from llava_video.annotate.money import MESSAGE_OVERHEAD_TOKENS, load_prices
 from llava_video.annotate.pipeline import select_videos
 from llava_video.annotate.plan import make_plan
 from llava_video.annotate.vocabulary import text_tokens
+from llava_video.video import probe_video
 from tests.annotate.fake_endpoint import FakeEndpoint, images_in, texts_in
 from tests.annotate.running import recipe_for, run_quietly
 from tests.annotate.videos import write_video
@@ -33,9 +34,14 @@ def test_planned_calls_are_the_calls_that_are_made(mode, videos, tmp_path):
     assert plan.stages["level1"].num_images == 52
 
 
-@pytest.mark.parametrize(("seconds", "fps"), [(4.25, 8), (12.5, 6), (13.75, 8), (21.0, 12)])
-def test_planned_pictures_are_those_that_are_sent(seconds, fps, tmp_path):
-    path = write_video(tmp_path / "v.mp4", seconds=seconds, fps=fps, size=(36, 48))
+@pytest.mark.parametrize(
+    ("seconds", "fps", "gaps"),
+    [(4.25, 8, ()), (12.5, 6, ()), (13.75, 8, ()), (21.0, 12, ()), (13.013, 29.97, ()),
+     (14.0, 6, (3, 4, 50, 70, 71))],
+)  # fmt: skip
+def test_planned_pictures_are_those_that_are_sent(seconds, fps, gaps, tmp_path):
+    path = write_video(tmp_path / "v.mp4", seconds=seconds, fps=fps, size=(36, 48), gaps=gaps)
+    assert probe_video(path).is_variable_rate == bool(gaps)
     with FakeEndpoint() as fake:
         recipe = recipe_for(fake, faithfulness__enabled=True, faithfulness__max_frames=5)
         selected = select_videos(find_videos([str(path)]), recipe, None)

@@ -7,7 +7,7 @@ import pytest
 from llava_video.annotate.explain import explain
 from llava_video.annotate.history import compare
 from llava_video.annotate.report import write_report
-from llava_video.annotate.screens import status_of
+from llava_video.annotate.screens import harmless, status_of
 from llava_video.errors import InputError
 from tests.annotate.fake_endpoint import FakeEndpoint
 from tests.annotate.running import recipe_for
@@ -64,3 +64,9 @@ def test_history_side_by_side(videos, tmp_path):
     assert all(row["with_history"] != row["without_history"] for row in rows[1:])
     page = (tmp_path / "out" / "history.html").read_text()
     assert all(row["with_history"] in page for row in rows)
+
+
+def test_names_and_words_cannot_command_a_terminal():
+    assert (
+        harmless("a\x1b]0;title\x07b\r\n\tc\u2028é") == "a\ufffd]0;title\ufffdb\ufffd\n\tc\u2028é"
+    )

@@ -1,5 +1,6 @@
 """Review: decisions as an overlay, the server's manners, and the page in a real browser."""
 
+import dataclasses
 import json
 import shutil
 import threading
@@ -127,6 +128,13 @@ def test_videos_are_served_in_ranges(server, videos):
     assert fetch(server, "/frame?id=v0&t=2")[2].startswith(b"\xff\xd8")
 
 
+def test_a_video_is_served_as_a_video_whatever_its_name(server, videos, tmp_path):
+    page = shutil.copy(videos / "v0.mp4", tmp_path / "page.html")
+    server.records["v0"] = dataclasses.replace(server.records["v0"], path=str(page))
+    _, headers, _ = fetch(server, "/media?id=v0")
+    assert (headers["Content-Type"], headers["X-Content-Type-Options"]) == ("video/mp4", "nosniff")
+
+
 @pytest.mark.parametrize(
     "path", ["/media?id=../../etc/passwd", "/api/video?id=nope", "/frame?id=v0&t=x", "/etc/passwd"]
 )
@@ -141,7 +149,11 @@ def test_other_sites_cannot_decide(server):
     kind = {"Content-Type": "application/json"}
     assert fetch(server, "/api/decision", kind | {"Origin": "http://evil.example"}, body)[0] == 403
     assert fetch(server, "/api/decision", kind | {"Host": "evil.example"}, body)[0] == 403
+    assert fetch(server, "/api/decision", kind | {"Sec-Fetch-Site": "same-site"}, body)[0] == 403
+    assert fetch(server, "/media?id=v0", {"Sec-Fetch-Site": "cross-site"})[0] == 403
+    assert fetch(server, "/", {"Sec-Fetch-Site": "none"})[0] == 200
     assert fetch(server, "/api/decision", {"Content-Type": "text/plain"}, body)[0] == 400
+    assert fetch(server, "/api/decision", kind, b"[" * 60_000)[0] == 400
     assert fetch(server, "/api/decision", kind, b"{")[0] == 400
     assert fetch(server, "/api/decision", kind, b'{"qa_id": "x", "verdict": "accept"}')[0] == 400
     assert fetch(server, "/api/decision", kind | {"Content-Length": "-1"}, body)[0] == 400

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -12,19 +14,20 @@ def write_video(
     path: Path,
     *,
     seconds: float = 4.0,
-    fps: int = 4,
+    fps: float = 4,
     size: tuple[int, int] = (48, 64),
     scenes: int = 1,
     seed: int = 0,
     crf: int = 20,
+    gaps: Collection[int] = (),
 ) -> Path:
-    """A video with moving stripes whose colours change with every scene."""
+    """A video with moving stripes whose colours change with every scene; ``gaps`` lack frames."""
     rng = np.random.default_rng(seed)
     colours = rng.integers(40, 255, (scenes, 3))
     num_frames = round(seconds * fps)
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(path, "w") as container:
-        stream = container.add_stream("libx264", rate=fps)
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
         stream.height, stream.width = size
         stream.pix_fmt = "yuv420p"
         stream.options = {"preset": "ultrafast", "crf": str(crf)}
@@ -37,7 +40,9 @@ def write_video(
             picture = wave[None, :, None] * colours[scene]
             picture = np.broadcast_to(picture, (*size, 3)).astype(np.uint8)
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-            container.mux(stream.encode(frame))
+            frame.pts = number
+            if number not in gaps:
+                container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
 

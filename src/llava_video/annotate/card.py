@@ -9,6 +9,7 @@ from pathlib import Path
 from llava_video.annotate.dataset import answer_text, question_text
 from llava_video.annotate.frames import pictures_spread
 from llava_video.annotate.ledger import Ledger
+from llava_video.annotate.messages import Picture
 from llava_video.annotate.prompts import load_prompt
 from llava_video.annotate.question_types import QUESTION_TYPES
 from llava_video.annotate.recipe import Recipe
@@ -20,6 +21,7 @@ from llava_video.annotate.statistics import (
     count,
     table3_row,
 )
+from llava_video.errors import VideoError
 
 _EXAMPLE_FRAMES = 4
 
@@ -131,12 +133,22 @@ def find_example(records: list[VideoRecord]) -> VideoRecord | None:
     return next(iter(full or kept), None)
 
 
+def example_pictures(record: VideoRecord, recipe: Recipe) -> tuple[list[Picture], str]:
+    """Frames of an example, or why there are none: a dataset outlives the place of its videos."""
+    assert record.facts is not None
+    try:
+        found = pictures_spread(record.path, _EXAMPLE_FRAMES, record.facts, recipe.describe)
+    except (VideoError, OSError) as error:
+        return [], f"Its frames cannot be shown: {record.in_words(error)}"
+    return found, ""
+
+
 def _example(records: list[VideoRecord], recipe: Recipe, folder: Path) -> tuple[str, list[Path]]:
     record = find_example(records)
     if record is None or record.facts is None or record.description is None:
         return "## Example\n\nNo video was kept.", []
-    pictures = pictures_spread(record.path, _EXAMPLE_FRAMES, record.facts, recipe.describe)
-    images, paths = [], []
+    pictures, why_not = example_pictures(record, recipe)
+    images, paths = [why_not] * bool(why_not), []
     for number, picture in enumerate(pictures):
         name = f"example/frame_{number}.jpg"
         paths.append(folder / name)

@@ -94,7 +94,14 @@ def _add_video(tar: tarfile.TarFile, key: str, group: list[Sample]) -> None:
         record[sample.split] = sample.record["conversations"]
     text = dump_json(record).encode()
     path = Path(group[0].path)
-    with path.open("rb") as video:
+    try:
+        video = path.open("rb")
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); webdataset holds the videos themselves, "
+            "so put it back or choose another --format"
+        ) from error
+    with video:
         _add(tar, f"{key}{path.suffix.lower()}", video, path.stat().st_size)
         _add(tar, f"{key}.json", io.BytesIO(text), len(text))
 

@@ -8,7 +8,7 @@ from llava_video.annotate.messages import Picture
 from llava_video.annotate.recipe import Describe
 from llava_video.annotate.records import Facts
 from llava_video.types import Frames
-from llava_video.video import read_video
+from llava_video.video import read_video, sample_times
 
 
 def size_to_send(facts: Facts, max_side: int) -> tuple[int, int]:
@@ -17,10 +17,22 @@ def size_to_send(facts: Facts, max_side: int) -> tuple[int, int]:
     return max(1, round(facts.height * scale)), max(1, round(facts.width * scale))
 
 
-def count_between(start_seconds: float, end_seconds: float, facts: Facts, rules: Describe) -> int:
-    """How many pictures `pictures_between` takes from a video of even frame rate."""
+def count_between(
+    path: str, start_seconds: float, end_seconds: float, facts: Facts, rules: Describe
+) -> int:
+    """How many pictures `pictures_between` takes from a sound file.
+
+    The file is looked into only where its frames are not evenly spaced.
+    """
+    if facts.is_variable_rate:
+        end = _end_of(end_seconds, facts)
+        times, _ = sample_times(path, fps=rules.fps, start_seconds=start_seconds, end_seconds=end)
+        return len(times)
+    first, stop = (
+        math.ceil(seconds * facts.average_fps - 1e-4) for seconds in (start_seconds, end_seconds)
+    )
     step = max(1, round(facts.average_fps / rules.fps))  # every so-many-th frame is taken
-    return max(1, math.ceil((end_seconds - start_seconds) * facts.average_fps / step - 1e-6))
+    return max(1, math.ceil((stop - first) / step))
 
 
 def count_spread(num_frames: int, facts: Facts, rules: Describe) -> int:
@@ -32,15 +44,19 @@ def pictures_between(
     path: str, start_seconds: float, end_seconds: float, facts: Facts, rules: Describe
 ) -> tuple[list[Picture], tuple[str, ...]]:
     """Pictures of ``[start_seconds, end_seconds)`` at the recipe's rate, and what went wrong."""
-    is_last = end_seconds >= facts.duration_seconds
     frames = read_video(
         path,
         fps=rules.fps,
         size=size_to_send(facts, rules.image_max_side),
         start_seconds=start_seconds,
-        end_seconds=None if is_last else end_seconds,
+        end_seconds=_end_of(end_seconds, facts),
     )
     return to_pictures(frames, rules), frames.warnings
+
+
+def _end_of(end_seconds: float, facts: Facts) -> float | None:
+    """A clip's end, open where it is the video's."""
+    return None if end_seconds >= facts.duration_seconds else end_seconds
 
 
 def pictures_spread(path: str, num_frames: int, facts: Facts, rules: Describe) -> list[Picture]:

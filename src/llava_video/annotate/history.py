@@ -22,6 +22,7 @@ from llava_video.annotate.pipeline import check_endpoint, make_annotator
 from llava_video.annotate.recipe import Recipe, Selection, make_recipe
 from llava_video.annotate.records import Caption, VideoRecord, write_atomically
 from llava_video.annotate.runs import start_run
+from llava_video.annotate.screens import harmless
 from llava_video.annotate.select import measure
 from llava_video.annotate.tools import Tools
 from llava_video.errors import InputError
@@ -89,7 +90,8 @@ def history_screen(found: dict[str, Any]) -> RenderableType:
     table = Table("span", "with history", "without history", show_lines=True)
     for row in found["rows"]:
         name = "whole video" if row["level"] == 3 else row["span"]
-        table.add_row(name, Text(row["with_history"]), Text(row["without_history"]))
+        texts = (harmless(row[side]) for side in ("with_history", "without_history"))
+        table.add_row(name, *map(Text, texts))
     table.caption = found["page"]
     return table
 

@@ -147,7 +147,7 @@ class Request:
             "schema": self.schema.schema if self.schema else None,
             "sample": self.sample,
         }
-        if self.structured != "json_schema":
+        if self.schema is not None and self.structured != "json_schema":
             content["structured"] = self.structured
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:40]
 

@@ -158,8 +158,7 @@ async def annotate_video(
         except AnswerError as error:
             return REJECTED, record.rejected(name, error.reason, str(error), error.raw_text)
         except (VideoError, InputError, OSError, FFmpegError) as error:
-            detail = str(error).replace(record.path, Path(record.path).name)
-            return REJECTED, record.rejected(name, "unreadable", detail)
+            return REJECTED, record.rejected(name, "unreadable", record.in_words(error))
     return DONE, record
 
 
@@ -227,14 +226,14 @@ async def run_local(
     annotator = make_annotator(recipe)
     caller = Caller(annotator, ledger, recipe.endpoint, load_prices(recipe.endpoint.prices_file))
     try:
-        async with _interruptible(caller), make_progress() as progress:
+        async with make_progress() as progress, _interruptible(caller, progress):
             return await annotate_all(records, recipe, caller, ledger, progress)
     finally:
         await annotator.aclose()
 
 
 @asynccontextmanager
-async def _interruptible(caller: Caller) -> AsyncIterator[None]:
+async def _interruptible(caller: Caller, progress: Progress) -> AsyncIterator[None]:
     """The first Ctrl-C lets calls in flight finish; the second one stops at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -243,6 +242,7 @@ async def _interruptible(caller: Caller) -> AsyncIterator[None]:
 
     def stop() -> None:
         caller.stop(InterruptedRunError("interrupted; run the same command again to go on"))
+        progress.say("waiting for the calls in flight; Ctrl-C again leaves them")
         loop.remove_signal_handler(signal.SIGINT)
 
     loop.add_signal_handler(signal.SIGINT, stop)

@@ -180,7 +180,7 @@ class _Counter:
         facts, recipe = record.facts, self._recipe
         steps = timetable(facts.duration_seconds, recipe.describe)
         for step in steps:
-            self._add_step(facts, step, steps)
+            self._add_step(record.path, facts, step, steps)
         self._add_questions()
         chain = len(steps) + 1
         if recipe.faithfulness.enabled:
@@ -195,7 +195,7 @@ class _Counter:
             chain += 1
         return chain
 
-    def _add_step(self, facts: Facts, step: Step, steps: list[Step]) -> None:
+    def _add_step(self, path: str, facts: Facts, step: Step, steps: list[Step]) -> None:
         stage = f"level{step.level}"
         texts = [0, 0, 0]
         for index in [*step.clips, *([] if step.summary is None else [step.summary])]:
@@ -204,7 +204,7 @@ class _Counter:
         num_images = 0
         if step.level == 1:
             rules = self._recipe.describe
-            num_images = count_between(step.start_seconds, step.end_seconds, facts, rules)
+            num_images = count_between(path, step.start_seconds, step.end_seconds, facts, rules)
         prompt = load_prompt(stage)
         self._add(stage, texts, prompt.system, prompt.user, facts=facts, num_images=num_images)
 

@@ -47,6 +47,10 @@ class Progress:
         """A video has reached a stage."""
         self._stages[video_id] = stage
 
+    def say(self, text: str) -> None:
+        """Tell something once, above the table."""
+        self._console.print(Text(text))
+
     async def __aenter__(self) -> Progress:
         if self._live is not None:
             self._live.start()

@@ -112,6 +112,7 @@ class Facts:
         num_scenes: scenes that PySceneDetect finds; None where the recipe asks for no scenes.
         frame_hash: perceptual hash of evenly spaced frames, hexadecimal; empty when not asked for.
         warnings: what is wrong with the file, one sentence each.
+        is_variable_rate: whether its frames are not evenly spaced in time.
     """
 
     duration_seconds: float
@@ -121,6 +122,7 @@ class Facts:
     num_scenes: int | None = None
     frame_hash: str = ""
     warnings: tuple[str, ...] = ()
+    is_variable_rate: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +164,10 @@ class VideoRecord:
     def description(self) -> Caption | None:
         """The level-3 caption, once there is one."""
         return next((c for c in self.captions if c.level == 3), None)
+
+    def in_words(self, error: Exception) -> str:
+        """What an error about the file says, without its folder: records go elsewhere."""
+        return str(error).replace(self.path, Path(self.path).name)
 
     def rejected(
         self, stage: str, reason: str, detail: str = "", raw_text: str = ""

@@ -6,9 +6,8 @@ import html
 from collections.abc import Sequence
 from pathlib import Path
 
-from llava_video.annotate.card import find_example
+from llava_video.annotate.card import example_pictures, find_example
 from llava_video.annotate.dataset import answer_text, question_text
-from llava_video.annotate.frames import pictures_spread
 from llava_video.annotate.ledger import Ledger, open_ledger
 from llava_video.annotate.measured import forecast_against_actual, measured_factors
 from llava_video.annotate.money import load_prices
@@ -247,12 +246,14 @@ def _example(records: list[VideoRecord], recipe: Recipe) -> str:
     record = find_example(records)
     if record is None or record.facts is None or record.description is None:
         return "<p>No video was kept.</p>"
+    pictures, why_not = example_pictures(record, recipe)
     figures = "".join(
         f'<figure><img alt="frame at {p.seconds:.1f} s" src="{p.data_url()}">'
         f"<figcaption>{p.seconds:.1f} s</figcaption></figure>"
-        for p in pictures_spread(record.path, 4, record.facts, recipe.describe)
+        for p in pictures
     )
-    parts = [f'<div class="frames">{figures}</div>', f"<p><b>{_e(record.video_id)}</b></p>"]
+    parts = [f'<div class="frames">{figures}{_e(why_not)}</div>']
+    parts.append(f"<p><b>{_e(record.video_id)}</b></p>")
     parts.append(f"<blockquote>{_e(record.description.text)}</blockquote>")
     for kind in ("open_ended", "multi_choice"):
         qa = next((qa for qa in record.qas if qa.kind == kind), None)

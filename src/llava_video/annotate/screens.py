@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -107,7 +108,7 @@ def result_screen(found: dict[str, Any]) -> RenderableType:
         lines.append(f"  and {len(notes) - 20} more; `annotate status` shows all")
     lines.append(_totals_line(found["totals"]))
     lines += found["files"]
-    return Text("\n".join(lines), overflow="ignore", no_wrap=True)
+    return Text(harmless("\n".join(lines)), overflow="ignore", no_wrap=True)
 
 
 def status_of(folder: Path) -> dict[str, Any]:
@@ -149,7 +150,12 @@ def status_screen(found: dict[str, Any]) -> RenderableType:
             + ", ".join(f"{k}: {v}" for k, v in found["failed_attempts"].items())
         )
     lines += _notes(found)
-    return Group(Text(f"videos: {states}"), table, Text("\n".join(lines)))
+    return Group(Text(f"videos: {states}"), table, Text(harmless("\n".join(lines))))
+
+
+def harmless(text: str) -> str:
+    """Names of files and words of models without the control characters that a terminal obeys."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", text)
 
 
 def ratio_text(ratio: float | None) -> str:
@@ -159,7 +165,7 @@ def ratio_text(ratio: float | None) -> str:
 
 def chain_screen(chain: dict[str, Any]) -> RenderableType:
     """A provenance chain as a tree."""
-    tree = Tree(Text(chain["id"]))
+    tree = Tree(Text(harmless(chain["id"])))
     _grow(tree, chain)
     return tree
 
@@ -169,9 +175,9 @@ def _grow(tree: Tree, node: dict[str, Any]) -> None:
         if key in ("id", "parents"):
             continue
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        tree.add(Text(f"{key}: {text}"))
+        tree.add(Text(harmless(f"{key}: {text}")))
     for parent in node.get("parents", ()):
-        branch = tree.add(Text(parent["id"]))
+        branch = tree.add(Text(harmless(parent["id"])))
         _grow(branch, parent)
 
 

@@ -50,14 +50,16 @@ def measure(record: VideoRecord, rules: Selection) -> VideoRecord:
             if rules.needs_scenes and facts.num_scenes is None:
                 facts = dataclasses.replace(facts, num_scenes=count_scenes(record.path, rules))
     except (LlavaVideoError, FFmpegError, OSError) as error:
-        return record.rejected("select", "unreadable", _without_path(str(error), record.path))
+        return record.rejected("select", "unreadable", record.in_words(error))
     return dataclasses.replace(record, facts=facts).warned(facts.warnings)
 
 
 def _probe(path: str) -> Facts:
     info = probe_video(path)
     return Facts(
-        info.duration_seconds, info.width, info.height, info.average_fps, warnings=info.warnings
+        *(info.duration_seconds, info.width, info.height, info.average_fps),
+        warnings=info.warnings,
+        is_variable_rate=info.is_variable_rate,
     )
 
 
@@ -184,8 +186,3 @@ def _passes(record: VideoRecord, recipe: Recipe) -> bool:
 def _as_array(record: VideoRecord) -> NDArray[np.int16]:
     assert record.facts is not None
     return np.frombuffer(bytes.fromhex(record.facts.frame_hash), np.uint8).astype(np.int16)
-
-
-def _without_path(message: str, path: str) -> str:
-    """The message without the file's folder, so that records hold no machine's paths."""
-    return message.replace(path, Path(path).name)

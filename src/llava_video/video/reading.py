@@ -137,6 +137,8 @@ def sample_times(
     num_frames: int | None = None,
     fps: float | None = None,
     max_frames: int | None = None,
+    start_seconds: float = 0.0,
+    end_seconds: float | None = None,
 ) -> tuple[NDArray[np.float64], float]:
     """When the frames are that `read_video` would take, from the packets alone.
 
@@ -145,6 +147,8 @@ def sample_times(
         num_frames: as for `read_video`, like the others.
         fps: frames per second to take.
         max_frames: the most frames to take with ``fps``.
+        start_seconds: take frames that appear from here on.
+        end_seconds: take frames that appear before this; None for the end.
 
     Returns:
         Times in seconds (T,), and the duration of the video in seconds. In a damaged file
@@ -154,7 +158,7 @@ def sample_times(
         InputError: the request contradicts itself.
         VideoError: the file cannot be read as a video.
     """
-    request = _Request(num_frames, fps, max_frames, 0.0, None)
+    request = _Request(num_frames, fps, max_frames, start_seconds, end_seconds)
     _check_request(os.fspath(path), request)
     index = index_video(check_local_file(path))
     if first_frame(index) is None:

@@ -119,8 +119,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Other sites must not reach this server through the user's browser."""
         allowed = {f"{name}:{self.server.server_port}" for name in ("127.0.0.1", "localhost")}
         origin = self.headers.get("Origin")
-        return self.headers.get("Host") in allowed and (
-            origin is None or urlsplit(origin).netloc in allowed
+        return (
+            self.headers.get("Host") in allowed
+            and (origin is None or urlsplit(origin).netloc in allowed)
+            # Browsers say so where a page of another site embeds ours or its media.
+            and self.headers.get("Sec-Fetch-Site") not in ("cross-site", "same-site")
         )
 
     def _page(self, values: dict[str, str]) -> None:
@@ -172,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _decide(self, values: dict[str, str]) -> None:
         try:
             value = json.loads(self._body())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"a decision is a JSON object ({error})") from error
         qa = self.server.qas.get(str(value.get("qa_id"))) if isinstance(value, dict) else None
         if qa is None:
@@ -205,7 +208,7 @@ class _Handler(BaseHTTPRequestHandler):
         path = Path(self._record(values).path)
         size = path.stat().st_size
         start, stop = 0, size
-        wanted = re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", ""))
+        wanted = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", self.headers.get("Range", ""))
         if wanted and wanted[1]:
             start = int(wanted[1])
             stop = min(size, int(wanted[2]) + 1) if wanted[2] else size
@@ -218,7 +221,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         self.send_response(HTTPStatus.PARTIAL_CONTENT if wanted else HTTPStatus.OK)
-        self.send_header("Content-Type", mimetypes.guess_type(path.name)[0] or "video/mp4")
+        kind = mimetypes.guess_type(path.name)[0] or ""
+        # A file that is a video by its content may still be called .html, and must not act as that.
+        kind = kind if kind.startswith("video/") or kind == "image/gif" else "video/mp4"
+        self.send_header("Content-Type", kind)
+        self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Content-Length", str(stop - start))
         self.send_header("Accept-Ranges", "bytes")
         if wanted:
