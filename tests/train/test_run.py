@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from llava_video.errors import InputError
 from llava_video.train.checkpoints import newest_checkpoint
 from llava_video.train.recipe import Recipe, load_recipe
 from llava_video.train.run import make_plan, train
+from llava_video.train.trainer import RowTrainer
 from tests.cli.run import Shell
 
 
@@ -157,8 +159,39 @@ def test_a_loss_that_is_no_number_names_the_samples(
     weights["model.projector.linear_1.weight"][0, 0] = float("nan")
     save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
     recipe = recipe_for("projector", toy_data, broken, tmp_path / "run", "max_steps=2")
-    with pytest.raises(InputError, match=r"loss is nan at step 1.*toyworld_simple"):
+    with pytest.raises(InputError, match=r"loss is nan at step 1.*toyworld_simple.*no checkpoint"):
         train(recipe, bar=False)
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(
+    toy_data: Path, small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = RowTrainer._save_checkpoint
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def save_on_a_small_disk(trainer: RowTrainer, *args) -> None:
+        if trainer.state.global_step == 2:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+        save(trainer, *args)
+
+    recipe = recipe_for(
+        "projector", toy_data, small_checkpoint, tmp_path / "run", "max_steps=2", "save_steps=1"
+    )
+    monkeypatch.setattr(RowTrainer, "_save_checkpoint", save_on_a_small_disk)
+    try:
+        with pytest.raises(InputError, match=r"no room .*goes on from .*checkpoint-1"):
+            train(recipe, bar=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    monkeypatch.undo()
+
+    leftover = tmp_path / "run" / "checkpoints" / "checkpoint-2" / "shard-00002-of-two.safetensors"
+    leftover.write_bytes(b"of an attempt with two processes")
+    resumed = weights(train(recipe, bar=False))
+    whole = recipe_for(
+        "projector", toy_data, small_checkpoint, tmp_path / "whole", "max_steps=2", "save_steps=1"
+    )
+    assert equal(resumed, weights(train(whole, bar=False)))
 
 
 def test_a_folder_keeps_its_recipe(toy_data: Path, small_checkpoint: Path, tmp_path: Path) -> None:

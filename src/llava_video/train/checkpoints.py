@@ -8,11 +8,15 @@ those of the model that the run began with.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.hf_storage import (
     HuggingFaceStorageReader,
     HuggingFaceStorageWriter,
@@ -28,9 +32,12 @@ from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 from torch.optim import Optimizer
 
+from llava_video.errors import InputError
+
 LAST_FILE = "trainer_state.json"
 """The file of a checkpoint that is written last."""
 
+_NO_ROOM = ("No space left", "Disk quota exceeded", "File too large", "PytorchStreamWriter failed")
 _WEIGHTS, _OPTIMIZER = "weights.", "optimizer."
 _OPTIONS = StateDictOptions(ignore_frozen_params=True, flatten_optimizer_state_dict=True)
 
@@ -39,6 +46,25 @@ def newest_checkpoint(folder: Path) -> Path | None:
     """The newest whole checkpoint: its last file is there."""
     whole = [path for path in folder.glob("checkpoint-*") if (path / LAST_FILE).is_file()]
     return max(whole, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
+
+
+@contextmanager
+def room_on_disk(folder: Path) -> Iterator[None]:
+    """Make one error of the many ways in which libraries say that a disk is full.
+
+    Raises:
+        InputError: the disk of the folder is full.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError, CheckpointException) as error:
+        if not any(words in str(error) for words in _NO_ROOM):
+            raise
+        last = newest_checkpoint(folder)
+        raise InputError(
+            f"there is no room to write to {folder}; make some and run the same command again: it "
+            + (f"goes on from {last}" if last else "begins anew, no checkpoint was saved yet")
+        ) from error
 
 
 def save_state(folder: Path, model: nn.Module, optimizer: Optimizer) -> None:

@@ -28,7 +28,7 @@ from llava_video.model import LlavaVideoConfig, LlavaVideoProcessor
 from llava_video.model.loading import find_checkpoint, load_config, load_model, load_processor
 from llava_video.train.adapters import add_lora, merge_adapter, save_adapter, write_model
 from llava_video.train.attention import PACKED
-from llava_video.train.checkpoints import LAST_FILE, load_weights, newest_checkpoint
+from llava_video.train.checkpoints import LAST_FILE, load_weights, newest_checkpoint, room_on_disk
 from llava_video.train.devices import SeeingCollator, by_first, join_processes, shard
 from llava_video.train.encoding import SKIPPED_FILE, Encoder, RowCollator, RowDataset
 from llava_video.train.preferences import (
@@ -170,7 +170,8 @@ def train(recipe: Recipe, *, bar: bool = True) -> Path | None:
     processes = join_processes()
     try:
         plan, checkpoint = by_first(processes, lambda: _begin(recipe, processes.num_processes))
-        _run(plan, checkpoint, processes, bar)
+        with room_on_disk(recipe.out / CHECKPOINTS):
+            _run(plan, checkpoint, processes, bar)
     finally:
         gc.collect()  # sharded weights hold on to the processes' connections
         processes.destroy_process_group()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -139,6 +140,14 @@ class RowTrainer(Trainer):
         if "loss" in logs:
             logs |= self.watch.rates(self.accelerator)
         super().log(logs, start_time)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """As transformers' own, in a folder that holds nothing of an earlier attempt."""
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        if self.args.should_save and folder.exists():
+            shutil.rmtree(folder)
+        self.accelerator.wait_for_everyone()
+        super()._save_checkpoint(model, trial)
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
         """Nothing: `_save_optimizer_and_scheduler` writes weights and optimizer together."""
