@@ -59,7 +59,7 @@ def save_adapter(model: Any, folder: Path, dtype: torch.dtype) -> None:
         folder: where they are written.
         dtype: that the model is to have when they are merged into it.
     """
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, save_embedding_layers=False)
     config = copy(model.config)
     config.dtype = dtype
     config.save_pretrained(folder)

@@ -71,6 +71,8 @@ class Recipe(_Strict):
         on_bad_video: what to do with a video that fails after training has begun.
         labels: supervise what the assistant says, or what the official code does.
         dtype: of the computation; weights are kept in float32 where they are trained.
+        report_samples: samples that the trained model is asked again, for the report.
+        tensorboard: write logs for TensorBoard, too.
     """
 
     model: str
@@ -103,6 +105,8 @@ class Recipe(_Strict):
     gradient_checkpointing: bool = True
     save_steps: int = Field(200, gt=0)
     log_steps: int = Field(10, gt=0)
+    report_samples: int = Field(4, ge=0)
+    tensorboard: bool = False
     workers: int = Field(2, ge=0)
     seed: int = 0
 

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import torch
 from accelerate import PartialState
 from torch.optim import AdamW
 from transformers import PrinterCallback, TrainingArguments, set_seed
+from transformers.integrations import TensorBoardCallback
 
 from llava_video.errors import InputError, VideoError
 from llava_video.model import LlavaVideoConfig, LlavaVideoProcessor
@@ -31,6 +33,7 @@ from llava_video.train.attention import PACKED
 from llava_video.train.checkpoints import LAST_FILE, load_weights, newest_checkpoint, room_on_disk
 from llava_video.train.devices import SeeingCollator, by_first, join_processes, shard
 from llava_video.train.encoding import SKIPPED_FILE, Encoder, RowCollator, RowDataset
+from llava_video.train.predictions import PREDICTIONS_FILE, write_predictions
 from llava_video.train.preferences import (
     PairCollator,
     PairDataset,
@@ -39,6 +42,7 @@ from llava_video.train.preferences import (
     as_preference,
 )
 from llava_video.train.recipe import Recipe, load_recipe
+from llava_video.train.report import RECIPE_FILE, RUN_FILE, write_report
 from llava_video.train.rows import plan_rows
 from llava_video.train.samples import Folders, Part, Problem, Sample, as_sample, read_mixture
 from llava_video.train.trainer import RowTrainer, Watch, parameter_groups, set_trainable
@@ -46,8 +50,8 @@ from llava_video.train.trainer import RowTrainer, Watch, parameter_groups, set_t
 CHECKPOINTS = "checkpoints"
 MODEL = "model"
 ADAPTER = "adapter"
-RECIPE = "recipe.yaml"
 
+_VERSIONS = ("llava-video", "torch", "transformers", "accelerate")
 _MEASURING_THREADS = 4
 
 
@@ -177,7 +181,10 @@ def train(recipe: Recipe, *, bar: bool = True) -> Path | None:
         processes.destroy_process_group()
     if not processes.is_main_process:
         return None
-    export_model(recipe, _checkpoint_of(recipe.out), recipe.out / MODEL, recipe.out / ADAPTER)
+    last = _checkpoint_of(recipe.out)
+    with room_on_disk(last.parent):
+        export_model(recipe, last, recipe.out / MODEL, recipe.out / ADAPTER)
+        _report(plan)
     return recipe.out / MODEL
 
 
@@ -186,8 +193,10 @@ def _begin(recipe: Recipe, num_processes: int) -> tuple[Plan, Path | None]:
     if (recipe.out / MODEL).is_dir():
         raise InputError(f"{recipe.out} holds a finished run; give another folder as out=DIR")
     check_devices(recipe, num_processes)
+    if recipe.tensorboard and find_spec("tensorboard") is None:
+        raise InputError("tensorboard=true needs its package; pip install tensorboard")
     plan = make_plan(recipe)
-    _describe_run(plan)
+    _describe_run(plan, num_processes)
     return plan, newest_checkpoint(recipe.out / CHECKPOINTS)
 
 
@@ -223,6 +232,10 @@ def _run(plan: Plan, checkpoint: Path | None, processes: PartialState, bar: bool
         optimizers=(AdamW(parameter_groups(model, recipe), lr=0.0, betas=(0.9, 0.999)), None),
         watch=Watch(recipe.out, bar and processes.is_main_process),
     )
+    if recipe.tensorboard and processes.is_main_process:
+        from torch.utils.tensorboard import SummaryWriter
+
+        trainer.add_callback(TensorBoardCallback(SummaryWriter(str(recipe.out / "tensorboard"))))
     trainer.remove_callback(PrinterCallback)  # the watch shows and logs what there is
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
 
@@ -267,6 +280,7 @@ def _build(
 
 def _checkpoint_activations(model: Any) -> None:
     """Compute activations again in the backward pass instead of keeping them."""
+    model.config.get_text_config().use_cache = False  # transformers would say that it has to
     if hasattr(model, "activation_checkpointing_enable"):
         model.activation_checkpointing_enable({"use_reentrant": False})
     else:  # before transformers 5.24
@@ -354,18 +368,34 @@ def merge(source: Path, target: Path, model: str | None = None) -> None:
         return
     whole = (source / LAST_FILE).is_file()
     out = source.resolve().parent.parent if whole else source
-    if not (out / RECIPE).is_file():
+    if not (out / RECIPE_FILE).is_file():
         raise InputError(
             f"{source} holds neither an adapter nor a run; give the folder that 'train' wrote, or "
             "adapter/ or checkpoints/checkpoint-N in it"
         )
-    export_model(load_recipe(str(out / RECIPE)), source if whole else _checkpoint_of(out), target)
+    export_model(
+        load_recipe(str(out / RECIPE_FILE)), source if whole else _checkpoint_of(out), target
+    )
 
 
-def _describe_run(plan: Plan) -> None:
+def _report(plan: Plan) -> None:
+    """Ask the trained model some of its samples, and write the page about the run."""
+    recipe = plan.recipe
+    wanted = min(recipe.report_samples, len(plan.samples))
+    if wanted:
+        directory = recipe.out / MODEL
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        model = load_model(directory, load_config(directory)).to(device)
+        spread = [plan.samples[index * len(plan.samples) // wanted] for index in range(wanted)]
+        encoder = Encoder(plan.processor, recipe)
+        write_predictions(model, encoder, spread, recipe.out / PREDICTIONS_FILE)
+    write_report(recipe.out)
+
+
+def _describe_run(plan: Plan, num_devices: int) -> None:
     """Write the recipe and what it ran on; a folder keeps the recipe that it began with."""
     out = plan.recipe.out
-    text, path = plan.recipe.to_yaml(), out / RECIPE
+    text, path = plan.recipe.to_yaml(), out / RECIPE_FILE
     if path.is_file() and path.read_text(encoding="utf-8") != text:
         raise InputError(f"{path} is another recipe; give another folder as out=DIR")
     out.mkdir(parents=True, exist_ok=True)
@@ -373,7 +403,7 @@ def _describe_run(plan: Plan) -> None:
     described = {
         "versions": {
             "python": platform.python_version(),
-            **{name: version(name) for name in ("llava-video", "torch", "transformers")},
+            **{name: version(name) for name in _VERSIONS},
         },
         "mixture": [
             {
@@ -385,7 +415,10 @@ def _describe_run(plan: Plan) -> None:
             }
             for part in plan.parts
         ],
+        "num_samples": len(plan.samples),
+        "num_tokens": sum(plan.lengths[sample] for row in plan.rows for sample in row),
         "num_steps": plan.num_steps,
+        "num_devices": num_devices,
         "left_out": [{"sample": p.name, "reason": p.reason} for p in plan.problems],
     }
-    (out / "run.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    (out / RUN_FILE).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")

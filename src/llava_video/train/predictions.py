@@ -1,0 +1,103 @@
+"""What a trained model answers to some of its samples, for people to look at."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from llava_video.errors import VideoError
+from llava_video.model import LlavaVideoProcessor
+from llava_video.model.modeling import MEDIA_INPUTS
+from llava_video.train.encoding import Encoded, Encoder, RowCollator
+from llava_video.train.rows import LABEL_IGNORED
+from llava_video.train.samples import Sample
+
+PREDICTIONS_FILE = "predictions.jsonl"
+
+_MAX_NEW_TOKENS = 128
+_PICTURES_PER_SAMPLE = 4
+_PICTURE_SIDE = 160
+
+
+def write_predictions(model: Any, encoder: Encoder, samples: list[Sample], path: Path) -> None:
+    """Let a model answer the last question of each sample, and write its answers as JSON lines.
+
+    Args:
+        model: in evaluation mode, on the device where it is to run.
+        encoder: reads samples.
+        samples: what it is asked.
+        path: the file: sample, question, expected and predicted answer, and some small pictures.
+    """
+    lines = []
+    for sample in samples:
+        try:
+            lines.append(json.dumps(_predict(model, encoder, sample), ensure_ascii=False))
+        except VideoError:  # training has reported it
+            continue
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+
+
+@torch.no_grad()
+def _predict(model: Any, encoder: Encoder, sample: Sample) -> dict[str, Any]:
+    processor = encoder.processor
+    encoded = _without_answer(encoder.encode(sample), processor)
+    batch = RowCollator(processor)([[encoded]])
+    inputs = {name: batch[name] for name in (*MEDIA_INPUTS, "input_ids") if name in batch}
+    output = model.generate(
+        **{
+            name: value.to(model.device) if isinstance(value, torch.Tensor) else value
+            for name, value in inputs.items()
+        },
+        max_new_tokens=_MAX_NEW_TOKENS,
+        do_sample=False,
+    )
+    question, answer = sample.messages[-2:]
+    return {
+        "sample": sample.name,
+        "question": _text_of(question["content"]),
+        "expected": answer["content"],
+        "predicted": processor.decode_answer(output[0], len(encoded.input_ids)),
+        "pictures": _pictures(encoded),
+    }
+
+
+def _without_answer(encoded: Encoded, processor: LlavaVideoProcessor) -> Encoded:
+    """A conversation up to where the assistant speaks last."""
+    start = processor.tokenizer.convert_tokens_to_ids("<|im_start|>")
+    turn = len(encoded.input_ids) - encoded.input_ids[::-1].index(start)
+    header = processor.tokenizer.encode("assistant\n", add_special_tokens=False)
+    ids = [*encoded.input_ids[:turn], *header]
+    return Encoded(
+        name=encoded.name,
+        input_ids=ids,
+        labels=[LABEL_IGNORED] * len(ids),
+        token_types=[*encoded.token_types[:turn], *[0] * len(header)],
+        seen=encoded.seen,
+    )
+
+
+def _text_of(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    return " ".join(part["text"].strip() for part in content if part["type"] == "text")
+
+
+def _pictures(encoded: Encoded) -> list[str]:
+    """Some of the frames, evenly spread, as JPEG in base64."""
+    frames = [picture for video in encoded.seen.frames for picture in video.pixels]
+    wanted = min(len(frames), _PICTURES_PER_SAMPLE)
+    chosen = [frames[index * (len(frames) - 1) // max(1, wanted - 1)] for index in range(wanted)]
+    pictures = []
+    for pixels in chosen:
+        image = Image.fromarray(pixels)
+        image.thumbnail((_PICTURE_SIDE, _PICTURE_SIDE))
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=80)
+        pictures.append(base64.b64encode(buffer.getvalue()).decode())
+    return pictures
