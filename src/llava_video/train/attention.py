@@ -6,7 +6,6 @@ scores. There is no mask: one of L x L numbers for a row of L tokens would be gi
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -42,13 +41,11 @@ def packed_attention(
     Returns:
         (1, L, heads, d), and no scores.
     """
-    samples = [
-        sdpa_attention_forward(
-            module, query[:, :, a:b], key[:, :, a:b], value[:, :, a:b], None, **kwargs
-        )[0]
-        for a, b in pairwise(cu_seq_lens_q.tolist())
-    ]
-    return torch.cat(samples, dim=1), None
+    lengths = cu_seq_lens_q.diff().tolist()
+    # Split, not sliced: the gradient of a slice is a whole row of zeros around it.
+    samples = zip(*(states.split(lengths, dim=2) for states in (query, key, value)), strict=True)
+    attended = [sdpa_attention_forward(module, *one, None, **kwargs)[0] for one in samples]
+    return torch.cat(attended, dim=1), None
 
 
 AttentionInterface.register(PACKED, packed_attention)
