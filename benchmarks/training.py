@@ -1,11 +1,11 @@
 """Tokens per second of packed rows against padded ones, and the share of time waiting for data.
 
 One small model with random weights (a language model of 6 million parameters beside a vision
-of 0.3, about the proportions of a 7B) learns toyworld videos of 5, 20 and 60 seconds that are
-decoded from files, as in real training: captions and conversations of very different lengths.
-Everything is learnt, in float32, by transformers' Trainer. Tokens are those of samples; padding does
-not count, nor does the first step. CPU time is that of the training process, without its workers:
-on a machine that does other work, trust that.
+encoder of 0.3, about the proportions of a 7B) learns toyworld videos of 5, 20 and 60 seconds that
+are decoded from files, as in real training: captions and conversations of very different lengths.
+Everything is learnt, in float32, by transformers' Trainer. Tokens are those of samples; padding
+does not count, nor does the first step. CPU time is that of the training process, without its
+workers: on a machine that does other work, trust that.
 
 - packed: rows filled with samples, as `llava_video.train` does.
 - one sample a row: the same with ``packing=false``, rows of one step about as long.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from llava_video.model import processing
+from llava_video.model import pixels
 from tests.cli.run import Shell
 
 
@@ -25,7 +25,7 @@ def test_parity_agrees_and_names_what_does_not(
     done = shell("doctor", "--parity", "tiny", "--num-frames", "3")
     assert done.code == 0
     assert done.out.rstrip().endswith("all stages agree")
-    monkeypatch.setattr(processing, "PIXEL_MEAN", 0.48)
+    monkeypatch.setattr(pixels, "PIXEL_MEAN", 0.48)
     done = shell("doctor", "--parity", "tiny", "--num-frames", "3")
     assert done.code == 1
     assert done.out.rstrip().endswith("first stage that differs: pixels")

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import llava_video as lv
-from llava_video.model import processing
+from llava_video.model import pixels
 from llava_video.model.convert import convert_checkpoint
 from llava_video.model.parity import (
     ONE_LEVEL,
@@ -113,7 +113,7 @@ def test_other_pixels_and_other_frames_are_named(
     assert found is not None
     assert found.name == "frames"
     assert "were read, plainly [0," in found.note
-    monkeypatch.setattr(processing, "PIXEL_MEAN", 0.48)  # CLIP's
+    monkeypatch.setattr(pixels, "PIXEL_MEAN", 0.48)  # CLIP's
     found = first_difference(check_parity(small_checkpoint, VIDEO, num_frames=NUM_FRAMES))
     assert found is not None
     assert found.name == "pixels"

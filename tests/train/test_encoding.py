@@ -8,8 +8,9 @@ import pytest
 import torch
 from PIL import ExifTags, Image
 
-from llava_video.errors import InputError, VideoError
+from llava_video.errors import VideoError
 from llava_video.model import LlavaVideoProcessor
+from llava_video.model.pixels import normalise
 from llava_video.train.attention import PACKED
 from llava_video.train.encoding import Encoder, RowCollator, RowDataset
 from llava_video.train.recipe import Recipe, load_recipe
@@ -118,6 +119,7 @@ def test_images_have_the_tiles_of_the_processor(pictures: Path, names: list[str]
     encoded = encoder.encode(sample)
     assert encoder.measure(sample) == len(encoded.input_ids)
     batch = RowCollator(encoder.processor)([[encoded]])
+    batch["pixel_values"] = normalise(batch["pixel_values"])
     expected = encoder.processor.apply_chat_template(
         list(sample.messages), add_generation_prompt=False
     )
@@ -214,7 +216,7 @@ def test_an_image_that_fails_is_an_error_or_is_reported(pictures: Path, tmp_path
     bad = ask_about("image", cut)
     encoder = encoder_with()
     encoder.measure(bad)  # its header is whole
-    with pytest.raises(InputError, match=r"images: .*cut\.png"):
+    with pytest.raises(VideoError, match=r"images: .*cut\.png"):
         RowDataset([bad], [(0,)], encoder, None)[0]
     assert RowDataset([bad], [(0,)], encoder, tmp_path / "skipped.jsonl")[0] == []
     assert "cut.png" in (tmp_path / "skipped.jsonl").read_text()

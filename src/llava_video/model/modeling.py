@@ -18,6 +18,7 @@ from llava_video.errors import InputError, RepresentationError
 from llava_video.model.configuration import LlavaVideoConfig
 from llava_video.model.logits import answer_processors
 from llava_video.model.outputs import CACHE, LlavaVideoModelOutput, LlavaVideoOutput
+from llava_video.model.pixels import normalise
 from llava_video.model.projector import Projector
 from llava_video.model.prompt import IMAGE, VIDEO
 from llava_video.model.released import WEIGHT_NAMES
@@ -107,12 +108,14 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
     def encode_frames(self, pixel_values_videos: Tensor) -> Tensor:
         """Vision features of frames, a few at a time: (N, 3, H, W) -> (N, M, C).
 
+        Pixels are from -1 to 1, or bytes, which are normalised here.
+
         As the official code, the output of the last layer *before* the final layer norm.
         """
         encoder = self.vision_encoder
         chunks = [
             encoder.encoder(
-                inputs_embeds=encoder.embeddings(chunk.to(encoder.dtype))
+                inputs_embeds=encoder.embeddings(normalise(chunk).to(encoder.dtype))
             ).last_hidden_state
             for chunk in pixel_values_videos.split(FRAMES_PER_VISION_CHUNK)
         ]

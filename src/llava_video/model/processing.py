@@ -25,6 +25,7 @@ from llava_video.model.media import (
     read_picture,
     show_tiles,
 )
+from llava_video.model.pixels import normalise
 from llava_video.model.prompt import (
     ImageSlot,
     Message,
@@ -43,10 +44,6 @@ from llava_video.representation.image_layout import (
 )
 from llava_video.types import Frames
 from llava_video.video.resize import resize
-
-PIXEL_MEAN = PIXEL_STD = 0.5
-"""SigLIP's normalisation: pixels from 0..255 to -1..1."""
-
 
 FIXED_OPTIONS: dict[str, tuple[Any, ...]] = {
     "chat_template": (None,),
@@ -280,11 +277,7 @@ class LlavaVideoProcessor(ProcessorMixin):
         Direct resize to a square with PIL's bicubic filter, then from 0..255 to -1..1
         (siglip_encoder.py).
         """
-        size = (self.image_size, self.image_size)
-        pixels = frames.pixels
-        if pixels.shape[1:3] != size:
-            pixels = np.stack([resize(picture, size, exact=True) for picture in pixels])
-        return _normalise(pixels)
+        return normalise(self._squares(frames))
 
     def decode_answer(self, output_ids: Tensor, num_prompt_tokens: int) -> str:
         """The text that follows a prompt: (L,) ids -> answer."""
@@ -328,22 +321,35 @@ class LlavaVideoProcessor(ProcessorMixin):
                 slots.append(ImageSlot(layout.num_tokens))
         return slots
 
-    def pixels(self, seen: Seen) -> dict[str, Tensor]:
+    def pixels(self, seen: Seen, *, as_bytes: bool = False) -> dict[str, Tensor]:
         """Pixels of everything that was seen, and how they belong together.
+
+        Args:
+            seen: what was read.
+            as_bytes: give pixels as uint8, a quarter of the memory; the model normalises them.
 
         Returns:
             Those of the inputs that `apply_chat_template` returns.
         """
         data = {}
+        finish = (lambda pixels: pixels) if as_bytes else normalise
         if seen.frames:
-            frames = [self.preprocess(video) for video in seen.frames]
-            data["pixel_values_videos"] = torch.cat(frames)
+            frames = [self._squares(video) for video in seen.frames]
+            data["pixel_values_videos"] = finish(torch.cat(frames))
             data["num_frames_per_video"] = torch.tensor([len(video) for video in frames])
         if seen.tiles:
-            data["pixel_values"] = torch.cat([_normalise(tiles) for tiles in seen.tiles])
+            data["pixel_values"] = finish(torch.cat([_as_tensor(tiles) for tiles in seen.tiles]))
             data["num_tiles_per_image"] = torch.tensor([len(tiles) for tiles in seen.tiles])
             data["image_sizes"] = torch.tensor(seen.image_sizes)
         return data
+
+    def _squares(self, frames: Frames) -> Tensor:
+        """Frames at the size that the model sees: (T, 3, S, S) uint8."""
+        size = (self.image_size, self.image_size)
+        pixels = frames.pixels
+        if pixels.shape[1:3] != size:
+            pixels = np.stack([resize(picture, size, exact=True) for picture in pixels])
+        return _as_tensor(pixels)
 
     def _check_lengths(self, prompts: Sequence[Prompt], slots: Sequence[Sequence[Slot]]) -> None:
         for prompt, row in zip(prompts, slots, strict=True):
@@ -387,10 +393,9 @@ def processor_values(config: LlavaVideoConfig) -> dict[str, Any]:
     }
 
 
-def _normalise(pixels_NHWC: NDArray[np.uint8]) -> Tensor:
-    """From 0..255 to -1..1: (N, H, W, 3) uint8 -> (N, 3, H, W) float32."""
-    values = torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2).to(torch.float32)
-    return values.mul_(1 / 255).sub_(PIXEL_MEAN).div_(PIXEL_STD)
+def _as_tensor(pixels_NHWC: NDArray[np.uint8]) -> Tensor:
+    """(N, H, W, 3) uint8 -> (N, 3, H, W) uint8."""
+    return torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2)
 
 
 def _sampling_of(options: dict[str, Any]) -> _Sampling:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from llava_video.errors import InputError, VideoError
 from llava_video.model import LlavaVideoProcessor
 from llava_video.model.media import Medium, picture_size, read_picture, show_tiles
 from llava_video.model.processing import Seen
-from llava_video.model.prompt import ImageSlot, Prompt, PromptRenderer, Slot
+from llava_video.model.prompt import ImageSlot, Prompt, PromptRenderer, Slot, VideoSlot
 from llava_video.representation.image_layout import make_image_layout
+from llava_video.train.frames_cache import FramesCache
 from llava_video.train.recipe import Recipe
 from llava_video.train.rows import LABEL_IGNORED, line_up
 from llava_video.train.samples import Sample
@@ -61,7 +62,8 @@ class Encoder:
     processor: LlavaVideoProcessor
     recipe: Recipe
     _renderer: PromptRenderer = field(init=False)
-    _outlines: dict[Path, Frames] = field(init=False, default_factory=dict)
+    _outlines: dict[Path, VideoSlot] = field(init=False, default_factory=dict)
+    _sizes: dict[Path, tuple[int, int]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_renderer", self.processor.renderer)
@@ -70,14 +72,23 @@ class Encoder:
         """Read what a sample shows and render its conversation.
 
         Raises:
-            VideoError: a video cannot be read.
-            InputError: an image cannot be read.
+            VideoError: a video or an image cannot be read.
+            InputError: there is no room in the cache of frames.
         """
         seen = Seen()
         media = [Medium(medium.kind, self._read(medium)) for medium in sample.media]
         prompt = self._render(sample, self.processor.look(media, seen))
         labels = label(prompt, self.recipe.labels, self.processor.tokenizer)
         return Encoded(sample.name, prompt.input_ids, labels, prompt.token_types, seen)
+
+    def open(self, medium: Medium) -> Slot:
+        """The room that a video or an image takes, without decoding it; it is remembered.
+
+        Raises:
+            VideoError: a video cannot be opened.
+            InputError: an image cannot be opened.
+        """
+        return self._room(medium, tiled=False)
 
     def measure(self, sample: Sample) -> int:
         """Tokens of a sample, without decoding its videos and images.
@@ -89,31 +100,45 @@ class Encoder:
             InputError: an image cannot be opened.
         """
         media = sample.media
-        tiled = show_tiles(media)
-        return len(self._render(sample, [self._room(m, tiled) for m in media]).input_ids)
+        slots = [self._room(medium, tiled=show_tiles(media)) for medium in media]
+        prompt = self._render(sample, [replace(slot, num_tokens=1) for slot in slots])
+        return len(prompt.input_ids) + sum(slot.num_tokens - 1 for slot in slots)
 
     def _read(self, medium: Medium) -> Frames | NDArray[np.uint8]:
         path = Path(medium.source)
+        if medium.kind == "video" and self.recipe.frames_cache is not None:
+            cache = FramesCache(self.recipe.frames_cache)
+            most = self.processor.representation.max_frames
+            request = [self.recipe.num_frames, self.recipe.fps, most, self.processor.image_size]
+            return cache.get(path, request, lambda: self._sample(path))
+        if medium.kind == "video":
+            return self._sample(path)
         with on_disk(path) as file:
-            if medium.kind == "image":
+            try:
                 return read_picture(file)
+            except InputError as error:
+                raise VideoError(str(error)) from error
+
+    def _sample(self, path: Path) -> Frames:
+        with on_disk(path) as file:
             return self.processor.sample_frames(
                 file, num_frames=self.recipe.num_frames, fps=self.recipe.fps
             )
 
-    def _room(self, medium: Medium, tiled: bool) -> Slot:
+    def _room(self, medium: Medium, *, tiled: bool) -> Slot:
         path = Path(medium.source)
         if medium.kind == "video":
-            return self.processor.slot_of(self._outline(path))
-        with on_disk(path) as file:
-            height, width = picture_size(file)
-        layout = make_image_layout(self.processor.images, height, width, tiled=tiled)
+            if path not in self._outlines:
+                self._outlines[path] = self._outline(path)
+            return self._outlines[path]
+        if path not in self._sizes:
+            with on_disk(path) as file:
+                self._sizes[path] = picture_size(file)
+        layout = make_image_layout(self.processor.images, *self._sizes[path], tiled=tiled)
         return ImageSlot(layout.num_tokens)
 
-    def _outline(self, path: Path) -> Frames:
-        """Frames of the right number and times, without pictures; many samples share a video."""
-        if path in self._outlines:
-            return self._outlines[path]
+    def _outline(self, path: Path) -> VideoSlot:
+        """The room of a video, from frames of the right number and times without pictures."""
         fps, most = self.recipe.fps, self.processor.representation.max_frames
         with on_disk(path) as file:
             times_seconds, duration_seconds = sample_times(
@@ -122,14 +147,15 @@ class Encoder:
                 fps=fps,
                 max_frames=most if fps else None,
             )
-        self._outlines[path] = Frames(
-            pixels=np.zeros((len(times_seconds), 1, 1, 3), np.uint8),
-            timestamps_seconds=times_seconds,
-            indices=np.arange(len(times_seconds)),
-            duration_seconds=duration_seconds,
-            source=str(path),
+        return self.processor.slot_of(
+            Frames(
+                pixels=np.zeros((len(times_seconds), 1, 1, 3), np.uint8),
+                timestamps_seconds=times_seconds,
+                indices=np.arange(len(times_seconds)),
+                duration_seconds=duration_seconds,
+                source=str(path),
+            )
         )
-        return self._outlines[path]
 
     def _render(self, sample: Sample, slots: Sequence[Slot]) -> Prompt:
         return self._renderer.render(sample.messages, slots, add_generation_prompt=False)
@@ -189,9 +215,9 @@ class RowDataset(Dataset[list[Encoded]]):
             sample = self._samples[number]
             try:
                 found.append(self._encoder.encode(sample))
-            except (VideoError, InputError) as error:
+            except VideoError as error:
                 if self._skipped is None:
-                    raise type(error)(
+                    raise VideoError(
                         f"{sample.name}: {error} (or set on_bad_video=skip_and_report)"
                     ) from error
                 line = json.dumps({"sample": sample.name, "reason": str(error)}, ensure_ascii=False)
@@ -223,7 +249,7 @@ class RowCollator:
             [tiles for encoded in samples for tiles in encoded.seen.tiles],
             [size for encoded in samples for size in encoded.seen.image_sizes],
         )
-        batch |= self.processor.pixels(seen)
+        batch |= self.processor.pixels(seen, as_bytes=True)  # batches wait in shared memory
         if seen.tiles:
             types = [kind for encoded in samples for kind in encoded.token_types]
             batch["mm_token_type_ids"] = torch.tensor([types])

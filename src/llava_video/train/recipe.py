@@ -52,6 +52,7 @@ class Recipe(_Strict):
         out: the run folder.
         video_folder: where the videos of samples are.
         image_folder: where their images are.
+        frames_cache: a folder to keep decoded frames in, for other epochs and runs.
         representation: ``T,M,s,p`` or a preset; default: the model's own.
         num_frames: frames per video; default: T of the representation.
         fps: sample at this rate instead, up to T frames.
@@ -80,6 +81,7 @@ class Recipe(_Strict):
     out: Path
     video_folder: Path = Path()
     image_folder: Path = Path()
+    frames_cache: Path | None = None
     representation: str | None = None
     num_frames: int | None = Field(None, gt=0)
     fps: float | None = Field(None, gt=0)

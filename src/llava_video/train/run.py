@@ -12,7 +12,6 @@ import json
 import math
 import platform
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -25,7 +24,7 @@ from torch.optim import AdamW
 from transformers import PrinterCallback, TrainingArguments, set_seed
 from transformers.integrations import TensorBoardCallback
 
-from llava_video.errors import InputError, VideoError
+from llava_video.errors import InputError
 from llava_video.model import LlavaVideoConfig, LlavaVideoProcessor
 from llava_video.model.loading import find_checkpoint, load_config, load_model, load_processor
 from llava_video.train.adapters import add_lora, merge_adapter, save_adapter, write_model
@@ -33,6 +32,7 @@ from llava_video.train.attention import PACKED
 from llava_video.train.checkpoints import LAST_FILE, load_weights, newest_checkpoint, room_on_disk
 from llava_video.train.devices import SeeingCollator, by_first, join_processes, shard
 from llava_video.train.encoding import SKIPPED_FILE, Encoder, RowCollator, RowDataset
+from llava_video.train.measuring import measure
 from llava_video.train.predictions import PREDICTIONS_FILE, write_predictions
 from llava_video.train.preferences import (
     PairCollator,
@@ -52,7 +52,6 @@ MODEL = "model"
 ADAPTER = "adapter"
 
 _VERSIONS = ("llava-video", "torch", "transformers", "accelerate")
-_MEASURING_THREADS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +102,7 @@ def make_plan(recipe: Recipe) -> Plan:
     samples: list[Sample] = []
     lengths: list[int] = []
     limit = min(recipe.max_tokens, processor.max_positions)
-    for sample, length in zip(listed, _measure(encoder, listed), strict=True):
+    for sample, length in zip(listed, measure(encoder, listed), strict=True):
         if isinstance(length, str):
             problems.append(Problem(sample.name, length))
         elif length <= limit:
@@ -125,19 +124,6 @@ def make_plan(recipe: Recipe) -> Plan:
         recipe, directory, config, processor, tuple(parts), tuple(samples), tuple(lengths),
         tuple(problems), tuple(rows), num_steps,
     )  # fmt: skip
-
-
-def _measure(encoder: Encoder, samples: Sequence[Sample]) -> list[int | str]:
-    """Tokens of each sample, or why it cannot be used."""
-
-    def measure(sample: Sample) -> int | str:
-        try:
-            return encoder.measure(sample)
-        except (VideoError, InputError) as error:
-            return str(error)
-
-    with ThreadPoolExecutor(_MEASURING_THREADS) as pool:
-        return list(pool.map(measure, samples))
 
 
 def _rows_of_run(recipe: Recipe, lengths: Sequence[int], limit: int) -> list[tuple[int, ...]]:

@@ -85,6 +85,11 @@ def _shard_of(path: Path) -> Path | None:
     return next((p for p in path.parents if p.suffix == ".tar" and p.is_file()), None)
 
 
+def file_of(path: Path) -> Path:
+    """The file on disk that holds what ``path`` names: itself, or a shard."""
+    return _shard_of(path) or path
+
+
 def is_there(path: Path) -> bool:
     """Whether there is such a file, or such a member of a shard."""
     shard = _shard_of(path)
