@@ -15,6 +15,7 @@ import time
 from typing import Any
 
 import torch
+import transformers
 from transformers import DynamicCache
 
 from llava_video.model import LlavaVideoConfig, LlavaVideoForConditionalGeneration
@@ -89,9 +90,12 @@ def main() -> None:
     parser.add_argument("--positions", type=int, nargs="+", default=[5400, 32])
     parser.add_argument("--tokens", type=int, default=12)
     parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
     model = random_model()
-    print(f"{torch.get_num_threads()} threads, Qwen2-0.5B shape, bfloat16")
+    versions = f"torch {torch.__version__}, transformers {transformers.__version__}"
+    print(f"{arguments.threads} threads, Qwen2-0.5B shape, bfloat16, {versions}")
     for num_positions in arguments.positions:
         times: dict[str, list[tuple[float, float]]] = {"sdpa": [], GROUPED: []}
         logits = {}
