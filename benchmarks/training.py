@@ -53,7 +53,7 @@ from llava_video.train.recipe import load_recipe
 from llava_video.train.rows import LABEL_IGNORED, plan_rows
 from llava_video.train.run import Plan, make_plan
 
-TOKENS_PER_STEP = 2000
+TOKENS_PER_STEP = 2500
 VISION = {
     "hidden_size": 96, "intermediate_size": 384, "num_hidden_layers": 3,
     "num_attention_heads": 4, "image_size": 64, "patch_size": 8,
@@ -257,7 +257,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--threads", type=int, help="of PyTorch; 1 where others are at work")
     options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         mixture = make_mixture(folder, options.num_videos)

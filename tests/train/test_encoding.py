@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import ExifTags, Image
+from torch.utils.data import DataLoader
 
 from llava_video.errors import VideoError
 from llava_video.model import LlavaVideoProcessor
 from llava_video.model.pixels import normalise
 from llava_video.train.attention import PACKED
-from llava_video.train.encoding import Encoder, RowCollator, RowDataset
+from llava_video.train.encoding import Encoder, RowCollator, RowDataset, unwrapped
 from llava_video.train.recipe import Recipe, load_recipe
 from llava_video.train.rows import LABEL_IGNORED
 from llava_video.train.samples import Folders, Sample, read_mixture
@@ -220,3 +221,12 @@ def test_an_image_that_fails_is_an_error_or_is_reported(pictures: Path, tmp_path
         RowDataset([bad], [(0,)], encoder, None)[0]
     assert RowDataset([bad], [(0,)], encoder, tmp_path / "skipped.jsonl")[0] == []
     assert "cut.png" in (tmp_path / "skipped.jsonl").read_text()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_error_in_a_worker_is_one_line(tmp_path: Path, workers: int) -> None:
+    encoder = encoder_with()
+    rows = RowDataset([ask_about("video", tmp_path / "gone.mp4")], [(0,)], encoder, None)
+    loader = DataLoader(rows, num_workers=workers, collate_fn=RowCollator(encoder.processor))
+    with pytest.raises(VideoError, match=r"^videos: .*gone\.mp4: no such file[^\n]*$"), unwrapped():
+        next(iter(loader))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from llava_video.train.run import Plan
 
 _BINS = 8
+_SHOWN_PROBLEMS = 20
 
 
 def command(
@@ -80,8 +81,11 @@ def _show(plan: Plan) -> None:
             part.path.name, part.strategy, f"{part.num_records}", f"{len(part.samples)}"
         )
     console.print(mixture)
-    for problem in plan.problems:
+    for problem in plan.problems[:_SHOWN_PROBLEMS]:
         console.print(f"left out: {problem.name}: {problem.reason}", markup=False, highlight=False)
+    if len(plan.problems) > _SHOWN_PROBLEMS:
+        more = len(plan.problems) - _SHOWN_PROBLEMS
+        console.print(f"left out: {more} more, which --json lists", highlight=False)
     tokens = Table("tokens", "samples", "", title="tokens per sample, videos included")
     shortest, longest = min(plan.lengths), max(plan.lengths)
     width = max(1, -(-(longest - shortest + 1) // _BINS))

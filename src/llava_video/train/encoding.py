@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -182,6 +183,17 @@ def label(prompt: Prompt, style: str, tokenizer: Any) -> list[int]:
                 wanted[turn:position] = [True] * (position - turn)
         wanted = [keep or i in everywhere for keep, i in zip(wanted, ids, strict=True)]
     return [i if keep else LABEL_IGNORED for i, keep in zip(ids, wanted, strict=True)]
+
+
+@contextmanager
+def unwrapped() -> Iterator[None]:
+    """Give errors of a data loader's workers back their one line, which comes with a traceback."""
+    try:
+        yield
+    except (VideoError, InputError) as error:
+        *traceback, last = str(error).strip().split("\n")
+        message = last.partition(": ")[2] if traceback else last
+        raise type(error)(message) from error
 
 
 class RowDataset(Dataset[list[Encoded]]):

@@ -23,6 +23,7 @@ from llava_video.train.checkpoints import (
     newest_checkpoint,
     save_state,
 )
+from llava_video.train.encoding import unwrapped
 from llava_video.train.recipe import Recipe
 
 T = TypeVar("T")
@@ -79,7 +80,8 @@ class RowTrainer(Trainer):
     ) -> tuple[list[Any], Any]:
         """As transformers' own, with the time that it takes."""
         start = time.perf_counter()
-        batches, num_labels = super().get_batch_samples(epoch_iterator, num_batches, device)
+        with unwrapped():
+            batches, num_labels = super().get_batch_samples(epoch_iterator, num_batches, device)
         self.watch.waited_seconds += time.perf_counter() - start
         self._names_of_update = [name for batch in batches for name in batch["names"]]
         if num_labels is not None:  # an update without labels has no loss, and no division by zero
