@@ -4,15 +4,11 @@ import pytest
 import torch
 
 from llava_video.model import LlavaVideoForConditionalGeneration
+from llava_video.model.lora_targets import LORA_TARGETS
 from tests.model.small import random_frames, small_model, small_processor
 
 peft = pytest.importorskip("peft")
 
-TARGETS = {
-    "language_model": r".*language_model\..*\.(q|k|v|o|gate|up|down)_proj",
-    "projector": r".*projector\.linear_[12]",
-    "vision_encoder": r".*vision_encoder\..*\.(q_proj|k_proj|v_proj|out_proj|fc1|fc2)",
-}
 NUM_LAYERS = {"language_model": 2 * 7, "projector": 2, "vision_encoder": 2 * 6}
 
 
@@ -25,9 +21,9 @@ def fresh_model() -> LlavaVideoForConditionalGeneration:
     return small_model(video_token_id=small_processor().video_token_id)
 
 
-@pytest.mark.parametrize("part", TARGETS)
+@pytest.mark.parametrize("part", LORA_TARGETS)
 def test_an_adapter_learns_is_saved_loaded_and_merged(part: str, inputs, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    config = peft.LoraConfig(r=4, target_modules=TARGETS[part], task_type="CAUSAL_LM")
+    config = peft.LoraConfig(r=4, target_modules=LORA_TARGETS[part], task_type="CAUSAL_LM")
     model = peft.get_peft_model(fresh_model(), config)
     trained = [name for name, weight in model.named_parameters() if weight.requires_grad]
     assert len(trained) == 2 * NUM_LAYERS[part]

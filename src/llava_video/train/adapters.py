@@ -12,17 +12,13 @@ from safetensors.torch import load_file, save_file
 from llava_video.errors import CheckpointError, InputError
 from llava_video.model import LlavaVideoConfig
 from llava_video.model.loading import find_checkpoint, load_config, load_model, load_processor
+from llava_video.model.lora_targets import LORA_TARGETS
 from llava_video.model.memory import dtype_of
 from llava_video.train.recipe import Lora
 
 BESIDE_FILE = "trained_beside.safetensors"
 """In the folder of an adapter: weights of the model itself that were trained beside it."""
 
-_TARGETS = {
-    "language_model": r".*language_model\.layers\..*\.(q|k|v|o|gate|up|down)_proj",
-    "projector": r".*projector\.linear_[12]",
-    "vision_encoder": r".*vision_encoder\.encoder\..*\.(q_proj|k_proj|v_proj|out_proj|fc1|fc2)",
-}
 _WRAPPED = "base_model.model."
 
 
@@ -44,7 +40,7 @@ def add_lora(model: Any, lora: Lora, name: str) -> Any:
             r=lora.rank,
             lora_alpha=lora.alpha,
             lora_dropout=lora.dropout,
-            target_modules="|".join(_TARGETS[part] for part in lora.parts),
+            target_modules="|".join(LORA_TARGETS[part] for part in lora.parts),
         ),
     )
     wrapped.peft_config["default"].base_model_name_or_path = name
