@@ -51,6 +51,23 @@ def test_planned_pictures_are_those_that_are_sent(seconds, fps, gaps, tmp_path):
     assert plan.stages["level1"].num_images + plan.stages["faithfulness"].num_images == sent
 
 
+def test_pictures_of_a_damaged_file_are_counted_as_they_decode(tmp_path):
+    path = write_video(tmp_path / "torn.mp4", seconds=22, fps=10, size=(96, 128), scenes=4)
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 3
+    content[middle : middle + 600] = b"\xff" * 600
+    path.write_bytes(content)
+    with FakeEndpoint() as fake:
+        recipe = recipe_for(fake)
+        selected = select_videos(find_videos([str(path)]), recipe, None)
+        [warning] = selected[0].warnings
+        assert warning.startswith("damaged: ")
+        plan = make_plan(selected, recipe, load_prices())
+        run_quietly(path, recipe, tmp_path / "out")
+        sent = sum(len(images_in(seen.body)) for seen in fake.seen)
+    assert plan.stages["level1"].num_images == sent < 22
+
+
 def test_a_check_by_another_model_is_counted_by_its_own_rule(videos):
     with FakeEndpoint() as fake:
         own = recipe_for(fake, faithfulness__enabled=True)

@@ -63,6 +63,8 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def _overview(found: Statistics, recipe: Recipe, ledger: Ledger) -> str:
+    named = {"faithfulness checked": recipe.faithfulness, "blind filter": recipe.blind}
+    checks = [(name, check) for name, check in named.items() if check.enabled]
     rows = [
         ("videos", f"{found.num_kept} of {found.num_videos}"),
         ("hours", f"{found.total_seconds / 3600:.3f}"),
@@ -72,6 +74,7 @@ def _overview(found: Statistics, recipe: Recipe, ledger: Ledger) -> str:
         ("right letters", ", ".join(f"{k}: {v}" for k, v in found.letters.items()) or "-"),
         ("right choice is the longest", f"{100 * found.longest_right_share:.1f} %"),
         ("annotator", recipe.endpoint.model),
+        *((f"{name} by", check.model or recipe.endpoint.model) for name, check in checks),
         ("history", recipe.describe.history),
         ("question mode", recipe.ask.mode),
         ("seed", str(recipe.seed)),

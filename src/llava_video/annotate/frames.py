@@ -20,10 +20,13 @@ def size_to_send(facts: Facts, max_side: int) -> tuple[int, int]:
 def count_between(
     path: str, start_seconds: float, end_seconds: float, facts: Facts, rules: Describe
 ) -> int:
-    """How many pictures `pictures_between` takes from a sound file.
+    """How many pictures `pictures_between` takes.
 
-    The file is looked into only where its frames are not evenly spaced.
+    The file's times are looked at only where its frames are not evenly spaced, and its pictures
+    only where some are known to be damaged.
     """
+    if facts.warnings:
+        return len(pictures_between(path, start_seconds, end_seconds, facts, rules)[0])
     if facts.is_variable_rate:
         end = _end_of(end_seconds, facts)
         times, _ = sample_times(path, fps=rules.fps, start_seconds=start_seconds, end_seconds=end)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from llava_video.annotate.tools import Tools
 from llava_video.errors import InputError, LlavaVideoError
 
 STOPPED = "stopped"
-_VIDEOS_PER_BATCH = 4
+_VIDEOS_PER_BLOCK = 4
 
 
 class LedgerKeeper:
@@ -161,7 +162,7 @@ def measure_with_ray(
         {"position": position, "record": to_json(record), "rules": rules.model_dump_json()}
         for position, (record, rules) in enumerate(jobs)
     ]
-    num_blocks = max(1, len(rows) // _VIDEOS_PER_BATCH)
+    num_blocks = max(1, len(rows) // _VIDEOS_PER_BLOCK)
     found = ray.data.from_items(rows, override_num_blocks=num_blocks).map(_measure_row)
     for row in found.iter_rows():
         yield int(row["position"]), from_json(row["record"])
@@ -230,6 +231,10 @@ def _map_videos(todo: list[dict[str, Any]], recipe: Recipe, path: Path) -> list[
     ray = _ray()
     resources: dict[str, float] = ray.cluster_resources()
     num_workers = max(1, min(int(resources.get("CPU", 1)), len(todo)))
+    # A worker takes a batch up when it has ended the one before, so a batch holds twice the videos
+    # that keep its calls going; fewer where some worker would get none.
+    share = _share_of(recipe, num_workers).endpoint.concurrency
+    batch_size = min(2 * share, math.ceil(len(todo) / num_workers))
     # The ledger is a file of this machine, so its actor stays here; it needs no core of its own.
     here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
         ray.get_runtime_context().get_node_id(), soft=False
@@ -240,10 +245,12 @@ def _map_videos(todo: list[dict[str, Any]], recipe: Recipe, path: Path) -> list[
         .remote(str(path), recipe.max_usd)
     )
     try:
-        found = ray.data.from_items(todo, override_num_blocks=len(todo)).map_batches(
+        found = ray.data.from_items(
+            todo, override_num_blocks=math.ceil(len(todo) / batch_size)
+        ).map_batches(
             AnnotateWorker,
             fn_constructor_args=(recipe.model_dump(mode="json"), keeper, num_workers),
-            batch_size=_VIDEOS_PER_BATCH,
+            batch_size=batch_size,
             compute=ray.data.ActorPoolStrategy(size=num_workers),
             num_cpus=1,
         )

@@ -46,7 +46,9 @@ def measure(record: VideoRecord, rules: Selection) -> VideoRecord:
         facts = record.facts or _probe(record.path)
         if judge(facts, rules) is None:
             if rules.drop_near_duplicates and not facts.frame_hash:
-                facts = dataclasses.replace(facts, frame_hash=_frame_hash(record.path))
+                frame_hash, warnings = _frame_hash(record.path)
+                warnings = tuple(dict.fromkeys(facts.warnings + warnings))
+                facts = dataclasses.replace(facts, frame_hash=frame_hash, warnings=warnings)
             if rules.needs_scenes and facts.num_scenes is None:
                 facts = dataclasses.replace(facts, num_scenes=count_scenes(record.path, rules))
     except (LlavaVideoError, FFmpegError, OSError) as error:
@@ -140,12 +142,12 @@ def count_scenes(path: str, rules: Selection) -> int:
     return max(1, len(manager.get_scene_list()))
 
 
-def _frame_hash(path: str) -> str:
-    """Average colours on an 8 x 8 grid of evenly spaced frames, as hexadecimal."""
+def _frame_hash(path: str) -> tuple[str, tuple[str, ...]]:
+    """Average colours on an 8 x 8 grid of evenly spaced frames, and what was wrong with them."""
     frames = read_video(path, num_frames=HASH_FRAMES, size=(_HASH_SIDE * 4, _HASH_SIDE * 4))
     cells = frames.pixels.reshape(HASH_FRAMES, _HASH_SIDE, 4, _HASH_SIDE, 4, 3)
     averages: NDArray[np.uint8] = cells.mean(axis=(2, 4)).round().astype(np.uint8)
-    return averages.tobytes().hex()
+    return averages.tobytes().hex(), frames.warnings
 
 
 def _near_duplicates(records: list[VideoRecord], recipe: Recipe) -> dict[str, str]:
