@@ -101,12 +101,35 @@ def test_a_wave_holds_what_the_budget_holds(videos, tmp_path):
         write_wave([str(videos)], broke, out)
 
 
-def test_what_is_no_output_file_is_named(videos, tmp_path):
+@pytest.mark.parametrize(
+    "line",
+    [b"{}", b"nonsense", b"\xff", b"[" * 100_000, b'{"custom_id": ["x"]}',
+     b'{"custom_id": "x", "response": "text"}'],
+)  # fmt: skip
+def test_what_is_no_output_file_is_named(line, videos, tmp_path):
     with FakeEndpoint() as fake:
         write_wave([str(videos)], recipe_for(fake), tmp_path / "out")
     bad = tmp_path / "bad.jsonl"
-    bad.write_text("{}\n")
+    bad.write_bytes(line + b"\n")
     with pytest.raises(InputError, match=r"bad.jsonl:1: not a line of a batch's output"):
         read_results(tmp_path / "out", [bad])
     with pytest.raises(InputError, match="no such file"):
         read_results(tmp_path / "out", [tmp_path / "none"])
+
+
+def test_an_answer_that_is_no_completion_joins_the_next_wave(videos, tmp_path):
+    out = tmp_path / "out"
+    with FakeEndpoint() as fake:
+        recipe = recipe_for(fake)
+    [path] = write_wave([str(videos)], recipe, out)
+    keys = [json.loads(line)["custom_id"] for line in path.read_text().splitlines()]
+    bodies = [{"choices": ["text"]}, "text", None]
+    rows = [
+        {"custom_id": key, "response": body and {"status_code": 200, "body": body}}
+        for key, body in zip(keys, bodies, strict=True)
+    ]
+    (tmp_path / "output.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    assert read_results(out, [tmp_path / "output.jsonl"])["failed"] == 3
+    assert open_ledger(out).totals().num_unknown == 2  # answered, so they may have been billed
+    [again] = write_wave([str(videos)], recipe, out)
+    assert sorted(again.read_text().splitlines()) == sorted(path.read_text().splitlines())

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, field_validator
 from rich.console import Console
 
 from llava_video.annotate.annotator import read_completion
@@ -35,6 +36,25 @@ from llava_video.errors import BudgetError, InputError
 
 MAX_FILE_BYTES = 200_000_000
 MAX_FILE_REQUESTS = 50_000
+_MOST_DETAIL = 2000
+
+
+class _Response(BaseModel):
+    status_code: int | None = None
+    body: Any = None
+
+
+class _Row(BaseModel):
+    """A line of a batch's output file or error file."""
+
+    custom_id: str
+    response: _Response = _Response()
+    error: Any = None
+
+    @field_validator("response", mode="before")
+    @classmethod
+    def _none_is_empty(cls, value: Any) -> Any:
+        return value or {}
 
 
 class Wave:
@@ -55,7 +75,8 @@ class Wave:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._limits = (max_bytes, max_requests)
-        self._first = 1 + max((int(p.stem[-4:]) for p in folder.glob("wave*.calls")), default=-1)
+        earlier = (int(p.stem.removeprefix("wave")) for p in folder.glob("wave*.calls"))
+        self._first = 1 + max(earlier, default=-1)
         self._notes: list[list[str]] = []
         self._num_bytes = 0
 
@@ -210,37 +231,29 @@ async def _read_results(folder: Path, files: list[Path]) -> dict[str, int]:
     counts = {"settled": 0, "known": 0, "failed": 0, "foreign": 0}
     try:
         for path in files:
-            for number, line in enumerate(_read_lines(path), 1):
-                try:
-                    row = json.loads(line)
-                    key = row["custom_id"]
-                except (ValueError, KeyError, TypeError) as error:
-                    message = (
-                        f"{path}:{number}: not a line of a batch's output; give its output file"
-                    )
-                    raise InputError(message) from error
-                if key not in infos:
+            for row in _read_rows(path):
+                info = infos.get(row.custom_id)
+                if info is None:
                     counts["foreign"] += 1
-                elif await ledger.find(key) is not None:
+                elif await ledger.find(info.key) is not None:
                     counts["known"] += 1
                 else:
-                    settled = await _settle(ledger, infos[key], row, prices)
+                    settled = await _settle(ledger, info, row, prices)
                     counts["settled" if settled else "failed"] += 1
     finally:
         await ledger.aclose()
     return counts
 
 
-async def _settle(ledger: Ledger, info: CallInfo, row: dict[str, Any], prices: PriceTable) -> bool:
+async def _settle(ledger: Ledger, info: CallInfo, row: _Row, prices: PriceTable) -> bool:
     attempt = await ledger.reserve(info)
-    response = row.get("response") or {}
-    body = response.get("body") or {}
-    if response.get("status_code") != 200 or not body.get("choices"):
-        detail = dump_json(row.get("error") or body.get("error") or "no answer")
-        status = str(response.get("status_code", "batch"))
-        await ledger.fail(attempt, status, detail, may_be_billed=False)
+    try:
+        reply, price = read_completion(row.response.body), prices.of(info.model)
+    except ValueError:
+        status = row.response.status_code
+        detail = json.dumps(row.error or row.response.body)[:_MOST_DETAIL]
+        await ledger.fail(attempt, str(status or "batch"), detail, may_be_billed=status == 200)
         return False
-    reply, price = read_completion(body), prices.of(info.model)
     usd = price.usd(used_tokens(reply, info, price)) * prices.batch_discount
     await ledger.settle(attempt, reply, usd)
     return True
@@ -256,7 +269,14 @@ def _prices_file(folder: Path) -> str | None:
     return load_recipe(folder / "recipe.yaml").endpoint.prices_file
 
 
-def _read_lines(path: Path) -> list[str]:
+def _read_rows(path: Path) -> Iterator[_Row]:
     if not path.is_file():
         raise InputError(f"{path}: no such file; give the output file of a finished batch")
-    return [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+    with path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            try:
+                if line.strip():
+                    yield _Row.model_validate(json.loads(line))
+            except (ValueError, RecursionError) as error:
+                message = f"{path}:{number}: not a line of a batch's output; give its output file"
+                raise InputError(message) from error
