@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import shutil
+import socket
+import struct
 import threading
 import urllib.error
 import urllib.request
@@ -126,6 +128,18 @@ def test_videos_are_served_in_ranges(server, videos):
     assert headers["Content-Range"] == f"bytes {len(content) - 7}-{len(content) - 1}/{len(content)}"
     assert fetch(server, "/media?id=v0", {"Range": "bytes=99999999-"})[0] == 416
     assert fetch(server, "/frame?id=v0&t=2")[2].startswith(b"\xff\xd8")
+
+
+def test_a_browser_that_goes_away_is_no_error(server, capfd):
+    for _ in range(3):
+        client = socket.create_connection(("127.0.0.1", server.server_port))
+        reset = struct.pack("ii", 1, 0)  # closing sends RST, as browsers do
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
+        client.sendall(b"GET /media?id=v0 HTTP/1.1\r\nHost: 127.0.0.1\r\n")
+        client.close()
+    assert fetch(server, "/")[0] == 200
+    server.shutdown()
+    assert capfd.readouterr().err == ""
 
 
 def test_a_video_is_served_as_a_video_whatever_its_name(server, videos, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -81,6 +82,11 @@ class _Handler(BaseHTTPRequestHandler):
     server: ReviewServer
     protocol_version = "HTTP/1.1"
 
+    def handle(self) -> None:
+        """See the base class; a browser that has gone is no error to print."""
+        with contextlib.suppress(ConnectionError):
+            super().handle()
+
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         values = {name: found[0] for name, found in parse_qs(url.query).items()}
@@ -110,8 +116,8 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             try:
                 page(values)
-            except (BrokenPipeError, ConnectionResetError):
-                self.close_connection = True  # the browser moved on, say by seeking
+            except ConnectionError:
+                raise  # the browser moved on, say by seeking
             except (LlavaVideoError, OSError) as error:
                 self._send_json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
 
