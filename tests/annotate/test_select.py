@@ -20,6 +20,7 @@ FINE = Facts(60.0, 1280, 720, 30.0, 10)
     ("change", "reason"),
     [
         ({}, None),
+        ({"duration_seconds": 31_536_000.0, "average_fps": 20 / 31_536_000}, "too_few_frames"),
         ({"duration_seconds": 4.9}, "too_short"),
         ({"duration_seconds": 5.0, "num_scenes": 3}, "slides"),
         ({"duration_seconds": 180.1}, "too_long"),

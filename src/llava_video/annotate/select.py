@@ -23,6 +23,8 @@ logging.getLogger("pyscenedetect").addHandler(logging.NullHandler())
 
 HASH_FRAMES = 8
 _HASH_SIDE = 8
+# One false time stamp can make years of a short file, and a call of every ten seconds of them.
+_LEAST_FPS = 1 / 60
 FACTS = TypeAdapter(Facts)
 
 
@@ -67,6 +69,9 @@ def _probe(path: str) -> Facts:
 
 def judge(facts: Facts, rules: Selection) -> tuple[str, str] | None:
     """The first limit that a video breaks, with the numbers; None where it passes."""
+    if facts.average_fps < _LEAST_FPS:
+        num_frames = round(facts.duration_seconds * facts.average_fps)
+        return "too_few_frames", f"{num_frames} frames in {facts.duration_seconds:.0f} s"
     if facts.duration_seconds < rules.min_seconds:
         return "too_short", f"{facts.duration_seconds:.1f} s < {rules.min_seconds:g} s"
     if rules.max_seconds is not None and facts.duration_seconds > rules.max_seconds:
