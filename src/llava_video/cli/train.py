@@ -9,6 +9,7 @@ import typer
 from llava_video.cli.startup import many_imports
 
 if TYPE_CHECKING:
+    from llava_video.train.memory import TrainingMemory
     from llava_video.train.run import Plan
 
 _BINS = 8
@@ -24,6 +25,9 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and train nothing.")
     ] = False,
+    devices: Annotated[
+        int, typer.Option(min=1, help="With --dry-run: devices that the run will have.")
+    ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
 ) -> None:
     """Train a model by a recipe, or go on where its run folder stopped."""
@@ -32,7 +36,7 @@ def command(
 
     with many_imports():
         from llava_video.train.recipe import load_recipe
-        from llava_video.train.run import make_plan, train
+        from llava_video.train.run import check_devices, estimate_plan, make_plan, train
 
     chosen = load_recipe(recipe, changes)
     if not dry_run:
@@ -40,11 +44,15 @@ def command(
         if model is not None:  # of several processes, the first one speaks
             typer.echo(f"{model}")
         return
+    check_devices(chosen, devices)
     plan = make_plan(chosen)
+    memory = estimate_plan(plan, devices)
     if as_json:
-        typer.echo(json.dumps(_as_dict(plan), ensure_ascii=False))
+        told = {**_as_dict(plan), "memory_bytes_per_device": memory.to_dict()}
+        typer.echo(json.dumps(told, ensure_ascii=False))
     else:
         _show(plan)
+        _show_memory(memory, devices)
 
 
 def _as_dict(plan: Plan) -> dict[str, object]:
@@ -64,6 +72,7 @@ def _as_dict(plan: Plan) -> dict[str, object]:
         "num_tokens": sum(plan.lengths),
         "longest_sample_tokens": max(plan.lengths),
         "num_rows": len(plan.rows),
+        "steps_per_epoch": plan.steps_per_epoch,
         "num_steps": plan.num_steps,
         "left_out": [{"sample": p.name, "reason": p.reason} for p in plan.problems],
     }
@@ -100,7 +109,21 @@ def _show(plan: Plan) -> None:
     console.print(tokens)
     used = sum(plan.lengths[i] for row in plan.rows for i in row)
     console.print(
-        f"{len(plan.samples)} samples in {len(plan.rows)} rows, {plan.num_steps} steps, "
+        f"{len(plan.samples)} samples in {len(plan.rows)} rows, {plan.num_steps} steps "
+        f"({plan.steps_per_epoch:.1f} an epoch), "
         f"{used} tokens, {used / len(plan.rows):.0f} a row",
         highlight=False,
     )
+
+
+def _show_memory(memory: TrainingMemory, devices: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(
+        "memory", "GiB", title=f"on each of {devices}" if devices > 1 else "on the device"
+    )
+    table.columns[1].justify = "right"
+    for name, size in memory.to_dict().items():
+        table.add_row(name, f"{size / 2**30:.2f}")
+    Console().print(table)

@@ -31,8 +31,8 @@ class Lora(_Strict):
     parts: tuple[Literal["language_model", "projector", "vision_encoder"], ...] = Field(
         ("language_model",), min_length=1
     )
-    rank: int = Field(64, gt=0)
-    alpha: int = Field(16, gt=0)
+    rank: int = Field(16, gt=0)
+    alpha: int = Field(32, gt=0)
     dropout: float = Field(0.05, ge=0, lt=1)
     learning_rate: float = 1e-4
 
@@ -64,7 +64,6 @@ class Recipe(_Strict):
         rows_per_step: rows that one device computes at a time.
         rows_per_update: rows that each update of the weights learns from, on all devices together.
         shard: split weights and optimizer state among devices (FSDP2) instead of copying them.
-        deepspeed: DeepSpeed configuration (JSON), for runs that are started with DeepSpeed.
         packing: put several samples into one row, their attention kept apart.
         attention: that of PyTorch, sample by sample, or that of the package flash-attn.
         max_tokens: the longest row.
@@ -93,7 +92,6 @@ class Recipe(_Strict):
     rows_per_step: int = Field(1, gt=0)
     rows_per_update: int = Field(1, gt=0)
     shard: bool = False
-    deepspeed: Path | None = None
     packing: bool = True
     attention: Literal["sdpa", "flash_attention_2"] = "sdpa"
     max_tokens: int = Field(32768, gt=0)

@@ -33,6 +33,7 @@ from llava_video.train.checkpoints import LAST_FILE, load_weights, newest_checkp
 from llava_video.train.devices import SeeingCollator, by_first, join_processes, shard
 from llava_video.train.encoding import SKIPPED_FILE, Encoder, RowCollator, RowDataset
 from llava_video.train.measuring import measure
+from llava_video.train.memory import Batch, TrainingMemory, estimate_memory
 from llava_video.train.predictions import PREDICTIONS_FILE, write_predictions
 from llava_video.train.preferences import (
     PairCollator,
@@ -68,7 +69,8 @@ class Plan:
         lengths: tokens of each sample, those of videos included.
         problems: what is left out, and why.
         rows: samples of each row, for the whole run, all epochs one after the other.
-        num_steps: updates of the weights on one device.
+        steps_per_epoch: updates in one pass over the samples.
+        num_steps: updates of the weights in the whole run.
     """
 
     recipe: Recipe
@@ -80,6 +82,7 @@ class Plan:
     lengths: tuple[int, ...]
     problems: tuple[Problem, ...]
     rows: tuple[tuple[int, ...], ...]
+    steps_per_epoch: float
     num_steps: int
 
 
@@ -118,16 +121,18 @@ def make_plan(recipe: Recipe) -> Plan:
     if not samples:
         why = f"; the first problem: {problems[0].name}: {problems[0].reason}" if problems else ""
         raise InputError(f"{recipe.mixture} has no sample that can be used{why}")
-    rows = _rows_of_run(recipe, lengths, limit)
+    rows, steps_per_epoch = _rows_of_run(recipe, lengths, limit)
     num_steps = len(rows) // recipe.rows_per_update
     return Plan(
         recipe, directory, config, processor, tuple(parts), tuple(samples), tuple(lengths),
-        tuple(problems), tuple(rows), num_steps,
+        tuple(problems), tuple(rows), steps_per_epoch, num_steps,
     )  # fmt: skip
 
 
-def _rows_of_run(recipe: Recipe, lengths: Sequence[int], limit: int) -> list[tuple[int, ...]]:
-    """Rows of all epochs, cut or filled to whole updates."""
+def _rows_of_run(
+    recipe: Recipe, lengths: Sequence[int], limit: int
+) -> tuple[list[tuple[int, ...]], float]:
+    """Rows of all epochs, cut or filled to whole updates, and the updates of one epoch."""
     per_update = recipe.rows_per_update
 
     def epoch(number: int) -> list[tuple[int, ...]]:
@@ -144,7 +149,7 @@ def _rows_of_run(recipe: Recipe, lengths: Sequence[int], limit: int) -> list[tup
     while len(rows) < wanted * per_update:
         rows = rows + epoch(number)
         number += 1
-    return rows[: wanted * per_update]
+    return rows[: wanted * per_update], len(first) / per_update
 
 
 def train(recipe: Recipe, *, bar: bool = True) -> Path | None:
@@ -228,26 +233,51 @@ def _run(plan: Plan, checkpoint: Path | None, processes: PartialState, bar: bool
 
 def _make_trainer(plan: Plan, processes: PartialState, **common: Any) -> RowTrainer:
     """The trainer of samples or of preferences."""
-    recipe, processor = plan.recipe, plan.processor
-    collate = RowCollator(processor)
+    recipe = plan.recipe
+    dataset, collate = _dataset_and_collator(plan, plan.rows)
     if recipe.dpo is not None:
-        encoder = PairEncoder(processor, recipe)
         each = [(number,) for number in range(len(plan.samples))]
         return PreferenceTrainer(
-            train_dataset=PairDataset(plan.samples, plan.rows, encoder),
-            data_collator=PairCollator(collate, int(processor.tokenizer.pad_token_id)),
+            train_dataset=dataset,
+            data_collator=collate,
             beta=recipe.dpo.beta,
-            every_pair=PairDataset(plan.samples, each, encoder),
+            every_pair=_dataset_and_collator(plan, each)[0],
             folder=recipe.out,
             **common,
         )
+    if processes.num_processes > 1:
+        collate = SeeingCollator(collate, plan.processor)
+    return RowTrainer(train_dataset=dataset, data_collator=collate, **common)
+
+
+def _dataset_and_collator(plan: Plan, rows: Sequence[tuple[int, ...]]) -> tuple[Any, Any]:
+    """Rows of samples or of preferences, and what makes batches of them."""
+    recipe, processor = plan.recipe, plan.processor
+    collate = RowCollator(processor)
+    if recipe.dpo is not None:
+        dataset = PairDataset(plan.samples, rows, PairEncoder(processor, recipe))
+        return dataset, PairCollator(collate, int(processor.tokenizer.pad_token_id))
     skipped = recipe.out / SKIPPED_FILE if recipe.on_bad_video == "skip_and_report" else None
-    several = processes.num_processes > 1
-    return RowTrainer(
-        train_dataset=RowDataset(plan.samples, plan.rows, Encoder(processor, recipe), skipped),
-        data_collator=SeeingCollator(collate, processor) if several else collate,
-        **common,
-    )
+    return RowDataset(plan.samples, rows, Encoder(processor, recipe), skipped), collate
+
+
+def estimate_plan(plan: Plan, num_devices: int = 1, device_type: str = "cuda") -> TrainingMemory:
+    """Memory that a run takes on each device, of which the largest batch is read.
+
+    Args:
+        plan: the run.
+        num_devices: that it is shared among.
+        device_type: ``"cuda"`` or ``"cpu"``.
+
+    Raises:
+        VideoError: a video of this batch fails.
+    """
+    size = plan.recipe.rows_per_step
+    batches = [plan.rows[start : start + size] for start in range(0, len(plan.rows), size)]
+    largest = max(batches, key=lambda rows: sum(plan.lengths[i] for row in rows for i in row))
+    dataset, collate = _dataset_and_collator(plan, largest)
+    batch = Batch.of(collate([dataset[index] for index in range(len(largest))]), plan.config)
+    return estimate_memory(plan.recipe, plan.config, batch, num_devices, device_type)
 
 
 def _build(
@@ -286,7 +316,7 @@ def _arguments(plan: Plan, num_processes: int) -> TrainingArguments:
         warmup_steps=math.ceil(plan.num_steps * recipe.warmup_ratio),
         max_grad_norm=1.0,
         bf16=recipe.dtype == "bfloat16",
-        logging_steps=recipe.log_steps,
+        logging_steps=min(recipe.log_steps, plan.num_steps),
         logging_nan_inf_filter=False,  # the trainer stops there
         save_steps=recipe.save_steps,
         save_total_limit=2,
@@ -294,7 +324,6 @@ def _arguments(plan: Plan, num_processes: int) -> TrainingArguments:
         remove_unused_columns=False,
         accelerator_config={"dispatch_batches": False, "split_batches": False},
         ddp_find_unused_parameters=True,  # some are never used, such as SigLIP's last norm
-        deepspeed=None if recipe.deepspeed is None else str(recipe.deepspeed),
         disable_tqdm=True,
         report_to=[],
         use_cpu=not torch.cuda.is_available(),

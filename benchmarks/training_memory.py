@@ -1,0 +1,134 @@
+"""Estimated against measured peak host memory of training, for one random model.
+
+Each way of training runs in a process of its own: three steps on the same row, of which the second
+is measured, from its forward pass to its update. Measured is the most that the process held beyond
+what it held before the model was loaded, by the kernel's count, with freed memory given back at
+once.
+
+Run: python benchmarks/training_memory.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from memory import PeakMeter, resident_bytes
+
+WAYS = {
+    "projector": ["projector"],
+    "everything": ["video-sft"],
+    "everything, activations kept": ["video-sft", "gradient_checkpointing=false"],
+    "adapters": ["lora"],
+    "everything, bfloat16": ["video-sft", "dtype=bfloat16"],
+    "adapters, bfloat16": ["lora", "dtype=bfloat16"],
+}
+SHAPE = {
+    "vision_config": {
+        "hidden_size": 288, "intermediate_size": 1076, "num_hidden_layers": 3,
+        "num_attention_heads": 8, "image_size": 384, "patch_size": 14,
+    },
+    "text_config": {
+        "hidden_size": 448, "intermediate_size": 2432, "num_hidden_layers": 3,
+        "num_attention_heads": 7, "num_key_value_heads": 1, "vocab_size": 8192,
+        "max_position_embeddings": 32768,
+    },
+}  # fmt: skip
+
+
+def prepare(folder: Path) -> None:
+    """Write a random model and one video with one question."""
+    import torch
+
+    from llava_video import load
+    from llava_video.model import (
+        LlavaVideoConfig,
+        LlavaVideoForConditionalGeneration,
+        LlavaVideoProcessor,
+    )
+    from llava_video.representation import VideoRepresentation
+    from llava_video.toyworld.dataset import DatasetSettings, make_dataset
+    from llava_video.train.tokenizer import VIDEO
+
+    list(make_dataset(folder / "data", 1, DatasetSettings(seed=1, level="simple")))
+    tokenizer = load("tiny")[1].tokenizer
+    representation = VideoRepresentation(pooling="bilinear", newline="grid").to_dict()
+    video_token_id = tokenizer.convert_tokens_to_ids(VIDEO)
+    torch.manual_seed(0)
+    config = LlavaVideoConfig(
+        **SHAPE, video_token_id=video_token_id, video_representation=representation,
+        has_newline=True,
+    )  # fmt: skip
+    LlavaVideoForConditionalGeneration(config).save_pretrained(folder / "model")
+    LlavaVideoProcessor(
+        tokenizer, image_size=384, video_token_id=video_token_id,
+        video_representation=representation, max_positions=32768,
+    ).save_pretrained(folder / "model")  # fmt: skip
+
+
+def measure(folder: Path, words: list[str], out: Path) -> dict[str, int]:
+    """The estimate of a way of training, and the peak of its second step."""
+    from llava_video.train.recipe import load_recipe
+    from llava_video.train.run import estimate_plan, make_plan, train
+    from llava_video.train.trainer import RowTrainer
+
+    recipe = load_recipe(
+        words[0],
+        [
+            f"model={folder / 'model'}", f"video_folder={folder / 'data'}", f"out={out}",
+            f"mixture={folder / 'data' / 'toyworld_cap.json'}", "num_frames=4", "epochs=3",
+            "rows_per_update=1", "representation=", "workers=0", "report_samples=0",
+            "dtype=float32", "save_steps=100", *words[1:],
+        ],
+    )  # fmt: skip
+    estimate = estimate_plan(make_plan(recipe), 1, "cpu").to_dict()
+    meter = PeakMeter()
+    before = resident_bytes()
+    peaks = []
+    step = RowTrainer.training_step
+
+    def watched(*args: Any) -> Any:
+        peaks.append(meter.restart())
+        return step(*args)
+
+    RowTrainer.training_step = watched  # type: ignore[method-assign]
+    train(recipe, bar=False)
+    return {**estimate, "measured": peaks[2] - before}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--way", nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.way:
+        with tempfile.TemporaryDirectory() as out:
+            print(json.dumps(measure(options.folder, options.way, Path(out) / "run")))
+        return
+    # Tensors of 64 KiB and more go back to the system when they are freed.
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
+    print("| trained | weights and optimizer | activations | estimated | measured | ratio |")
+    print("|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        prepare(Path(folder))
+        for name, words in WAYS.items():
+            command = [sys.executable, __file__, "--folder", folder, "--way", *words]
+            done = subprocess.run(
+                command, stdout=subprocess.PIPE, text=True, check=True, env=environment
+            )
+            told = json.loads(done.stdout.splitlines()[-1])
+            fixed = told["weights"] + told["gradients"] + told["optimizer"]
+            sizes = (fixed, told["peak"] - fixed, told["peak"], told["measured"])
+            columns = " | ".join(f"{size / 2**20:,.0f} MiB" for size in sizes)
+            ratio = told["peak"] / told["measured"]
+            print(f"| {name} | {columns} | {ratio:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""The estimate counts what training holds; benchmarks/training_memory.py measures it."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from llava_video.model import LlavaVideoConfig
+from llava_video.representation import VideoRepresentation
+from llava_video.train.memory import Batch, TrainingMemory, estimate_memory
+from llava_video.train.recipe import load_recipe
+from llava_video.train.run import _build, _dataset_and_collator, estimate_plan, make_plan
+from llava_video.train.trainer import parameter_groups
+from tests.train.test_run import recipe_for
+
+REAL = LlavaVideoConfig(
+    vision_config={
+        "hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 26,
+        "num_attention_heads": 16, "image_size": 384, "patch_size": 14,
+    },
+    text_config={
+        "hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28,
+        "num_attention_heads": 28, "num_key_value_heads": 4, "vocab_size": 152064,
+        "tie_word_embeddings": False,
+    },
+    video_token_id=1, video_representation=VideoRepresentation(pooling="bilinear").to_dict(),
+)  # fmt: skip
+BATCH = Batch(num_tokens=8000, num_frames=32, num_video_tokens=6500, num_logits=200)
+
+
+def estimate(name: str, *changes: str, devices: int = 1) -> TrainingMemory:
+    recipe = load_recipe(name, ["model=m", "mixture=x", "out=o", *changes])
+    return estimate_memory(recipe, REAL, BATCH, devices, "cuda")
+
+
+@pytest.mark.parametrize("name", ["projector", "lora", "dpo"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_weights_gradients_and_moments_are_those_that_training_makes(
+    name: str, dtype: str, preferences: Path, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    mixture = preferences if name == "dpo" else preferences.parent / "mixture.yaml"
+    recipe = recipe_for(
+        name, preferences.parent, small_checkpoint, tmp_path / "run", f"dtype={dtype}",
+        f"mixture={mixture}",
+    )  # fmt: skip
+    plan = make_plan(recipe)
+    told = estimate_plan(plan, device_type="cpu")
+    model = _build(recipe, plan.directory, plan.config, getattr(torch, dtype))
+    assert told.weights == sum(p.numel() * p.element_size() for p in model.parameters())
+    optimizer = torch.optim.AdamW(parameter_groups(model, recipe), lr=0.0)
+    for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    states = [value for state in optimizer.state.values() for value in state.values()]
+    assert told.optimizer == sum(v.numel() * v.element_size() for v in states if v.ndim)
+    assert told.gradients == told.optimizer / 2
+
+
+def test_the_largest_batch_is_what_is_counted(
+    toy_data: Path, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    recipe = recipe_for("projector", toy_data, small_checkpoint, tmp_path / "run")
+    plan = make_plan(recipe)
+    dataset, collate = _dataset_and_collator(plan, plan.rows)
+    batches = [Batch.of(collate([dataset[i]]), plan.config) for i in range(len(plan.rows))]
+    used = [sum(plan.lengths[i] for i in row) for row in plan.rows]
+    largest = batches[used.index(max(used))]
+    assert largest.num_tokens == max(used)
+    assert largest.num_frames == 3 * len(plan.rows[used.index(max(used))])
+    assert 0 < largest.num_logits < largest.num_tokens
+    same = estimate_memory(recipe, plan.config, largest, 1, "cuda")
+    assert estimate_plan(plan) == same
+
+
+def test_what_is_shared_checkpointed_or_frozen_takes_less() -> None:
+    everything = estimate("video-sft")
+    shared = estimate("video-sft", "shard=true", "rows_per_update=8", devices=8)
+    assert shared.weights == everything.weights // 8
+    assert shared.optimizer == everything.optimizer // 8
+    assert estimate("video-sft", "gradient_checkpointing=false").activations > (
+        10 * everything.activations
+    )
+    assert estimate("lora").peak < 24 * 2**30 < everything.weights, "one card of 24 GB"
+    copied = estimate("video-sft", "rows_per_update=8", devices=8)
+    assert copied.gradients == 2 * everything.gradients, "buffers of the exchange"
