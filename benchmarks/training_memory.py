@@ -112,7 +112,7 @@ def main() -> None:
             print(json.dumps(measure(options.folder, options.way, Path(out) / "run")))
         return
     # Tensors of 64 KiB and more go back to the system when they are freed.
-    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"}
     print("| trained | weights and optimizer | activations | estimated | measured | ratio |")
     print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:

@@ -61,7 +61,7 @@ def test_the_largest_batch_is_what_is_counted(
 ) -> None:
     recipe = recipe_for("projector", toy_data, small_checkpoint, tmp_path / "run")
     plan = make_plan(recipe)
-    dataset, collate = _dataset_and_collator(plan, plan.rows)
+    dataset, collate = _dataset_and_collator(plan, plan.rows, tmp_path / "skipped.jsonl")
     batches = [Batch.of(collate([dataset[i]]), plan.config) for i in range(len(plan.rows))]
     used = [sum(plan.lengths[i] for i in row) for row in plan.rows]
     largest = batches[used.index(max(used))]

@@ -6,6 +6,7 @@ among them (FSDP2); the gradients are those of one process with the same rows.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -29,6 +30,13 @@ T = TypeVar("T")
 def join_processes() -> PartialState:
     """This process among those of the run; a process that was started alone is the only one."""
     return PartialState(cpu=not torch.cuda.is_available())
+
+
+def leave_processes(processes: PartialState) -> None:
+    """Close the connections to the other processes, if there are any."""
+    if processes.num_processes > 1:
+        gc.collect()  # sharded weights that are not needed any more still hold on to them
+        processes.destroy_process_group()
 
 
 def by_first(processes: PartialState, compute: Callable[[], T]) -> T:

@@ -6,10 +6,10 @@ data), ``log.jsonl``, ``checkpoints/``, and at the end ``model/``, which `llava_
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import json
 import math
+import os
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,13 @@ from llava_video.model.loading import find_checkpoint, load_config, load_model, 
 from llava_video.train.adapters import add_lora, merge_adapter, save_adapter, write_model
 from llava_video.train.attention import PACKED
 from llava_video.train.checkpoints import LAST_FILE, load_weights, newest_checkpoint, room_on_disk
-from llava_video.train.devices import SeeingCollator, by_first, join_processes, shard
+from llava_video.train.devices import (
+    SeeingCollator,
+    by_first,
+    join_processes,
+    leave_processes,
+    shard,
+)
 from llava_video.train.encoding import SKIPPED_FILE, Encoder, RowCollator, RowDataset
 from llava_video.train.measuring import measure
 from llava_video.train.memory import Batch, TrainingMemory, estimate_memory
@@ -168,8 +174,7 @@ def train(recipe: Recipe, *, bar: bool = True) -> Path | None:
         with room_on_disk(recipe.out / CHECKPOINTS):
             _run(plan, checkpoint, processes, bar)
     finally:
-        gc.collect()  # sharded weights hold on to the processes' connections
-        processes.destroy_process_group()
+        leave_processes(processes)
     if not processes.is_main_process:
         return None
     last = _checkpoint_of(recipe.out)
@@ -234,14 +239,15 @@ def _run(plan: Plan, checkpoint: Path | None, processes: PartialState, bar: bool
 def _make_trainer(plan: Plan, processes: PartialState, **common: Any) -> RowTrainer:
     """The trainer of samples or of preferences."""
     recipe = plan.recipe
-    dataset, collate = _dataset_and_collator(plan, plan.rows)
+    report = recipe.out / SKIPPED_FILE
+    dataset, collate = _dataset_and_collator(plan, plan.rows, report)
     if recipe.dpo is not None:
         each = [(number,) for number in range(len(plan.samples))]
         return PreferenceTrainer(
             train_dataset=dataset,
             data_collator=collate,
             beta=recipe.dpo.beta,
-            every_pair=_dataset_and_collator(plan, each)[0],
+            every_pair=_dataset_and_collator(plan, each, report)[0],
             folder=recipe.out,
             **common,
         )
@@ -250,14 +256,16 @@ def _make_trainer(plan: Plan, processes: PartialState, **common: Any) -> RowTrai
     return RowTrainer(train_dataset=dataset, data_collator=collate, **common)
 
 
-def _dataset_and_collator(plan: Plan, rows: Sequence[tuple[int, ...]]) -> tuple[Any, Any]:
+def _dataset_and_collator(
+    plan: Plan, rows: Sequence[tuple[int, ...]], report: Path
+) -> tuple[Any, Any]:
     """Rows of samples or of preferences, and what makes batches of them."""
     recipe, processor = plan.recipe, plan.processor
     collate = RowCollator(processor)
     if recipe.dpo is not None:
         dataset = PairDataset(plan.samples, rows, PairEncoder(processor, recipe))
         return dataset, PairCollator(collate, int(processor.tokenizer.pad_token_id))
-    skipped = recipe.out / SKIPPED_FILE if recipe.on_bad_video == "skip_and_report" else None
+    skipped = report if recipe.on_bad_video == "skip_and_report" else None
     return RowDataset(plan.samples, rows, Encoder(processor, recipe), skipped), collate
 
 
@@ -275,7 +283,8 @@ def estimate_plan(plan: Plan, num_devices: int = 1, device_type: str = "cuda") -
     size = plan.recipe.rows_per_step
     batches = [plan.rows[start : start + size] for start in range(0, len(plan.rows), size)]
     largest = max(batches, key=lambda rows: sum(plan.lengths[i] for row in rows for i in row))
-    dataset, collate = _dataset_and_collator(plan, largest)
+    # Nothing is written: what is left out is the run's to report.
+    dataset, collate = _dataset_and_collator(plan, largest, Path(os.devnull))
     batch = Batch.of(collate([dataset[index] for index in range(len(largest))]), plan.config)
     return estimate_memory(plan.recipe, plan.config, batch, num_devices, device_type)
 
