@@ -220,20 +220,24 @@ def _run(plan: Plan, checkpoint: Path | None, processes: PartialState, bar: bool
         _checkpoint_activations(model)
     if splits:
         shard(model, processes, dtype)
+    watch = Watch(recipe.out, bar and processes.is_main_process)
     trainer = _make_trainer(
         plan,
         processes,
         model=model,
         args=_arguments(plan, processes.num_processes),
         optimizers=(AdamW(parameter_groups(model, recipe), lr=0.0, betas=(0.9, 0.999)), None),
-        watch=Watch(recipe.out, bar and processes.is_main_process),
+        watch=watch,
     )
     if recipe.tensorboard and processes.is_main_process:
         from torch.utils.tensorboard import SummaryWriter
 
         trainer.add_callback(TensorBoardCallback(SummaryWriter(str(recipe.out / "tensorboard"))))
     trainer.remove_callback(PrinterCallback)  # the watch shows and logs what there is
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    try:
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    finally:
+        watch.stop()
 
 
 def _make_trainer(plan: Plan, processes: PartialState, **common: Any) -> RowTrainer:

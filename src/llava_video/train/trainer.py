@@ -220,7 +220,10 @@ class Watch(TrainerCallback):
 
     def track(self, description: str, steps: Iterable[T], total: int) -> Iterator[T]:
         """Steps of something else than training, with a bar of their own."""
-        yield from self._progress.track(steps, total=total, description=description)
+        task = self._progress.add_task(description, total=total, told="")
+        for step in steps:
+            yield step
+            self._progress.advance(task)
         self._start_over()
 
     def rates(self, accelerator: Accelerator) -> dict[str, float]:
@@ -259,8 +262,8 @@ class Watch(TrainerCallback):
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
 
-    def on_train_end(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
-        """Leave the bar as it stands."""
+    def stop(self) -> None:
+        """Leave the bar as it stands, also after an error."""
         self._progress.stop()
 
     def _start_over(self) -> None:
