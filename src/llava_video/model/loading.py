@@ -137,6 +137,7 @@ def load_model(
     Raises:
         CheckpointError: the configuration or the weights are missing, unsafe, of another
             architecture, or do not fit each other.
+        InputError: few bits are wanted, and bitsandbytes is not installed.
     """
     config = config or load_config(directory)
     quantization = options.get("quantization_config")
