@@ -22,7 +22,7 @@ from llava_video.model.pixels import normalise
 from llava_video.model.projector import Projector
 from llava_video.model.prompt import IMAGE, VIDEO
 from llava_video.model.released import WEIGHT_NAMES
-from llava_video.representation import LINEAR_POOLINGS, VideoRepresentation, make_layout
+from llava_video.representation import LINEAR_POOLINGS, make_layout
 from llava_video.representation.image_layout import make_image_layout
 from llava_video.representation.image_packing import pack_image
 from llava_video.representation.packing import pack_video
@@ -150,13 +150,15 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
                 f"the vision encoder makes {self.config.grid_side**2}; write that as M"
             )
         features = self.encode_frames(pixel_values_videos)
-        return tuple(self._tokens_of(video, representation) for video in features.split(counts))
+        return tuple(self.tokens_of(video) for video in features.split(counts))
 
-    def _tokens_of(self, features_TMC: Tensor, representation: VideoRepresentation) -> Tensor:
-        """Project and pack. A pooling that is a weighted mean goes before the last linear layer.
+    def tokens_of(self, features_TMC: Tensor) -> Tensor:
+        """Project and pack the features of one video's frames: (T, M, C) -> (V, D).
 
-        There it gives the same tokens with that layer's work on a quarter of the rows or fewer.
+        A pooling that is a weighted mean goes before the last linear layer, where it gives the same
+        tokens with that layer's work on a quarter of the rows or fewer.
         """
+        representation = self.config.representation
         poolings = {representation.pooling, representation.fast_pooling or representation.pooling}
         early = poolings <= LINEAR_POOLINGS
         return pack_video(

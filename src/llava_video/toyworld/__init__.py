@@ -35,7 +35,7 @@ a short list: a model that learns this world knows this world only.
 """
 
 from llava_video.toyworld.ask.questions import Question
-from llava_video.toyworld.draw.render import render, render_at
+from llava_video.toyworld.draw.render import render, render_at, times_of
 from llava_video.toyworld.generate import LEVELS, generate_script, make_questions
 from llava_video.toyworld.script import (
     Actor,
@@ -77,4 +77,5 @@ __all__ = [
     "render",
     "render_at",
     "script_path_of",
+    "times_of",
 ]

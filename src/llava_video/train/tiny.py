@@ -1,29 +1,30 @@
 """Train the embedded ``tiny`` model from scratch.
 
-Run ``python -m llava_video.train.tiny --out runs/tiny``. Four lessons, because joint training from
-scratch learns to count and to order long before it learns which colour goes with which shape:
+Run ``llava-video train tiny out=runs/tiny``. Two lessons, because joint training from scratch
+learns to count and to order long before it learns which colour goes with which shape:
 
-1. seeing: the vision encoder learns what each patch shows;
-2. reading: the language model finds words and letters in lists, which choosing an option takes;
-3. following: halfway through the language model, each video token tells who is there and which way
-   it has moved; the vision encoder stays as it is from here on;
-4. watching: the same, and questions about the clips are answered.
+1. seeing: the vision encoder learns what each patch shows; after that it stays as it is, and the
+   features of many clips are kept on disk;
+2. watching: questions about the clips are answered, many about each. Besides, halfway through the
+   language model each video token tells who is there and which way it has moved, lists teach which
+   letter stands before a word, and clips that are not toyworld's are refused.
 
 A run that is started again continues from its newest checkpoint.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-import typer
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors.torch import load_model
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import Trainer, TrainingArguments
+from torch.utils.data import Dataset
+from transformers import DynamicCache, Trainer, TrainingArguments
 from transformers.trainer_utils import get_last_checkpoint
 
 from llava_video.model import (
@@ -31,26 +32,38 @@ from llava_video.model import (
     LlavaVideoForConditionalGeneration,
     LlavaVideoProcessor,
 )
+from llava_video.model.outputs import CACHE
 from llava_video.representation import VideoRepresentation
-from llava_video.toyworld import COLOURS, SHAPES, generate_script
+from llava_video.toyworld import COLOURS, SHAPES, generate_script, render
 from llava_video.toyworld.words import DIRECTIONS
+from llava_video.train.attention import WRITTEN
+from llava_video.train.clip_store import ClipStore, fill_store
+from llava_video.train.foreign import foreign_clip
 from llava_video.train.optimizer import MuonAdamWFactory
 from llava_video.train.rows import LABEL_IGNORED
 from llava_video.train.tokenizer import VIDEO, train_tokenizer
 from llava_video.train.toyworld_data import (
     FIRST_TRAINING_SEED,
+    ClipCollator,
     ClipStream,
-    ListCollator,
+    DrawStream,
     PatchCollator,
-    QuestionCollator,
     exchanges,
 )
+from llava_video.types import Frames
 
 LEVEL = "simple"
+CLIPS_PER_FOREIGN = 10
+"""One foreign clip is drawn for so many of toyworld's."""
+
 REPRESENTATION = VideoRepresentation(max_frames=12, grid_side=8, slow_stride=3, pool_stride=2)
 VOCABULARY_SIZE = 768
 SEEING_RATE = 1e-3
-"""Highest learning rate of the first lesson, which AdamW gives."""
+WATCHING_RATE = 2e-3
+"""Highest learning rates: AdamW's in the first lesson, Muon's in the second."""
+
+HALFWAY = 2
+"""Layers of the language model after which a video token tells what it shows."""
 
 IMAGE_SIZE = 64
 VISION: dict[str, Any] = {
@@ -64,12 +77,36 @@ VISION: dict[str, Any] = {
 TEXT: dict[str, Any] = {
     "hidden_size": 192,
     "intermediate_size": 576,
-    "num_hidden_layers": 4,
+    "num_hidden_layers": 6,
     "num_attention_heads": 6,
     "num_key_value_heads": 2,
     "max_position_embeddings": 2048,
     "tie_word_embeddings": True,
 }
+
+
+class TinySettings(BaseModel):
+    """What can be changed about the training of tiny.
+
+    Attributes:
+        out: the run folder; a run found there is continued.
+        seeing_steps: steps of the first lesson.
+        num_clips: clips whose features are kept for the second.
+        watching_steps: steps of the second lesson.
+        batch: clips per step.
+        threads: threads of the processor.
+        workers: processes that draw clips and questions.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    out: Path
+    seeing_steps: int = Field(3800, gt=0)
+    num_clips: int = Field(16_000, gt=0)
+    watching_steps: int = Field(4000, gt=0)
+    batch: int = Field(8, gt=0)
+    threads: int = Field(1, gt=0)
+    workers: int = Field(1, ge=0)
 
 
 def build() -> tuple[LlavaVideoForConditionalGeneration, LlavaVideoProcessor]:
@@ -140,12 +177,12 @@ class PatchTeacher(nn.Module):
 
 
 def _arguments(
-    out: Path, max_steps: int, batch: int, rate: float, workers: int
+    settings: TinySettings, lesson: str, max_steps: int, rate: float
 ) -> TrainingArguments:
     return TrainingArguments(
-        output_dir=str(out),
+        output_dir=str(settings.out / lesson),
         max_steps=max_steps,
-        per_device_train_batch_size=batch,
+        per_device_train_batch_size=settings.batch,
         learning_rate=rate,
         lr_scheduler_type="warmup_stable_decay",
         lr_scheduler_kwargs={"num_decay_steps": max_steps // 4},
@@ -156,7 +193,7 @@ def _arguments(
         logging_steps=50,
         save_steps=250,
         save_total_limit=2,
-        dataloader_num_workers=workers,
+        dataloader_num_workers=settings.workers,
         remove_unused_columns=False,
         ignore_data_skip=True,
         # Rows of a batch differ in length: frames of all clips stand in one tensor.
@@ -168,37 +205,77 @@ def _arguments(
     )
 
 
-class TokenTeacher(Trainer):
-    """Asks of every video token, halfway through the language model, what it shows."""
+class ClipTeacher(Trainer):
+    """Asks many questions about each clip, and of every video token what it shows."""
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Tensor:
-        """Loss of what the tokens show, and of the answers where there are questions."""
-        told = inputs.pop("token_labels")
-        outputs = model(**inputs, output_hidden_states=True)
-        halfway = outputs.hidden_states[TEXT["num_hidden_layers"] // 2]
-        is_video = inputs["input_ids"] == model.config.video_token_id
-        scores = model.token_heads(halfway[is_video]).split(_NUM_SCORES, dim=-1)
-        losses = [
-            functional.cross_entropy(
-                score, label, score.new_tensor([_WEIGHT_OF_NONE] + [1.0] * size)
-            )
-            for score, label, size in zip(
-                scores, told.flatten(0, 1).unbind(-1), _NUM_SHOWN, strict=True
-            )
-        ]
-        asks = bool((inputs["labels"] != LABEL_IGNORED).any())
-        return torch.stack([*losses, outputs.loss] if asks else losses).sum()
+        """Loss of answers, of what the video tokens show, and of lists; see `ClipCollator`."""
+        inner, language_model = model.model, model.model.language_model
+        video_tokens = [inner.tokens_of(features) for features in inputs["features"]]
+        cache = DynamicCache()
+        prompt_ids = inputs["prompt_ids"]
+        seen = language_model(
+            inputs_embeds=inner.embed(prompt_ids, video_tokens),
+            use_cache=True,
+            output_hidden_states=True,
+            **{CACHE: cache},
+        )
+        cache.batch_select_indices(inputs["clip_of_branch"])
+        length = prompt_ids.shape[1]
+        branches = language_model(
+            input_ids=inputs["branch_ids"],
+            position_ids=torch.arange(
+                length, length + inputs["branch_ids"].shape[1], device=prompt_ids.device
+            )[None],
+            use_cache=True,
+            **{CACHE: cache},
+        )
+        listed = language_model(
+            input_ids=inputs["list_ids"], attention_mask=inputs["list_mask"], use_cache=False
+        )
+        halfway = seen.hidden_states[HALFWAY][prompt_ids == model.config.video_token_id]
+        list_labels = inputs["list_ids"].masked_fill(inputs["list_mask"] == 0, LABEL_IGNORED)
+        return (
+            _loss_of_words(model, branches.last_hidden_state, inputs["branch_labels"])
+            + _loss_of_tokens(model.token_heads(halfway), inputs["token_labels"].flatten(0, 1))
+            + _SHARE_OF_LISTS * _loss_of_words(model, listed.last_hidden_state, list_labels)
+        )
+
+
+def _loss_of_words(model: Any, hidden_NLD: Tensor, labels_NL: Tensor) -> Tensor:
+    """Mean loss of the next word wherever one is asked for."""
+    asked = labels_NL[:, 1:] != LABEL_IGNORED
+    logits = model.lm_head(hidden_NLD[:, :-1][asked])
+    return functional.cross_entropy(logits.float(), labels_NL[:, 1:][asked])
+
+
+def _loss_of_tokens(scores: Tensor, labels_V3: Tensor) -> Tensor:
+    """Loss of the colour, shape and direction that video tokens tell."""
+    losses = [
+        functional.cross_entropy(
+            score.float(), label, score.new_tensor([_WEIGHT_OF_NONE] + [1.0] * size).float()
+        )
+        for score, label, size in zip(
+            scores.split(_NUM_SCORES, dim=-1), labels_V3.unbind(-1), _NUM_SHOWN, strict=True
+        )
+    ]
+    return torch.stack(losses).sum()
 
 
 _NUM_SHOWN = [len(COLOURS), len(SHAPES), len(DIRECTIONS)]
 _NUM_SCORES = [num + 1 for num in _NUM_SHOWN]
 _WEIGHT_OF_NONE = 0.2  # most tokens show nobody, and most of the others somebody who stays
+_SHARE_OF_LISTS = 0.2
 
 
 def _train(
-    trainer_class: type[Trainer], module: nn.Module, arguments: TrainingArguments, collator: Any
+    trainer_class: type[Trainer],
+    module: nn.Module,
+    arguments: TrainingArguments,
+    stream: Callable[[int], Dataset[Any]],
+    collator: Any,
 ) -> None:
-    """Train, or go on from the newest checkpoint with clips that were not seen yet."""
+    """Train, or go on from the newest checkpoint with clips that were not drawn yet."""
     out = Path(str(arguments.output_dir))
     last = get_last_checkpoint(str(out)) if out.is_dir() else None
     done = int(last.rsplit("-", 1)[1]) if last else 0
@@ -208,7 +285,7 @@ def _train(
         trainer = trainer_class(
             module,
             arguments,
-            train_dataset=ClipStream(LEVEL, first_seed),
+            train_dataset=stream(first_seed),
             data_collator=collator,
             optimizer_cls_and_kwargs=None if isinstance(module, PatchTeacher) else muon,
         )
@@ -217,44 +294,75 @@ def _train(
     load_model(module, out / "model.safetensors")
 
 
-def main(
-    out: Annotated[Path, typer.Option(help="Run folder; a run found there is continued.")],
-    seeing_steps: Annotated[int, typer.Option(help="Steps of the first lesson.")] = 3800,
-    reading_steps: Annotated[int, typer.Option(help="Steps of the second lesson.")] = 900,
-    following_steps: Annotated[int, typer.Option(help="Steps of the third lesson.")] = 800,
-    watching_steps: Annotated[int, typer.Option(help="Steps of the fourth lesson.")] = 5000,
-    batch: Annotated[int, typer.Option(help="Clips per step.")] = 8,
-    rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 3e-3,
-    questions: Annotated[int, typer.Option(help="Questions per clip and step.")] = 5,
-    threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
-    workers: Annotated[int, typer.Option(help="Processes that draw clips.")] = 1,
-) -> None:
-    """Train tiny from scratch and write it to OUT/tiny in bf16."""
+def train_tiny(settings: TinySettings) -> Path:
+    """Train tiny from scratch, or go on where ``settings.out`` stopped.
+
+    Returns:
+        The directory of the model, in bfloat16.
+    """
     torch.manual_seed(0)
-    torch.set_num_threads(threads)
+    torch.set_num_threads(settings.threads)
     model, processor = build()
     if not torch.cuda.is_available():
-        model.model.language_model.set_attn_implementation("eager")  # faster than sdpa in bf16 here
-    teacher = PatchTeacher(model)
-    ask = QuestionCollator(processor, questions)
-    see = PatchCollator(processor, model.config.grid_side, num_frames=6)
+        model.model.language_model.set_attn_implementation(WRITTEN)
+    _see(model, processor, settings)
+    model.model.vision_encoder.requires_grad_(False)
+    collator = ClipCollator(
+        processor, LEVEL, FIRST_TRAINING_SEED, *_remember(model, processor, settings)
+    )
     model.token_heads = nn.Linear(TEXT["hidden_size"], sum(_NUM_SCORES))
-    lessons: list[tuple[str, int, int, type[Trainer], nn.Module, Any]] = [
-        ("seeing", seeing_steps, batch, Trainer, teacher, see),
-        ("reading", reading_steps, 6 * batch, Trainer, model, ListCollator(processor, 8)),
-        ("following", following_steps, batch, TokenTeacher, model, QuestionCollator(processor, 0)),
-        ("watching", watching_steps, batch, TokenTeacher, model, ask),
-    ]
-    for name, steps, rows, trainer_class, module, collator in lessons:
-        model.model.vision_encoder.requires_grad_(name == "seeing")
-        highest = SEEING_RATE if name == "seeing" else rate
-        arguments = _arguments(out / name, steps, rows, highest, workers)
-        _train(trainer_class, module, arguments, collator)
+    _train(
+        ClipTeacher,
+        model,
+        _arguments(settings, "watching", settings.watching_steps, WATCHING_RATE),
+        lambda seed: DrawStream(len(collator.clips), len(collator.foreign), seed),
+        collator,
+    )
     del model.token_heads
-    model.model.language_model.set_attn_implementation("sdpa")
-    model.to(torch.bfloat16).save_pretrained(out / "tiny")
-    processor.save_pretrained(out / "tiny")
+    target = settings.out / "tiny"
+    model.to(torch.bfloat16).save_pretrained(target)
+    processor.save_pretrained(target)
+    return target
 
 
-if __name__ == "__main__":
-    typer.run(main)
+def _see(
+    model: LlavaVideoForConditionalGeneration,
+    processor: LlavaVideoProcessor,
+    settings: TinySettings,
+) -> None:
+    _train(
+        Trainer,
+        PatchTeacher(model),
+        _arguments(settings, "seeing", settings.seeing_steps, SEEING_RATE),
+        lambda seed: ClipStream(LEVEL, seed),
+        PatchCollator(processor, model.config.grid_side, num_frames=6),
+    )
+
+
+def _remember(
+    model: LlavaVideoForConditionalGeneration,
+    processor: LlavaVideoProcessor,
+    settings: TinySettings,
+) -> tuple[ClipStore, ClipStore]:
+    """Features of clips of toyworld and of foreign ones."""
+    num_frames, size = REPRESENTATION.max_frames, IMAGE_SIZE
+
+    def draw(number: int) -> Frames:
+        script = generate_script(seed=FIRST_TRAINING_SEED + number, level=LEVEL)
+        return render(script, num_frames=num_frames, size=size)
+
+    @torch.no_grad()
+    def encode(clips: Sequence[Frames]) -> Tensor:
+        pixels = torch.cat([processor.preprocess(clip) for clip in clips])
+        features: Tensor = model.model.encode_frames(pixels.to(model.device))
+        return features.unflatten(0, (-1, num_frames))
+
+    return (
+        fill_store(settings.out / "clips", settings.num_clips, draw, encode),
+        fill_store(
+            settings.out / "foreign",
+            max(1, settings.num_clips // CLIPS_PER_FOREIGN),
+            lambda number: foreign_clip(FIRST_TRAINING_SEED + number, num_frames, size),
+            encode,
+        ),
+    )

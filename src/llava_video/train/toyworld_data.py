@@ -1,15 +1,16 @@
 """Toyworld clips as training batches, made as they are needed.
 
-All questions about one clip stand in one row: the prompt up to the end of the video, then a branch
-per question. Each branch sees the video and itself, and counts its positions from the end of the
-video, so that its loss is the one it would have alone.
+Many questions are asked about each clip. The prompt up to the end of the video stands once for
+each clip, and a branch for each question: what follows the video. A branch that is computed with
+the keys and values of its clip has the loss that the whole conversation would have.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 import torch
@@ -28,19 +29,35 @@ from llava_video.toyworld import (
     describe,
     generate_script,
     make_questions,
-    render,
     render_at,
+    times_of,
 )
 from llava_video.toyworld.ask.questions import LETTERS
 from llava_video.toyworld.stage import perform
 from llava_video.toyworld.words import DIRECTIONS
-from llava_video.train.rows import LABEL_IGNORED, Row, join, stack
+from llava_video.train.clip_store import ClipStore
+from llava_video.train.foreign import FOREIGN_ANSWER
+from llava_video.train.rows import LABEL_IGNORED
 from llava_video.types import Frames
 
 FIRST_TRAINING_SEED = 1_000_000
 """Seeds from here on are for training; smaller ones are held out."""
 
 _WORDS = (*COLOURS, *SHAPES, *DIRECTIONS, *"01234", "yes", "no")
+
+MOST_CHOICES = 8
+MOST_OPEN_ENDED = 6
+"""Questions about one clip at a time, with options and without."""
+
+FOREIGN_SHARE = 0.06
+DESCRIBED_SHARE = 0.15
+"""Shares of clips that are not toyworld's, and of batches in which clips are described."""
+
+CLIPS_PER_LIST = 2
+"""One list of lettered words, see `lettered_lists`, for so many clips."""
+
+_QUESTION_ROUNDS = 6
+_QUERIES_PER_LIST = 8
 
 DESCRIBE_PROMPTS = ("Describe the video.", "What happens in the video?")
 
@@ -79,68 +96,155 @@ class ClipStream(IterableDataset[Script]):
         self._first_seed = first_seed
 
     def __iter__(self) -> Iterator[Script]:
-        worker = get_worker_info()
-        start, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
-        seed = self._first_seed + start
-        while True:
+        for seed in _own_numbers(self._first_seed):
             yield generate_script(seed=seed, level=self._level)
-            seed += step
+
+
+def _own_numbers(first: int) -> Iterator[int]:
+    """Endless numbers from ``first`` on, each to one worker."""
+    worker = get_worker_info()
+    return count(first + (worker.id if worker else 0), worker.num_workers if worker else 1)
 
 
 @dataclass(frozen=True, slots=True)
-class QuestionCollator:
-    """Makes rows of clips and the questions about them; see the module's text.
+class Draw:
+    """A clip out of a store, toyworld's or foreign, and the seed of what is asked about it."""
+
+    clip: int
+    is_foreign: bool
+    seed: int
+
+
+class DrawStream(IterableDataset[Draw]):
+    """Endless draws out of two stores, each worker its own.
+
+    Args:
+        num_clips: clips of toyworld to draw from.
+        num_foreign: foreign clips to draw from.
+        first_seed: of the first draw.
+    """
+
+    def __init__(self, num_clips: int, num_foreign: int, first_seed: int) -> None:
+        self._num_clips = num_clips
+        self._num_foreign = num_foreign
+        self._first_seed = first_seed
+
+    def __iter__(self) -> Iterator[Draw]:
+        for seed in _own_numbers(self._first_seed):
+            rng = random.Random(seed)
+            is_foreign = rng.random() < FOREIGN_SHARE
+            yield Draw(
+                rng.randrange(self._num_foreign if is_foreign else self._num_clips),
+                is_foreign,
+                seed,
+            )
+
+
+def conversations_about(script: Script, seed: int) -> list[list[Exchange]]:
+    """Questions with options, open-ended ones, and one that follows up on another.
+
+    Half of the open-ended questions ask for one word.
+    """
+    rng = random.Random(seed)
+    choices: dict[str, Exchange] = {}
+    open_ended: dict[str, Exchange] = {}
+    for number in range(_QUESTION_ROUNDS):
+        for question in make_questions(script, seed=_QUESTION_ROUNDS * seed + number):
+            asked = choices if question.options else open_ended
+            asked.setdefault(question.question, as_exchange(question, rng))
+    some_choices, some_open = list(choices.values()), list(open_ended.values())
+    rng.shuffle(some_choices)
+    rng.shuffle(some_open)
+    found = [[one] for one in some_choices[:MOST_CHOICES] + some_open[:MOST_OPEN_ENDED]]
+    if len(some_open) > 1:
+        found.append(some_open[-2:])
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class ClipCollator:
+    """Makes a batch of clips and the questions about them; see the module's text.
 
     Attributes:
-        processor: renders prompts, prepares pixels.
-        most_questions: questions per clip, the description included; with 0 the rows end with the
-            video.
+        processor: renders prompts.
+        level: of the scripts.
+        first_seed: of the script of clip 0.
+        clips: features of toyworld's clips.
+        foreign: features of clips that are none of toyworld's.
     """
 
     processor: LlavaVideoProcessor
-    most_questions: int
+    level: str
+    first_seed: int
+    clips: ClipStore
+    foreign: ClipStore
 
-    def __call__(self, scripts: list[Script]) -> dict[str, Tensor]:
-        """Rows for clips (see `rows.stack`), the frames, and ``token_labels`` (B, V, 3)."""
-        size, num_frames = self.processor.image_size, self.processor.representation.max_frames
-        layout = make_layout(self.processor.representation, num_frames)
-        renderer = self.processor.renderer
-        rows = [self._row(renderer, script, layout.num_tokens) for script in scripts]
-        clips = [render(script, num_frames=num_frames, size=size) for script in scripts]
-        told = [
-            token_labels(script, clip.timestamps_seconds, layout)
-            for script, clip in zip(scripts, clips, strict=True)
-        ]
+    def __call__(self, draws: list[Draw]) -> dict[str, Tensor]:
+        """A batch of B clips with N branches.
+
+        Returns:
+            ``features`` (B, T, M, C), ``prompt_ids`` (B, P) up to the end of the video,
+            ``token_labels`` (B, V, 3), ``clip_of_branch`` (N,), ``branch_ids`` and
+            ``branch_labels`` (N, L), and ``list_ids`` and ``list_mask`` of `lettered_lists`.
+        """
+        tokenizer, renderer = self.processor.tokenizer, self.processor.renderer
+        representation = self.processor.representation
+        layout = make_layout(representation, representation.max_frames)
+        rng = random.Random(draws[0].seed)
+        describes = rng.random() < DESCRIBED_SHARE
+        prompts: list[list[int]] = []
+        told: list[NDArray[np.int64]] = []
+        branches: list[tuple[list[int], list[int]]] = []
+        clip_of_branch: list[int] = []
+        for clip, draw in enumerate(draws):
+            script = generate_script(seed=self.first_seed + draw.clip, level=self.level)
+            asked = conversations_about(script, draw.seed)
+            if describes:
+                asked.append([exchanges(script, draw.seed, most=1)[0]])
+            if draw.is_foreign:
+                asked = [[Exchange(one.question, FOREIGN_ANSWER)] for one, *_ in asked[::3]]
+            times = times_of(script, representation.max_frames)
+            labels = token_labels(script, times, layout)
+            told.append(np.zeros_like(labels) if draw.is_foreign else labels)
+            for conversation in asked:
+                ids, own = _labelled(render_exchanges(renderer, conversation, layout.num_tokens))
+                shared = len(ids) - ids[::-1].index(self.processor.video_token_id)
+                branches.append((ids[shared:], own[shared:]))
+                clip_of_branch.append(clip)
+            prompts.append(ids[:shared])
+        lists = tokenizer(lettered_lists(rng, max(1, len(draws) // CLIPS_PER_LIST)), padding=True)
         return {
-            **stack(rows, self.processor.tokenizer.pad_token_id),
-            "pixel_values_videos": torch.cat([self.processor.preprocess(c) for c in clips]),
-            "num_frames_per_video": torch.tensor([len(clip) for clip in clips]),
+            "features": torch.from_numpy(
+                np.stack([(self.foreign if d.is_foreign else self.clips)[d.clip] for d in draws])
+            ).float(),
+            "prompt_ids": torch.tensor(prompts),
             "token_labels": torch.from_numpy(np.stack(told)),
+            "clip_of_branch": torch.tensor(clip_of_branch),
+            "branch_ids": _padded([ids for ids, _ in branches], tokenizer.pad_token_id),
+            "branch_labels": _padded([labels for _, labels in branches], LABEL_IGNORED),
+            "list_ids": torch.tensor(lists["input_ids"]),
+            "list_mask": torch.tensor(lists["attention_mask"]),
         }
 
-    def _row(self, renderer: PromptRenderer, script: Script, num_video_tokens: int) -> Row:
-        asked = exchanges(script, script.seed, max(1, self.most_questions))
-        prompts = [render_exchange(renderer, e, num_video_tokens) for e in asked]
-        num_shared = _num_shared(prompts[0], self.processor.video_token_id)
-        conversations = [_labelled(prompt) for prompt in prompts]
-        if self.most_questions == 0:
-            conversations = [(ids[:num_shared], lab[:num_shared]) for ids, lab in conversations]
-        return join(conversations, num_shared)
+
+def _padded(sequences: Sequence[Sequence[int]], padding: int) -> Tensor:
+    """Sequences of different lengths as (N, L), padded on the right."""
+    longest = max(len(sequence) for sequence in sequences)
+    return torch.tensor([[*each, *[padding] * (longest - len(each))] for each in sequences])
 
 
-def render_exchange(renderer: PromptRenderer, exchange: Exchange, num_tokens: int) -> Prompt:
-    """A video of so many tokens, a question and its answer as one conversation."""
-    text = {"type": "text", "text": exchange.question}
-    messages: list[Message] = [
-        {"role": "user", "content": [{"type": "video"}, text]},
-        {"role": "assistant", "content": exchange.answer},
-    ]
+def render_exchanges(
+    renderer: PromptRenderer, exchanges: Sequence[Exchange], num_tokens: int
+) -> Prompt:
+    """A video of so many tokens, questions and their answers as one conversation."""
+    messages: list[Message] = []
+    for number, exchange in enumerate(exchanges):
+        text = {"type": "text", "text": exchange.question}
+        messages += [
+            {"role": "user", "content": [text] if number else [{"type": "video"}, text]},
+            {"role": "assistant", "content": exchange.answer},
+        ]
     return renderer.render(messages, [VideoSlot(num_tokens)], add_generation_prompt=False)
-
-
-def _num_shared(prompt: Prompt, video_token_id: int) -> int:
-    """Tokens up to the end of the video."""
-    return len(prompt.input_ids) - prompt.input_ids[::-1].index(video_token_id)
 
 
 def _labelled(prompt: Prompt) -> tuple[list[int], list[int]]:
@@ -149,39 +253,19 @@ def _labelled(prompt: Prompt) -> tuple[list[int], list[int]]:
     return prompt.input_ids, [i if wanted else LABEL_IGNORED for i, wanted in pairs]
 
 
-@dataclass(frozen=True, slots=True)
-class ListCollator:
-    """Text alone: a list of lettered words, then its lines again, or its words with their letters.
+def lettered_lists(rng: random.Random, num_lists: int) -> list[str]:
+    """Lists of lettered words, each followed by its lines again, or by its words and letters.
 
-    Nothing can be guessed there but by looking the letter up, so that the language model learns to
-    find an option's letter before it has learnt what a video shows.
-
-    Attributes:
-        processor: its tokenizer is used.
-        num_queries: lines after the list.
+    Nothing can be guessed there but by looking the letter up, which choosing an option takes.
     """
-
-    processor: LlavaVideoProcessor
-    num_queries: int
-
-    def __call__(self, scripts: list[Script]) -> dict[str, Tensor]:
-        """One row per clip, of which only the seed is used: ids, labels and mask (B, L)."""
-        tokenizer = self.processor.tokenizer
-        texts = [self._text(random.Random(script.seed)) for script in scripts]
-        batch = tokenizer(texts, padding=True, return_tensors="pt")
-        padded = batch["attention_mask"] == 0
-        return {
-            "input_ids": batch["input_ids"],
-            "attention_mask": batch["attention_mask"],
-            "labels": batch["input_ids"].masked_fill(padded, LABEL_IGNORED),
-        }
-
-    def _text(self, rng: random.Random) -> str:
+    texts = []
+    for _ in range(num_lists):
         lines = list(zip(LETTERS, rng.sample(_WORDS, 4), strict=False))
         text = "\n".join(f"{letter}. {word}" for letter, word in lines)
-        for letter, word in rng.choices(lines, k=self.num_queries):
+        for letter, word in rng.choices(lines, k=_QUERIES_PER_LIST):
             text += f"\n{letter}. {word}" if rng.random() < 0.5 else f"\n {word} {letter}"
-        return text
+        texts.append(text)
+    return texts
 
 
 @dataclass(frozen=True, slots=True)

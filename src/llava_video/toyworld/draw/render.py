@@ -39,16 +39,25 @@ def render(script: Script, num_frames: int, size: Size = 64, *, fps: float = DEF
         size: the shorter side in pixels, or (width, height).
         fps: frame rate of the video the frames would come from.
     """
-    last = num_frames_of(script, fps) - 1
-    indices = np.linspace(0, last, num_frames, dtype=int).astype(np.int64)
+    indices = _spread_indices(script, num_frames, fps)
     times = indices / fps
     return Frames(
         pixels=render_at(script, times, size, frame_numbers=indices),
         timestamps_seconds=times,
         indices=indices,
-        duration_seconds=(last + 1) / fps,
+        duration_seconds=num_frames_of(script, fps) / fps,
         source=f"toyworld {script.level} {script.seed}",
     )
+
+
+def times_of(script: Script, num_frames: int, *, fps: float = DEFAULT_FPS) -> NDArray[np.float64]:
+    """``(T,)`` seconds at which `render` draws its frames."""
+    return _spread_indices(script, num_frames, fps) / fps
+
+
+def _spread_indices(script: Script, num_frames: int, fps: float) -> NDArray[np.int64]:
+    last = num_frames_of(script, fps) - 1
+    return np.linspace(0, last, num_frames, dtype=int).astype(np.int64)
 
 
 def render_at(

@@ -1,0 +1,66 @@
+"""Vision features of many clips on disk, so that a vision encoder that learns no more runs once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from llava_video.types import Frames
+
+CLIPS_PER_FILE = 1000
+_CLIPS_PER_PASS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class ClipStore:
+    """Features of numbered clips, read where they are needed.
+
+    Attributes:
+        files: ``(CLIPS_PER_FILE, T, M, C)`` float16 each; the last may be shorter.
+    """
+
+    files: tuple[NDArray[np.float16], ...]
+
+    def __len__(self) -> int:
+        return sum(len(file) for file in self.files)
+
+    def __getitem__(self, clip: int) -> NDArray[np.float16]:
+        """Features (T, M, C) of one clip."""
+        features: NDArray[np.float16] = self.files[clip // CLIPS_PER_FILE][clip % CLIPS_PER_FILE]
+        return features
+
+
+def fill_store(
+    folder: Path,
+    num_clips: int,
+    draw: Callable[[int], Frames],
+    encode: Callable[[Sequence[Frames]], Tensor],
+) -> ClipStore:
+    """Encode clips 0 to ``num_clips`` - 1; files that a run before has finished stay as they are.
+
+    Args:
+        folder: where the files are.
+        num_clips: how many clips to hold.
+        draw: makes a clip of its number, always the same one.
+        encode: features (N, T, M, C) of N clips.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for first in range(0, num_clips, CLIPS_PER_FILE):
+        path = folder / f"{first:07d}.npy"
+        if not path.is_file():
+            numbers = range(first, min(first + CLIPS_PER_FILE, num_clips))
+            features = [
+                encode([draw(number) for number in numbers[i : i + _CLIPS_PER_PASS]])
+                for i in range(0, len(numbers), _CLIPS_PER_PASS)
+            ]
+            partial = path.with_suffix(".partial.npy")
+            np.save(partial, np.concatenate([part.half().cpu().numpy() for part in features]))
+            partial.rename(path)
+        files.append(np.load(path, mmap_mode="r"))
+    return ClipStore(tuple(files))
