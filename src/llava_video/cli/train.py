@@ -38,6 +38,9 @@ def command(
         from llava_video.train.recipe import load_recipe
         from llava_video.train.run import check_devices, estimate_plan, make_plan, train
 
+    if recipe == "tiny":
+        _train_tiny(changes, dry_run)
+        return
     chosen = load_recipe(recipe, changes)
     if not dry_run:
         model = train(chosen, bar=sys.stderr.isatty())
@@ -53,6 +56,19 @@ def command(
     else:
         _show(plan)
         _show_memory(memory, devices)
+
+
+def _train_tiny(changes: list[str] | None, dry_run: bool) -> None:
+    """The recipe of the embedded model, which draws its own videos."""
+    with many_imports():
+        from llava_video.train.recipe import load_recipe_of
+        from llava_video.train.tiny import TinyRecipe, train_tiny
+
+    chosen = load_recipe_of(TinyRecipe, "tiny", changes)
+    if dry_run:
+        typer.echo(chosen.to_yaml(), nl=False)
+    else:
+        typer.echo(f"{train_tiny(chosen)}")
 
 
 def _as_dict(plan: Plan) -> dict[str, object]:

@@ -87,9 +87,8 @@ def written_attention(
         hidden = torch.ones(length, seen, dtype=torch.bool).triu(seen - length + 1)
     else:
         hidden = ~attention_mask[:, :, None]
-    weights = scores.masked_fill(hidden.to(scores.device), torch.finfo(scores.dtype).min).softmax(
-        -1
-    )
+    scores = scores.masked_fill(hidden.to(scores.device), torch.finfo(scores.dtype).min)
+    weights = scores.softmax(-1)
     attended = weights.to(value.dtype).view(batch, groups, -1, seen) @ value
     return attended.view(batch, heads, length, width).transpose(1, 2).contiguous(), None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -13,11 +13,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from llava_video.errors import InputError
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Values of a recipe, none of which is unknown."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def to_yaml(self) -> str:
+        """The recipe with every value, as it can be run again."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
-class LearningRates(_Strict):
+
+class LearningRates(Strict):
     """Highest learning rate of each part of the model; a part without one stays as it is."""
 
     vision_encoder: float | None = None
@@ -25,7 +31,7 @@ class LearningRates(_Strict):
     language_model: float | None = None
 
 
-class Lora(_Strict):
+class Lora(Strict):
     """Low-rank adapters on the linear layers of some parts, which themselves stay as they are."""
 
     parts: tuple[Literal["language_model", "projector", "vision_encoder"], ...] = Field(
@@ -37,13 +43,13 @@ class Lora(_Strict):
     learning_rate: float = 1e-4
 
 
-class Dpo(_Strict):
+class Dpo(Strict):
     """Learn which of two answers is better; ``beta`` is how much their margin counts."""
 
     beta: float = Field(0.1, gt=0)
 
 
-class Recipe(_Strict):
+class Recipe(Strict):
     """A training run.
 
     Attributes:
@@ -117,10 +123,6 @@ class Recipe(_Strict):
             raise ValueError("dpo needs labels=assistant, on_bad_video=error and attention=sdpa")
         return self
 
-    def to_yaml(self) -> str:
-        """The recipe with every value, as it can be run again."""
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
-
 
 def bundled_recipes() -> list[str]:
     """Names of the recipes inside the package."""
@@ -128,10 +130,19 @@ def bundled_recipes() -> list[str]:
     return sorted(path.stem for path in folder.glob("*.yaml"))
 
 
+Kind = TypeVar("Kind", bound=Strict)
+
+
 def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe:
+    """Read the recipe of a training run; see `load_recipe_of`."""
+    return load_recipe_of(Recipe, name_or_path, overrides)
+
+
+def load_recipe_of(kind: type[Kind], name_or_path: str, overrides: list[str] | None = None) -> Kind:
     """Read a recipe and change values of it.
 
     Args:
+        kind: what a recipe of this kind holds.
         name_or_path: the name of a recipe inside the package, or a YAML file.
         overrides: ``key=value``, with dots for what lies inside: ``lora.rank=8``.
 
@@ -156,9 +167,9 @@ def load_recipe(name_or_path: str, overrides: list[str] | None = None) -> Recipe
     for override in overrides or []:
         _override(values, override)
     try:
-        return Recipe.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
-        raise InputError(f"{path.name}: {_explain(error)}") from error
+        raise InputError(f"{path.name}: {_explain(error, kind)}") from error
 
 
 def _override(values: dict[str, Any], override: str) -> None:
@@ -178,7 +189,7 @@ def _override(values: dict[str, Any], override: str) -> None:
             values[last] = text
 
 
-def _explain(error: ValidationError) -> str:
+def _explain(error: ValidationError, kind: type[Strict]) -> str:
     """The first thing that is wrong, in one line."""
     first = error.errors()[0]
     place = ".".join(str(name) for name in first["loc"])
@@ -188,7 +199,7 @@ def _explain(error: ValidationError) -> str:
         return str(first["msg"]).removeprefix("Value error, ")
     if first["type"] != "extra_forbidden":
         return f"{place}: {first['msg'].lower()}, not {first['input']!r}"
-    inner: dict[str, type[_Strict]] = {"learning_rates": LearningRates, "lora": Lora, "dpo": Dpo}
-    known = sorted(inner.get(place.split(".")[0], Recipe).model_fields)
+    inner: dict[str, type[Strict]] = {"learning_rates": LearningRates, "lora": Lora, "dpo": Dpo}
+    known = sorted(inner.get(place.split(".")[0], kind).model_fields)
     near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.0)
     return f"there is no key {place!r}; the nearest is {near[0]!r}"

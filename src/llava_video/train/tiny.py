@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from safetensors.torch import load_model
 from torch import Tensor, nn
 from torch.nn import functional
@@ -40,6 +40,7 @@ from llava_video.train.attention import WRITTEN
 from llava_video.train.clip_store import ClipStore, fill_store
 from llava_video.train.foreign import foreign_clip
 from llava_video.train.optimizer import MuonAdamWFactory
+from llava_video.train.recipe import Strict
 from llava_video.train.rows import LABEL_IGNORED
 from llava_video.train.tokenizer import VIDEO, train_tokenizer
 from llava_video.train.toyworld_data import (
@@ -85,7 +86,7 @@ TEXT: dict[str, Any] = {
 }
 
 
-class TinySettings(BaseModel):
+class TinyRecipe(Strict):
     """What can be changed about the training of tiny.
 
     Attributes:
@@ -97,8 +98,6 @@ class TinySettings(BaseModel):
         threads: threads of the processor.
         workers: processes that draw clips and questions.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     out: Path
     seeing_steps: int = Field(3800, gt=0)
@@ -176,13 +175,11 @@ class PatchTeacher(nn.Module):
         return {"loss": loss, "right": right[seen].float().mean().detach()}
 
 
-def _arguments(
-    settings: TinySettings, lesson: str, max_steps: int, rate: float
-) -> TrainingArguments:
+def _arguments(recipe: TinyRecipe, lesson: str, max_steps: int, rate: float) -> TrainingArguments:
     return TrainingArguments(
-        output_dir=str(settings.out / lesson),
+        output_dir=str(recipe.out / lesson),
         max_steps=max_steps,
-        per_device_train_batch_size=settings.batch,
+        per_device_train_batch_size=recipe.batch,
         learning_rate=rate,
         lr_scheduler_type="warmup_stable_decay",
         lr_scheduler_kwargs={"num_decay_steps": max_steps // 4},
@@ -193,7 +190,7 @@ def _arguments(
         logging_steps=50,
         save_steps=250,
         save_total_limit=2,
-        dataloader_num_workers=settings.workers,
+        dataloader_num_workers=recipe.workers,
         remove_unused_columns=False,
         ignore_data_skip=True,
         # Rows of a batch differ in length: frames of all clips stand in one tensor.
@@ -209,37 +206,39 @@ class ClipTeacher(Trainer):
     """Asks many questions about each clip, and of every video token what it shows."""
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Tensor:
-        """Loss of answers, of what the video tokens show, and of lists; see `ClipCollator`."""
-        inner, language_model = model.model, model.model.language_model
-        video_tokens = [inner.tokens_of(features) for features in inputs["features"]]
-        cache = DynamicCache()
-        prompt_ids = inputs["prompt_ids"]
-        seen = language_model(
-            inputs_embeds=inner.embed(prompt_ids, video_tokens),
-            use_cache=True,
-            output_hidden_states=True,
-            **{CACHE: cache},
-        )
-        cache.batch_select_indices(inputs["clip_of_branch"])
-        length = prompt_ids.shape[1]
-        branches = language_model(
-            input_ids=inputs["branch_ids"],
-            position_ids=torch.arange(
-                length, length + inputs["branch_ids"].shape[1], device=prompt_ids.device
-            )[None],
-            use_cache=True,
-            **{CACHE: cache},
-        )
-        listed = language_model(
-            input_ids=inputs["list_ids"], attention_mask=inputs["list_mask"], use_cache=False
-        )
-        halfway = seen.hidden_states[HALFWAY][prompt_ids == model.config.video_token_id]
-        list_labels = inputs["list_ids"].masked_fill(inputs["list_mask"] == 0, LABEL_IGNORED)
-        return (
-            _loss_of_words(model, branches.last_hidden_state, inputs["branch_labels"])
-            + _loss_of_tokens(model.token_heads(halfway), inputs["token_labels"].flatten(0, 1))
-            + _SHARE_OF_LISTS * _loss_of_words(model, listed.last_hidden_state, list_labels)
-        )
+        """The weighted sum of `clip_losses`."""
+        answers, tokens, lists = clip_losses(model, inputs)
+        return answers + tokens + _SHARE_OF_LISTS * lists
+
+
+def clip_losses(model: Any, batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
+    """Losses of answers, of what the video tokens show, and of lists; see `ClipCollator`."""
+    inner, language_model = model.model, model.model.language_model
+    prompt_ids, branch_ids = batch["prompt_ids"], batch["branch_ids"]
+    video_tokens = [inner.tokens_of(features) for features in batch["features"]]
+    cache = DynamicCache()
+    seen = language_model(
+        inputs_embeds=inner.embed(prompt_ids, video_tokens),
+        output_hidden_states=True,
+        use_cache=True,
+        **{CACHE: cache},
+    )
+    cache.batch_select_indices(batch["clip_of_branch"])
+    first = prompt_ids.shape[1]
+    positions = torch.arange(first, first + branch_ids.shape[1], device=branch_ids.device)
+    branches = language_model(
+        input_ids=branch_ids, position_ids=positions[None], use_cache=True, **{CACHE: cache}
+    )
+    list_ids, list_mask = batch["list_ids"], batch["list_mask"]
+    lists = language_model(input_ids=list_ids, attention_mask=list_mask, use_cache=False)
+    halfway = seen.hidden_states[HALFWAY][prompt_ids == model.config.video_token_id]
+    return (
+        _loss_of_words(model, branches.last_hidden_state, batch["branch_labels"]),
+        _loss_of_tokens(model.token_heads(halfway), batch["token_labels"].flatten(0, 1)),
+        _loss_of_words(
+            model, lists.last_hidden_state, list_ids.masked_fill(list_mask == 0, LABEL_IGNORED)
+        ),
+    )
 
 
 def _loss_of_words(model: Any, hidden_NLD: Tensor, labels_NL: Tensor) -> Tensor:
@@ -262,10 +261,15 @@ def _loss_of_tokens(scores: Tensor, labels_V3: Tensor) -> Tensor:
     return torch.stack(losses).sum()
 
 
+def token_heads() -> nn.Linear:
+    """What tells colour, shape and direction out of a video token."""
+    return nn.Linear(TEXT["hidden_size"], sum(_NUM_SCORES))
+
+
 _NUM_SHOWN = [len(COLOURS), len(SHAPES), len(DIRECTIONS)]
 _NUM_SCORES = [num + 1 for num in _NUM_SHOWN]
 _WEIGHT_OF_NONE = 0.2  # most tokens show nobody, and most of the others somebody who stays
-_SHARE_OF_LISTS = 0.2
+_SHARE_OF_LISTS = 0.3
 
 
 def _train(
@@ -294,32 +298,32 @@ def _train(
     load_model(module, out / "model.safetensors")
 
 
-def train_tiny(settings: TinySettings) -> Path:
-    """Train tiny from scratch, or go on where ``settings.out`` stopped.
+def train_tiny(recipe: TinyRecipe) -> Path:
+    """Train tiny from scratch, or go on where ``recipe.out`` stopped.
 
     Returns:
         The directory of the model, in bfloat16.
     """
     torch.manual_seed(0)
-    torch.set_num_threads(settings.threads)
+    torch.set_num_threads(recipe.threads)
     model, processor = build()
     if not torch.cuda.is_available():
         model.model.language_model.set_attn_implementation(WRITTEN)
-    _see(model, processor, settings)
+    _see(model, processor, recipe)
     model.model.vision_encoder.requires_grad_(False)
     collator = ClipCollator(
-        processor, LEVEL, FIRST_TRAINING_SEED, *_remember(model, processor, settings)
+        processor, LEVEL, FIRST_TRAINING_SEED, *_remember(model, processor, recipe)
     )
-    model.token_heads = nn.Linear(TEXT["hidden_size"], sum(_NUM_SCORES))
+    model.token_heads = token_heads()
     _train(
         ClipTeacher,
         model,
-        _arguments(settings, "watching", settings.watching_steps, WATCHING_RATE),
+        _arguments(recipe, "watching", recipe.watching_steps, WATCHING_RATE),
         lambda seed: DrawStream(len(collator.clips), len(collator.foreign), seed),
         collator,
     )
     del model.token_heads
-    target = settings.out / "tiny"
+    target = recipe.out / "tiny"
     model.to(torch.bfloat16).save_pretrained(target)
     processor.save_pretrained(target)
     return target
@@ -328,12 +332,12 @@ def train_tiny(settings: TinySettings) -> Path:
 def _see(
     model: LlavaVideoForConditionalGeneration,
     processor: LlavaVideoProcessor,
-    settings: TinySettings,
+    recipe: TinyRecipe,
 ) -> None:
     _train(
         Trainer,
         PatchTeacher(model),
-        _arguments(settings, "seeing", settings.seeing_steps, SEEING_RATE),
+        _arguments(recipe, "seeing", recipe.seeing_steps, SEEING_RATE),
         lambda seed: ClipStream(LEVEL, seed),
         PatchCollator(processor, model.config.grid_side, num_frames=6),
     )
@@ -342,7 +346,7 @@ def _see(
 def _remember(
     model: LlavaVideoForConditionalGeneration,
     processor: LlavaVideoProcessor,
-    settings: TinySettings,
+    recipe: TinyRecipe,
 ) -> tuple[ClipStore, ClipStore]:
     """Features of clips of toyworld and of foreign ones."""
     num_frames, size = REPRESENTATION.max_frames, IMAGE_SIZE
@@ -354,14 +358,15 @@ def _remember(
     @torch.no_grad()
     def encode(clips: Sequence[Frames]) -> Tensor:
         pixels = torch.cat([processor.preprocess(clip) for clip in clips])
-        features: Tensor = model.model.encode_frames(pixels.to(model.device))
-        return features.unflatten(0, (-1, num_frames))
+        features_NMC = model.model.encode_frames(pixels.to(model.device))
+        features: Tensor = features_NMC.unflatten(0, (-1, num_frames))
+        return features
 
     return (
-        fill_store(settings.out / "clips", settings.num_clips, draw, encode),
+        fill_store(recipe.out / "clips", recipe.num_clips, draw, encode),
         fill_store(
-            settings.out / "foreign",
-            max(1, settings.num_clips // CLIPS_PER_FOREIGN),
+            recipe.out / "foreign",
+            max(1, recipe.num_clips // CLIPS_PER_FOREIGN),
             lambda number: foreign_clip(FIRST_TRAINING_SEED + number, num_frames, size),
             encode,
         ),

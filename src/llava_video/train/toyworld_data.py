@@ -49,12 +49,17 @@ MOST_CHOICES = 8
 MOST_OPEN_ENDED = 6
 """Questions about one clip at a time, with options and without."""
 
+WORD_AND_LETTER_ENDING = "Answer in one word, with the letter."
+WORD_AND_LETTER_SHARE = 0.4
+"""Share of questions with options whose answer names the option before its letter: a model that can
+say the answer learns from these which letter stands before it."""
+
 FOREIGN_SHARE = 0.06
 DESCRIBED_SHARE = 0.15
 """Shares of clips that are not toyworld's, and of batches in which clips are described."""
 
-CLIPS_PER_LIST = 2
-"""One list of lettered words, see `lettered_lists`, for so many clips."""
+LISTS_PER_CLIP = 2
+"""Lists of lettered words, see `lettered_lists`, beside each clip."""
 
 _QUESTION_ROUNDS = 6
 _QUERIES_PER_LIST = 8
@@ -151,7 +156,13 @@ def conversations_about(script: Script, seed: int) -> list[list[Exchange]]:
     for number in range(_QUESTION_ROUNDS):
         for question in make_questions(script, seed=_QUESTION_ROUNDS * seed + number):
             asked = choices if question.options else open_ended
-            asked.setdefault(question.question, as_exchange(question, rng))
+            exchange = as_exchange(question, rng)
+            if question.options and rng.random() < WORD_AND_LETTER_SHARE:
+                exchange = Exchange(
+                    question.prompt_multiple_choice(ending=WORD_AND_LETTER_ENDING),
+                    f"{question.answer} {question.answer_letter}.",
+                )
+            asked.setdefault(question.question, exchange)
     some_choices, some_open = list(choices.values()), list(open_ended.values())
     rng.shuffle(some_choices)
     rng.shuffle(some_open)
@@ -212,7 +223,7 @@ class ClipCollator:
                 branches.append((ids[shared:], own[shared:]))
                 clip_of_branch.append(clip)
             prompts.append(ids[:shared])
-        lists = tokenizer(lettered_lists(rng, max(1, len(draws) // CLIPS_PER_LIST)), padding=True)
+        lists = tokenizer(lettered_lists(rng, LISTS_PER_CLIP * len(draws)), padding=True)
         return {
             "features": torch.from_numpy(
                 np.stack([(self.foreign if d.is_foreign else self.clips)[d.clip] for d in draws])
