@@ -1,7 +1,11 @@
 """How often tiny is right about held-out toyworld videos, per kind of question.
 
-Beside it stand three scores that show whether it looks: without the video, with the video of
-another clip, and with only the first frame. Run: python benchmarks/tiny_accuracy.py
+Beside it stand four scores that show whether it looks: without the video, with the video of
+another clip, with only the first frame, and with the frames in another order. A second table tells
+how often it says that a video is none of toyworld: of toyworld's own videos, of drawn foreign ones,
+and of the files of a folder::
+
+    python benchmarks/tiny_accuracy.py [--num-videos 140] [--real-videos FOLDER]
 """
 
 from __future__ import annotations
@@ -9,11 +13,15 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
+import numpy as np
 import torch
 
 import llava_video as lv
+from llava_video.errors import VideoError
 from llava_video.toyworld import Question, generate_script, make_questions, render
+from llava_video.train.foreign import FOREIGN_ANSWER, foreign_clip
 
 Seen = Callable[[int], lv.Frames | None]
 
@@ -29,7 +37,7 @@ def ask(
         for q in questions
     ]
     inputs = processor(prompts, [frames] * len(prompts))
-    output = model.generate(**inputs, max_new_tokens=8, do_sample=False)
+    output = model.generate(**inputs, max_new_tokens=20, do_sample=False)
     return [processor.decode_answer(row, inputs["input_ids"].shape[1]) for row in output]
 
 
@@ -45,25 +53,32 @@ def main() -> None:
     parser.add_argument("--num-videos", type=int, default=100)
     parser.add_argument("--first-seed", type=int, default=0, help="training uses 1,000,000 and up")
     parser.add_argument("--level", default="simple")
+    parser.add_argument("--real-videos", type=Path, help="a folder of videos that tiny cannot know")
     options = parser.parse_args()
     torch.set_grad_enabled(False)
     model, processor = lv.load(options.model, dtype=torch.float32)
-    num_frames = processor.representation.max_frames
+    num_frames, size = processor.representation.max_frames, processor.image_size
 
     def video(seed: int) -> lv.Frames:
         script = generate_script(seed=seed, level=options.level)
-        return render(script, num_frames=num_frames, size=processor.image_size)
+        return render(script, num_frames=num_frames, size=size)
 
     def first_frame(seed: int) -> lv.Frames:
         return lv.Frames.from_array(video(seed).pixels[:1])
+
+    def shuffled(seed: int) -> lv.Frames:
+        order = np.random.default_rng(seed).permutation(num_frames)
+        return lv.Frames.from_array(video(seed).pixels[order])
 
     conditions: dict[str, Seen] = {
         "video": video,
         "no video": lambda seed: None,
         "other video": lambda seed: video(seed + 1),
         "first frame": first_frame,
+        "shuffled frames": shuffled,
     }
     hits: dict[tuple[str, str], list[bool]] = defaultdict(list)
+    refusals: list[bool] = []
     answers: dict[str, list[str]] = defaultdict(list)
     for seed in range(options.first_seed, options.first_seed + options.num_videos):
         script = generate_script(seed=seed, level=options.level)
@@ -74,6 +89,8 @@ def main() -> None:
             for question, answer in zip(
                 questions, ask(model, processor, questions, see(seed)), strict=True
             ):
+                if condition == "video":
+                    refusals.append(answer == FOREIGN_ANSWER)
                 for row in (_row(question), f"all, {_form(question)}", "all"):
                     hits[row, condition].append(is_right(question, answer))
     print(f"| question | asked | {' | '.join(conditions)} | most frequent answer |")
@@ -84,6 +101,42 @@ def main() -> None:
         given = answers.get(row, [])
         most = max((given.count(a) for a in set(given)), default=0) / len(given) if given else None
         print(f"| {row} | {len(scores[0])} | {cells} | {'' if most is None else f'{most:.2f}'} |")
+    print(f"\n| says {FOREIGN_ANSWER!r} | videos | questions | share |\n|---|---|---|---|")
+    print(_refused(f"toyworld, level {options.level}", options.num_videos, refusals))
+    foreign = [foreign_clip(seed, num_frames, size) for seed in range(options.num_videos)]
+    print(refusal_row("drawn without toyworld", model, processor, foreign))
+    if options.real_videos:
+        files = sorted(path for path in options.real_videos.iterdir() if path.suffix != ".md")
+        real = [frames for path in files if (frames := readable(path, num_frames, size))]
+        print(refusal_row("real", model, processor, real))
+
+
+def readable(path: Path, num_frames: int, size: int) -> lv.Frames | None:
+    try:
+        return lv.read_video(path, num_frames=num_frames, size=size)
+    except VideoError as error:
+        print(f"left out: {error}")
+        return None
+
+
+def refusal_row(
+    name: str,
+    model: lv.LlavaVideoForConditionalGeneration,
+    processor: lv.LlavaVideoProcessor,
+    videos: Sequence[lv.Frames],
+) -> str:
+    """Of how many questions about these videos the model says that they are none of its world."""
+    refusals = []
+    for seed, frames in enumerate(videos):
+        script = generate_script(seed=seed, level="simple")
+        questions = make_questions(script, seed=seed)
+        for answer in ask(model, processor, questions, frames):
+            refusals.append(answer == FOREIGN_ANSWER)
+    return _refused(name, len(videos), refusals)
+
+
+def _refused(name: str, num_videos: int, refusals: Sequence[bool]) -> str:
+    return f"| {name} | {num_videos} | {len(refusals)} | {sum(refusals) / len(refusals):.2f} |"
 
 
 def _form(question: Question) -> str:
