@@ -5,12 +5,27 @@ from pathlib import Path
 import pytest
 
 from llava_video.errors import InputError
-from llava_video.train.recipe import bundled_recipes, load_recipe
+from llava_video.representation import VideoRepresentation, make_layout
+from llava_video.train.recipe import bundled_recipes, load_recipe, load_recipe_of
+from llava_video.train.tiny import TinyRecipe
 
 NEEDED = ["model=tiny", "mixture=mix.yaml", "out=run"]
+ON_TOYWORLD = [name for name in bundled_recipes() if name.startswith(("tiny", "toyworld-table"))]
 
 
-@pytest.mark.parametrize("name", bundled_recipes())
+@pytest.mark.parametrize("name", ON_TOYWORLD)
+def test_every_recipe_on_toyworld_needs_only_a_folder(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe_of(TinyRecipe, name, [f"out={tmp_path}"])
+    representation = VideoRepresentation.from_dict(recipe.representation)
+    num_tokens = make_layout(representation, representation.max_frames).num_tokens
+    if name.startswith("toyworld-table4/"):
+        num_frames, tokens_per_frame = map(int, name.split("/")[1].split("x"))
+        assert num_tokens == num_frames * tokens_per_frame
+    else:
+        assert num_tokens == 96, "what Table 5 compares has one budget"
+
+
+@pytest.mark.parametrize("name", sorted({*bundled_recipes()} - {*ON_TOYWORLD}))
 def test_every_recipe_of_the_package_needs_only_a_model_data_and_a_folder(name: str) -> None:
     recipe = load_recipe(name, NEEDED)
     assert recipe.model == "tiny"
@@ -50,5 +65,5 @@ def test_a_wrong_value_is_one_line(changes: list[str], said: str) -> None:
 
 
 def test_an_unknown_recipe_names_those_there_are() -> None:
-    with pytest.raises(InputError, match="projector, video-sft"):
+    with pytest.raises(InputError, match="projector, tiny"):
         load_recipe("sft")

@@ -38,8 +38,8 @@ def command(
         from llava_video.train.recipe import load_recipe
         from llava_video.train.run import check_devices, estimate_plan, make_plan, train
 
-    if recipe == "tiny":
-        _train_tiny(changes, dry_run)
+    if recipe == "tiny" or recipe.startswith("toyworld-table"):
+        _train_on_toyworld(recipe, changes, dry_run)
         return
     chosen = load_recipe(recipe, changes)
     if not dry_run:
@@ -58,13 +58,13 @@ def command(
         _show_memory(memory, devices)
 
 
-def _train_tiny(changes: list[str] | None, dry_run: bool) -> None:
-    """The recipe of the embedded model, which draws its own videos."""
+def _train_on_toyworld(recipe: str, changes: list[str] | None, dry_run: bool) -> None:
+    """The recipes of the embedded model and of its like, which draw their own videos."""
     with many_imports():
         from llava_video.train.recipe import load_recipe_of
         from llava_video.train.tiny import TinyRecipe, train_tiny
 
-    chosen = load_recipe_of(TinyRecipe, "tiny", changes)
+    chosen = load_recipe_of(TinyRecipe, recipe, changes)
     if dry_run:
         typer.echo(chosen.to_yaml(), nl=False)
     else:

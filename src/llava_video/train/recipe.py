@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from llava_video.errors import InputError
 
+_FOLDER = Path(str(files("llava_video") / "train" / "recipes"))
+
 
 class Strict(BaseModel):
     """Values of a recipe, none of which is unknown."""
@@ -126,8 +128,8 @@ class Recipe(Strict):
 
 def bundled_recipes() -> list[str]:
     """Names of the recipes inside the package."""
-    folder = Path(str(files("llava_video") / "train" / "recipes"))
-    return sorted(path.stem for path in folder.glob("*.yaml"))
+    paths = _FOLDER.rglob("*.yaml")
+    return sorted(path.relative_to(_FOLDER).with_suffix("").as_posix() for path in paths)
 
 
 Kind = TypeVar("Kind", bound=Strict)
@@ -151,7 +153,7 @@ def load_recipe_of(kind: type[Kind], name_or_path: str, overrides: list[str] | N
     """
     path = Path(name_or_path)
     if name_or_path in bundled_recipes():
-        path = Path(str(files("llava_video") / "train" / "recipes" / f"{name_or_path}.yaml"))
+        path = _FOLDER / f"{name_or_path}.yaml"
     elif not path.is_file():
         raise InputError(
             f"{name_or_path} is no recipe; give a YAML file or one of: "

@@ -32,6 +32,7 @@ from llava_video.model import (
     LlavaVideoForConditionalGeneration,
     LlavaVideoProcessor,
 )
+from llava_video.model.loading import load
 from llava_video.model.outputs import CACHE
 from llava_video.representation import VideoRepresentation
 from llava_video.toyworld import COLOURS, SHAPES, generate_script, render
@@ -91,6 +92,10 @@ class TinyRecipe(Strict):
 
     Attributes:
         out: the run folder; a run found there is continued.
+        representation: values of a `VideoRepresentation`; by default that of tiny.
+        vision_from: a model of the same sizes whose vision encoder is taken, in place of the first
+            lesson.
+        seed: of the weights; clips and questions are the same for every seed.
         seeing_steps: steps of the first lesson.
         num_clips: clips whose features are kept for the second.
         watching_steps: steps of the second lesson.
@@ -100,6 +105,9 @@ class TinyRecipe(Strict):
     """
 
     out: Path
+    representation: dict[str, Any] = REPRESENTATION.to_dict()
+    vision_from: str | None = None
+    seed: int = 0
     seeing_steps: int = Field(3800, gt=0)
     num_clips: int = Field(16_000, gt=0)
     watching_steps: int = Field(4000, gt=0)
@@ -108,7 +116,9 @@ class TinyRecipe(Strict):
     workers: int = Field(1, ge=0)
 
 
-def build() -> tuple[LlavaVideoForConditionalGeneration, LlavaVideoProcessor]:
+def build(
+    representation: VideoRepresentation = REPRESENTATION,
+) -> tuple[LlavaVideoForConditionalGeneration, LlavaVideoProcessor]:
     """A model with random weights, and its processor with a tokenizer of toyworld's words."""
     tokenizer = train_tokenizer(_texts(), VOCABULARY_SIZE)
     video_token_id = tokenizer.convert_tokens_to_ids(VIDEO)
@@ -122,7 +132,7 @@ def build() -> tuple[LlavaVideoForConditionalGeneration, LlavaVideoProcessor]:
         vision_config=VISION,
         text_config=text,
         video_token_id=video_token_id,
-        video_representation=REPRESENTATION.to_dict(),
+        video_representation=representation.to_dict(),
         has_newline=False,
         has_separator=False,
         add_time_instruction=False,
@@ -135,7 +145,7 @@ def build() -> tuple[LlavaVideoForConditionalGeneration, LlavaVideoProcessor]:
         tokenizer,
         image_size=IMAGE_SIZE,
         video_token_id=video_token_id,
-        video_representation=REPRESENTATION.to_dict(),
+        video_representation=representation.to_dict(),
         add_time_instruction=False,
         max_positions=text["max_position_embeddings"],
     )
@@ -198,7 +208,7 @@ def _arguments(recipe: TinyRecipe, lesson: str, max_steps: int, rate: float) -> 
         report_to=[],
         use_cpu=not torch.cuda.is_available(),
         bf16=True,
-        seed=0,
+        seed=recipe.seed,
     )
 
 
@@ -304,12 +314,16 @@ def train_tiny(recipe: TinyRecipe) -> Path:
     Returns:
         The directory of the model, in bfloat16.
     """
-    torch.manual_seed(0)
+    torch.manual_seed(recipe.seed)
     torch.set_num_threads(recipe.threads)
-    model, processor = build()
+    model, processor = build(VideoRepresentation.from_dict(recipe.representation))
     if not torch.cuda.is_available():
         model.model.language_model.set_attn_implementation(WRITTEN)
-    _see(model, processor, recipe)
+    if recipe.vision_from is None:
+        _see(model, processor, recipe)
+    else:
+        taught = load(recipe.vision_from, dtype=torch.float32)[0].model.vision_encoder
+        model.model.vision_encoder.load_state_dict(taught.state_dict())
     model.model.vision_encoder.requires_grad_(False)
     collator = ClipCollator(
         processor, LEVEL, FIRST_TRAINING_SEED, *_remember(model, processor, recipe)
@@ -349,7 +363,7 @@ def _remember(
     recipe: TinyRecipe,
 ) -> tuple[ClipStore, ClipStore]:
     """Features of clips of toyworld and of foreign ones."""
-    num_frames, size = REPRESENTATION.max_frames, IMAGE_SIZE
+    num_frames, size = processor.representation.max_frames, IMAGE_SIZE
 
     def draw(number: int) -> Frames:
         script = generate_script(seed=FIRST_TRAINING_SEED + number, level=LEVEL)
