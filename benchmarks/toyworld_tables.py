@@ -76,7 +76,7 @@ def main() -> None:
         )
         if value is not None
     ]
-    print(f"| representation | video tokens | {' | '.join(FORMS)} |\n|---|---|---|---|")
+    rows = [f"| representation | video tokens | {' | '.join(FORMS)} |", "|---|---|---|---|"]
     for name in bundled_recipes():
         if not name.startswith(f"toyworld-table{options.table}/"):
             continue
@@ -92,7 +92,8 @@ def main() -> None:
         representation = lv.VideoRepresentation.from_dict(recipe.representation)
         num_tokens = make_layout(representation, representation.max_frames).num_tokens
         cells = " | ".join(mean_and_interval(scores[form]) for form in FORMS)
-        print(f"| {name.split('/')[1]} ({representation}) | {num_tokens} | {cells} |", flush=True)
+        rows.append(f"| {name.split('/')[1]} ({representation}) | {num_tokens} | {cells} |")
+    print("\n".join(rows))
 
 
 if __name__ == "__main__":

@@ -100,7 +100,7 @@ def index_video(file: Path) -> FrameIndex:
     return _index_version(file, status.st_size, status.st_mtime_ns)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)  # more than are read at a time
 def _index_version(file: Path, _size: int, _mtime_ns: int) -> FrameIndex:
     with open_video(file) as (container, stream):
         packets = _read_packets(container, stream)
