@@ -148,6 +148,21 @@ def test_a_killed_run_goes_on_bit_for_bit(
     assert all(torch.equal(found[name], expected[name]) for name in expected)
 
 
+def test_weights_that_have_two_names_are_kept_once(toy_data: Path, tmp_path: Path) -> None:
+    model, _ = load("tiny")
+    assert model.lm_head.weight is model.get_input_embeddings().weight
+    recipe = recipe_for(
+        "projector", toy_data, Path("tiny"), tmp_path / "run", "max_steps=2", "save_steps=1",
+        "learning_rates.language_model=1e-3", "warmup_ratio=0", "packing=false",
+    )  # fmt: skip
+    whole = weights(train(recipe, bar=False))
+    shutil.rmtree(tmp_path / "run" / "model")
+    shutil.rmtree(tmp_path / "run" / "checkpoints" / "checkpoint-2")
+    assert equal(weights(train(recipe, bar=False)), whole)
+    name = "model.language_model.embed_tokens.weight"
+    assert not torch.equal(whole[name], model.state_dict()[name])
+
+
 def test_a_loss_that_is_no_number_names_the_samples(
     toy_data: Path, small_checkpoint: Path, tmp_path: Path
 ) -> None:

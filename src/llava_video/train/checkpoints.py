@@ -69,7 +69,8 @@ def room_on_disk(folder: Path) -> Iterator[None]:
 
 def save_state(folder: Path, model: nn.Module, optimizer: Optimizer) -> None:
     """Write trained weights and the optimizer's state; each process writes its part."""
-    state = _weights(model) | _moments(get_optimizer_state_dict(model, optimizer, options=_OPTIONS))
+    moments = get_optimizer_state_dict(model, optimizer, options=_OPTIONS)
+    state = _weights(model) | _moments(moments, model)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "torch.distributed is disabled")
         save(
@@ -92,7 +93,7 @@ def load_optimizer(folder: Path, model: nn.Module, optimizer: Optimizer) -> None
     state: Any = get_optimizer_state_dict(model, optimizer, options=_OPTIONS)
     known = HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata
     # Parameters that no step has used have no state yet.
-    moments = {name: value for name, value in _moments(state).items() if name in known}
+    moments = {name: value for name, value in _moments(state, model).items() if name in known}
     _read(folder, moments)
     state |= _without(moments, _OPTIMIZER)
     set_optimizer_state_dict(model, optimizer, state, options=_OPTIONS)
@@ -100,12 +101,23 @@ def load_optimizer(folder: Path, model: nn.Module, optimizer: Optimizer) -> None
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:
     state: Any = get_model_state_dict(model, options=_OPTIONS)
-    return {f"{_WEIGHTS}{name}": value for name, value in state.items()}
+    names = _names(model)
+    return {f"{_WEIGHTS}{name}": value for name, value in state.items() if name in names}
 
 
-def _moments(state: dict[str, Any]) -> dict[str, Tensor]:
+def _moments(state: dict[str, Any], model: nn.Module) -> dict[str, Tensor]:
     """The tensors of an optimizer's state; its rates are the scheduler's."""
-    return {f"{_OPTIMIZER}{k}": v for k, v in state.items() if isinstance(v, Tensor)}
+    names = _names(model)
+    return {
+        f"{_OPTIMIZER}{key}": value
+        for key, value in state.items()
+        if isinstance(value, Tensor) and key.removeprefix("state.").rpartition(".")[0] in names
+    }
+
+
+def _names(model: nn.Module) -> set[str]:
+    """Parameters that are trained, those that have two names under one of them."""
+    return {name for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 def _without(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
