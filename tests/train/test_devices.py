@@ -31,8 +31,14 @@ MORE = (
 
 @pytest.fixture(scope="module")
 def half_text(toy_data: Path) -> Path:
-    """The toy data with as many samples that show nothing."""
+    """Samples of three toy videos each, and as many that show nothing.
+
+    The vision encoder runs twice for the frames of three videos, and once for a black one.
+    """
     records = json.loads((toy_data / "toyworld_oe.json").read_text())
+    for record in records:
+        record["video"] = [record["video"]] * 3
+        record["conversations"][0]["value"] = "<image>\n" * 2 + record["conversations"][0]["value"]
     talk = [
         {"from": "human", "value": "What is red?"},
         {"from": "gpt", "value": "A colour, and a short answer."},

@@ -1,6 +1,7 @@
 """What is learnt of a sample, and how its length is known before its video is read."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -190,9 +191,11 @@ def test_a_video_that_fails_is_an_error_or_is_reported(
     samples: list[Sample], tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken.mp4"
-    broken.write_bytes(b"no video" * 100)
+    shutil.copy(samples[0].media[0].source, broken)
     bad = ask_about("video", broken)
     encoder = encoder_with("num_frames=3")
+    encoder.measure(bad)  # when the run was planned, it was whole
+    broken.write_bytes(b"no video" * 100)
     with pytest.raises(VideoError, match=r"videos: .*broken\.mp4"):
         RowDataset([bad], [(0,)], encoder, None)[0]
 

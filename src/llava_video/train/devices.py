@@ -17,6 +17,7 @@ from accelerate.utils import broadcast_object_list
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
 
 from llava_video.model import LlavaVideoProcessor
 from llava_video.model.processing import Seen
@@ -55,9 +56,10 @@ def shard(model: nn.Module, processes: PartialState, dtype: torch.dtype) -> None
     """
     mesh = init_device_mesh(processes.device.type, (processes.num_processes,))
     policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
-    layers = set(model._no_split_modules or ())  # type: ignore[arg-type]
+    # Processes gather a layer together. The vision encoder runs as often as there are frames, which
+    # differs between them: it is gathered once, with the rest of the model.
     for module in model.modules():
-        if type(module).__name__ in layers:
+        if isinstance(module, Qwen2DecoderLayer):
             fully_shard(module, mesh=mesh, mp_policy=policy)
     fully_shard(model, mesh=mesh, mp_policy=policy)
     model._is_accelerate_prepared = True  # type: ignore[assignment]  # it is not to be wrapped again

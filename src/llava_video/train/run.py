@@ -436,7 +436,7 @@ def _describe_run(plan: Plan, num_devices: int) -> None:
         "mixture": [
             {
                 "file": part.path.name,
-                "sha256": hashlib.sha256(part.path.read_bytes()).hexdigest(),
+                "sha256": _sha256(part.path),
                 "sampling_strategy": part.strategy,
                 "num_records": part.num_records,
                 "num_samples": len(part.samples),
@@ -450,3 +450,8 @@ def _describe_run(plan: Plan, num_devices: int) -> None:
         "left_out": [{"sample": p.name, "reason": p.reason} for p in plan.problems],
     }
     (out / RUN_FILE).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:  # a shard may be larger than memory
+        return hashlib.file_digest(file, "sha256").hexdigest()
