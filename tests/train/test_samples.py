@@ -75,6 +75,22 @@ def test_random_records_depend_on_the_seed_alone(tmp_path: Path) -> None:
     assert all(len(set(draw)) == 5 for draw in draws)
 
 
+def test_files_of_one_length_are_drawn_from_apart(tmp_path: Path) -> None:
+    """Captions and questions of a data set are about the same videos, in the same order."""
+    write_records(tmp_path / "a.json", 50)
+    write_records(tmp_path / "b.json", 50)
+    entries = [
+        {"json_path": name, "sampling_strategy": "random:10"} for name in ("a.json", "b.json")
+    ]
+    (tmp_path / "mix.yaml").write_text(json.dumps({"datasets": entries}))
+    drawn = [
+        [sample.name.split()[0] for sample in part.samples]
+        for part in read_mixture(tmp_path / "mix.yaml", in_folder(tmp_path))
+    ]
+    assert len(drawn[0]) == len(drawn[1]) == 10
+    assert drawn[0] != drawn[1]
+
+
 def test_json_lines_and_parquet_hold_the_same_samples(tmp_path: Path) -> None:
     import pyarrow as pa
     from pyarrow import parquet

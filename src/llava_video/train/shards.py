@@ -7,7 +7,7 @@ and `on_disk` copies one to a temporary file for as long as it is read.
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -35,7 +35,7 @@ def _members(shard: Path) -> dict[str, tuple[int, int]]:
         )
 
 
-def read_shard(shard: Path, parse: Any) -> Iterator[Any]:
+def read_shard(shard: Path, parse: Callable[[bytes], Any]) -> Iterator[Any]:
     """The records of a shard, with ``video`` or ``image`` set to what lies beside them.
 
     Args:
