@@ -96,6 +96,7 @@ def main() -> None:
             recipe = load_recipe_of(TinyRecipe, name, [f"out={out}", f"seed={seed}", *changes])
             own = lv.VideoRepresentation.from_dict(recipe.representation)
             trained = out / "tiny"
+            recipe.keep_in(out)  # whatever is there must have been made by the same recipe
             if not (trained / "config.json").is_file():
                 train_tiny(recipe)
             for shown in (own, *(replace(own, max_frames=n) for n in MORE_FRAMES.get(name, ()))):

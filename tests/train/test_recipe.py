@@ -67,3 +67,12 @@ def test_a_wrong_value_is_one_line(changes: list[str], said: str) -> None:
 def test_an_unknown_recipe_names_those_there_are() -> None:
     with pytest.raises(InputError, match="projector, tiny"):
         load_recipe("sft")
+
+
+def test_a_run_folder_keeps_the_recipe_that_it_began_with(tmp_path: Path) -> None:
+    recipe = load_recipe_of(TinyRecipe, "tiny", [f"out={tmp_path}"])
+    recipe.keep_in(tmp_path)
+    recipe.keep_in(tmp_path)
+    other = load_recipe_of(TinyRecipe, "tiny", [f"out={tmp_path}", "seed=1"])
+    with pytest.raises(InputError, match="another recipe; give another folder"):
+        other.keep_in(tmp_path)

@@ -12,6 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from llava_video.errors import InputError
 
+RECIPE_FILE = "recipe.yaml"
+"""In the run folder: the recipe with every value."""
+
 _FOLDER = Path(str(files("llava_video") / "train" / "recipes"))
 
 
@@ -23,6 +26,18 @@ class Strict(BaseModel):
     def to_yaml(self) -> str:
         """The recipe with every value, as it can be run again."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+    def keep_in(self, folder: Path) -> None:
+        """Write the recipe into a run folder, which keeps the one that it began with.
+
+        Raises:
+            InputError: the folder holds another one.
+        """
+        text, path = self.to_yaml(), folder / RECIPE_FILE
+        if path.is_file() and path.read_text(encoding="utf-8") != text:
+            raise InputError(f"{path} is another recipe; give another folder as out=DIR")
+        folder.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
 
 
 class LearningRates(Strict):

@@ -10,11 +10,11 @@ from typing import Any
 
 from llava_video.train.encoding import SKIPPED_FILE
 from llava_video.train.predictions import PREDICTIONS_FILE
+from llava_video.train.recipe import RECIPE_FILE
 from llava_video.train.trainer import LOG_FILE
 
 REPORT_FILE = "report.html"
 RUN_FILE = "run.json"
-RECIPE_FILE = "recipe.yaml"
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1c2430; max-width: 68rem; margin: 2rem auto;

@@ -48,8 +48,8 @@ from llava_video.train.preferences import (
     PreferenceTrainer,
     as_preference,
 )
-from llava_video.train.recipe import Recipe, load_recipe
-from llava_video.train.report import RECIPE_FILE, RUN_FILE, write_report
+from llava_video.train.recipe import RECIPE_FILE, Recipe, load_recipe
+from llava_video.train.report import RUN_FILE, write_report
 from llava_video.train.rows import plan_rows
 from llava_video.train.samples import Folders, Part, Problem, Sample, as_sample, read_mixture
 from llava_video.train.trainer import RowTrainer, Watch, parameter_groups, set_trainable
@@ -423,11 +423,7 @@ def _report(plan: Plan) -> None:
 def _describe_run(plan: Plan, num_devices: int) -> None:
     """Write the recipe and what it ran on; a folder keeps the recipe that it began with."""
     out = plan.recipe.out
-    text, path = plan.recipe.to_yaml(), out / RECIPE_FILE
-    if path.is_file() and path.read_text(encoding="utf-8") != text:
-        raise InputError(f"{path} is another recipe; give another folder as out=DIR")
-    out.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    plan.recipe.keep_in(out)
     described = {
         "versions": {
             "python": platform.python_version(),

@@ -14,6 +14,7 @@ A run that is started again continues from its newest checkpoint.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -55,13 +56,16 @@ from llava_video.train.toyworld_data import (
 from llava_video.types import Frames
 
 LEVEL = "simple"
+CLIPS, FOREIGN = "clips", "foreign"
+"""In the run folder: features of clips, while they are needed."""
+
 CLIPS_PER_FOREIGN = 10
 """One foreign clip is drawn for so many of toyworld's."""
 
 REPRESENTATION = VideoRepresentation(max_frames=12, grid_side=8, slow_stride=3, pool_stride=2)
 VOCABULARY_SIZE = 768
 SEEING_RATE = 1e-3
-WATCHING_RATE = 2e-3
+WATCHING_RATE = 3e-3
 """Highest learning rates: AdamW's in the first lesson, Muon's in the second."""
 
 HALFWAY = 2
@@ -108,10 +112,10 @@ class TinyRecipe(Strict):
     representation: dict[str, Any] = REPRESENTATION.to_dict()
     vision_from: str | None = None
     seed: int = 0
-    seeing_steps: int = Field(3800, gt=0)
+    seeing_steps: int = Field(7600, gt=0)
     num_clips: int = Field(16_000, gt=0)
-    watching_steps: int = Field(4000, gt=0)
-    batch: int = Field(8, gt=0)
+    watching_steps: int = Field(6000, gt=0)
+    batch: int = Field(4, gt=0)
     threads: int = Field(1, gt=0)
     workers: int = Field(1, ge=0)
 
@@ -192,7 +196,7 @@ def _arguments(recipe: TinyRecipe, lesson: str, max_steps: int, rate: float) -> 
         per_device_train_batch_size=recipe.batch,
         learning_rate=rate,
         lr_scheduler_type="warmup_stable_decay",
-        lr_scheduler_kwargs={"num_decay_steps": max_steps // 4},
+        lr_scheduler_kwargs={"num_decay_steps": max_steps * 3 // 10},
         warmup_steps=min(200, max_steps // 10),
         weight_decay=0.05,
         adam_beta2=0.98,
@@ -279,7 +283,7 @@ def token_heads() -> nn.Linear:
 _NUM_SHOWN = [len(COLOURS), len(SHAPES), len(DIRECTIONS)]
 _NUM_SCORES = [num + 1 for num in _NUM_SHOWN]
 _WEIGHT_OF_NONE = 0.2  # most tokens show nobody, and most of the others somebody who stays
-_SHARE_OF_LISTS = 0.3
+_SHARE_OF_LISTS = 0.7
 
 
 def _train(
@@ -313,7 +317,11 @@ def train_tiny(recipe: TinyRecipe) -> Path:
 
     Returns:
         The directory of the model, in bfloat16.
+
+    Raises:
+        InputError: the run folder belongs to another recipe.
     """
+    recipe.keep_in(recipe.out)
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(recipe.threads)
     model, processor = build(VideoRepresentation.from_dict(recipe.representation))
@@ -340,6 +348,8 @@ def train_tiny(recipe: TinyRecipe) -> Path:
     target = recipe.out / "tiny"
     model.to(torch.bfloat16).save_pretrained(target)
     processor.save_pretrained(target)
+    for name in (CLIPS, FOREIGN):  # gigabytes that can be made again
+        shutil.rmtree(recipe.out / name)
     return target
 
 
@@ -377,9 +387,9 @@ def _remember(
         return features
 
     return (
-        fill_store(recipe.out / "clips", recipe.num_clips, draw, encode),
+        fill_store(recipe.out / CLIPS, recipe.num_clips, draw, encode),
         fill_store(
-            recipe.out / "foreign",
+            recipe.out / FOREIGN,
             max(1, recipe.num_clips // CLIPS_PER_FOREIGN),
             lambda number: foreign_clip(FIRST_TRAINING_SEED + number, num_frames, size),
             encode,

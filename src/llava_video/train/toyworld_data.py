@@ -58,7 +58,7 @@ FOREIGN_SHARE = 0.06
 DESCRIBED_SHARE = 0.15
 """Shares of clips that are not toyworld's, and of batches in which clips are described."""
 
-LISTS_PER_CLIP = 2
+LISTS_PER_CLIP = 6
 """Lists of lettered words, see `lettered_lists`, beside each clip."""
 
 _QUESTION_ROUNDS = 6
