@@ -39,7 +39,7 @@ def command(
         from llava_video.train.run import check_devices, estimate_plan, make_plan, train
 
     if recipe == "tiny" or recipe.startswith("toyworld-table"):
-        _train_on_toyworld(recipe, changes, dry_run)
+        _train_on_toyworld(recipe, changes, dry_run=dry_run, as_json=as_json)
         return
     chosen = load_recipe(recipe, changes)
     if not dry_run:
@@ -58,17 +58,21 @@ def command(
         _show_memory(memory, devices)
 
 
-def _train_on_toyworld(recipe: str, changes: list[str] | None, dry_run: bool) -> None:
+def _train_on_toyworld(
+    recipe: str, changes: list[str] | None, *, dry_run: bool, as_json: bool
+) -> None:
     """The recipes of the embedded model and of its like, which draw their own videos."""
     with many_imports():
         from llava_video.train.recipe import load_recipe_of
         from llava_video.train.tiny import TinyRecipe, train_tiny
 
     chosen = load_recipe_of(TinyRecipe, recipe, changes)
-    if dry_run:
-        typer.echo(chosen.to_yaml(), nl=False)
-    else:
+    if not dry_run:
         typer.echo(f"{train_tiny(chosen)}")
+    elif as_json:
+        typer.echo(chosen.model_dump_json())
+    else:
+        typer.echo(chosen.to_yaml(), nl=False)
 
 
 def _as_dict(plan: Plan) -> dict[str, object]:

@@ -26,7 +26,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import Dataset
 from transformers import DynamicCache, Trainer, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
 
 from llava_video.model import (
     LlavaVideoConfig,
@@ -39,6 +38,7 @@ from llava_video.representation import VideoRepresentation
 from llava_video.toyworld import COLOURS, SHAPES, generate_script, render
 from llava_video.toyworld.words import DIRECTIONS
 from llava_video.train.attention import WRITTEN
+from llava_video.train.checkpoints import newest_checkpoint
 from llava_video.train.clip_store import ClipStore, fill_store
 from llava_video.train.foreign import foreign_clip
 from llava_video.train.optimizer import MuonAdamWFactory
@@ -113,8 +113,8 @@ class TinyRecipe(Strict):
     vision_from: str | None = None
     seed: int = 0
     seeing_steps: int = Field(7600, gt=0)
-    num_clips: int = Field(16_000, gt=0)
-    watching_steps: int = Field(6000, gt=0)
+    num_clips: int = Field(gt=0)
+    watching_steps: int = Field(gt=0)
     batch: int = Field(4, gt=0)
     threads: int = Field(1, gt=0)
     workers: int = Field(1, ge=0)
@@ -295,9 +295,9 @@ def _train(
 ) -> None:
     """Train, or go on from the newest checkpoint with clips that were not drawn yet."""
     out = Path(str(arguments.output_dir))
-    last = get_last_checkpoint(str(out)) if out.is_dir() else None
-    done = int(last.rsplit("-", 1)[1]) if last else 0
-    if done < arguments.max_steps:
+    last = newest_checkpoint(out)
+    done = int(last.name.rsplit("-", 1)[1]) if last else 0
+    if not (out / _LAST_FILE).is_file():
         first_seed = FIRST_TRAINING_SEED + done * arguments.per_device_train_batch_size
         muon = (MuonAdamWFactory, {"lr": arguments.learning_rate})
         trainer = trainer_class(
@@ -307,9 +307,12 @@ def _train(
             data_collator=collator,
             optimizer_cls_and_kwargs=None if isinstance(module, PatchTeacher) else muon,
         )
-        trainer.train(resume_from_checkpoint=last)
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
         trainer.save_model(str(out))
     load_model(module, out / "model.safetensors")
+
+
+_LAST_FILE = "training_args.bin"  # what the trainer writes after a model
 
 
 def train_tiny(recipe: TinyRecipe) -> Path:

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import IterableDataset, get_worker_info
 
 from llava_video.model.processing import LlavaVideoProcessor
@@ -36,6 +37,7 @@ from llava_video.toyworld.ask.questions import LETTERS
 from llava_video.toyworld.stage import perform
 from llava_video.toyworld.words import DIRECTIONS
 from llava_video.train.clip_store import ClipStore
+from llava_video.train.encoding import label
 from llava_video.train.foreign import FOREIGN_ANSWER
 from llava_video.train.rows import LABEL_IGNORED
 from llava_video.types import Frames
@@ -205,7 +207,7 @@ class ClipCollator:
         describes = rng.random() < DESCRIBED_SHARE
         prompts: list[list[int]] = []
         told: list[NDArray[np.int64]] = []
-        branches: list[tuple[list[int], list[int]]] = []
+        branches: list[tuple[Tensor, Tensor]] = []
         clip_of_branch: list[int] = []
         for clip, draw in enumerate(draws):
             script = generate_script(seed=self.first_seed + draw.clip, level=self.level)
@@ -218,9 +220,10 @@ class ClipCollator:
             labels = token_labels(script, times, layout)
             told.append(np.zeros_like(labels) if draw.is_foreign else labels)
             for conversation in asked:
-                ids, own = _labelled(render_exchanges(renderer, conversation, layout.num_tokens))
+                prompt = render_exchanges(renderer, conversation, layout.num_tokens)
+                ids, own = prompt.input_ids, label(prompt, "assistant", tokenizer)
                 shared = len(ids) - ids[::-1].index(self.processor.video_token_id)
-                branches.append((ids[shared:], own[shared:]))
+                branches.append((torch.tensor(ids[shared:]), torch.tensor(own[shared:])))
                 clip_of_branch.append(clip)
             prompts.append(ids[:shared])
         lists = tokenizer(lettered_lists(rng, LISTS_PER_CLIP * len(draws)), padding=True)
@@ -231,17 +234,15 @@ class ClipCollator:
             "prompt_ids": torch.tensor(prompts),
             "token_labels": torch.from_numpy(np.stack(told)),
             "clip_of_branch": torch.tensor(clip_of_branch),
-            "branch_ids": _padded([ids for ids, _ in branches], tokenizer.pad_token_id),
-            "branch_labels": _padded([labels for _, labels in branches], LABEL_IGNORED),
+            "branch_ids": pad_sequence(
+                [ids for ids, _ in branches], batch_first=True, padding_value=tokenizer.pad_token_id
+            ),
+            "branch_labels": pad_sequence(
+                [own for _, own in branches], batch_first=True, padding_value=LABEL_IGNORED
+            ),
             "list_ids": torch.tensor(lists["input_ids"]),
             "list_mask": torch.tensor(lists["attention_mask"]),
         }
-
-
-def _padded(sequences: Sequence[Sequence[int]], padding: int) -> Tensor:
-    """Sequences of different lengths as (N, L), padded on the right."""
-    longest = max(len(sequence) for sequence in sequences)
-    return torch.tensor([[*each, *[padding] * (longest - len(each))] for each in sequences])
 
 
 def render_exchanges(
@@ -256,12 +257,6 @@ def render_exchanges(
             {"role": "assistant", "content": exchange.answer},
         ]
     return renderer.render(messages, [VideoSlot(num_tokens)], add_generation_prompt=False)
-
-
-def _labelled(prompt: Prompt) -> tuple[list[int], list[int]]:
-    """Ids, and the same as labels where the assistant speaks."""
-    pairs = zip(prompt.input_ids, prompt.supervised, strict=True)
-    return prompt.input_ids, [i if wanted else LABEL_IGNORED for i, wanted in pairs]
 
 
 def lettered_lists(rng: random.Random, num_lists: int) -> list[str]:
