@@ -15,10 +15,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from llava_video import load
-from llava_video.errors import InputError
+from llava_video.errors import CheckpointError, InputError
+from llava_video.train.adapters import BESIDE_FILE
 from llava_video.train.checkpoints import newest_checkpoint
 from llava_video.train.recipe import Recipe, load_recipe
-from llava_video.train.run import make_plan, train
+from llava_video.train.run import make_plan, merge, train
 from llava_video.train.trainer import RowTrainer
 from tests.cli.run import Shell
 
@@ -112,6 +113,24 @@ def test_merging_gives_the_model_of_the_run_bit_for_bit(
     other = shell("merge", run / "adapter", tmp_path / "other", "--model", "tiny")
     assert (other.code, "does not fit tiny" in other.err) == (2, True)
     assert not (tmp_path / "other").exists()
+
+
+def test_an_adapter_keeps_what_was_trained_inside_its_layers(
+    toy_data: Path, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    recipe = recipe_for(
+        "lora", toy_data, small_checkpoint, run, "max_steps=2", "lora.parts=[projector]",
+        "learning_rates.projector=1e-3", "warmup_ratio=0",
+    )  # fmt: skip
+    model = train(recipe, bar=False)
+    merge(run / "adapter", tmp_path / "merged")
+    assert equal(weights(tmp_path / "merged"), weights(model))
+
+    beside = run / "adapter" / BESIDE_FILE
+    save_file({"model.nowhere": torch.zeros(1)}, beside)
+    with pytest.raises(CheckpointError, match=r"does not fit .*it has no model\.nowhere"):
+        merge(run / "adapter", tmp_path / "other")
 
 
 @pytest.mark.parametrize(
@@ -217,6 +236,33 @@ def test_a_folder_keeps_its_recipe(toy_data: Path, small_checkpoint: Path, tmp_p
     shutil.rmtree(out / "model")
     with pytest.raises(InputError, match="another recipe"):
         train(recipe_for("projector", toy_data, small_checkpoint, out, "max_steps=2"), bar=False)
+
+
+def test_a_folder_keeps_its_samples(toy_data: Path, small_checkpoint: Path, tmp_path: Path) -> None:
+    data, out = tmp_path / "data", tmp_path / "run"
+    shutil.copytree(toy_data, data)
+    recipe = recipe_for("projector", data, small_checkpoint, out, "max_steps=2", "save_steps=1")
+    whole = weights(train(recipe, bar=False))
+    begun = (out / "run.json").read_text()
+    shutil.rmtree(out / "model")
+    shutil.rmtree(out / "checkpoints" / "checkpoint-2")
+    questions = data / "toyworld_oe.json"
+    records = json.loads(questions.read_text())
+    video = data / records[0]["video"]
+
+    def goes_on_with_others() -> None:
+        with pytest.raises(InputError, match="begun with other samples; restore them or give"):
+            train(recipe, bar=False)
+        assert (out / "run.json").read_text() == begun
+
+    text = questions.read_text()
+    questions.write_text(json.dumps(records[1:] + records[:1]))
+    goes_on_with_others()
+    questions.write_text(text)
+    video.rename(tmp_path / "elsewhere")
+    goes_on_with_others()
+    (tmp_path / "elsewhere").rename(video)
+    assert equal(weights(train(recipe, bar=False)), whole)
 
 
 def test_long_samples_are_an_error_or_left_out(

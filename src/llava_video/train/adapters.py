@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from llava_video.errors import CheckpointError, InputError
 from llava_video.model import LlavaVideoConfig
@@ -60,7 +61,8 @@ def save_adapter(model: Any, folder: Path, dtype: torch.dtype) -> None:
     config.dtype = dtype
     config.save_pretrained(folder)
     beside = {
-        name.removeprefix(_WRAPPED): parameter.detach().contiguous()
+        # peft puts a layer that has an adapter into another one.
+        name.removeprefix(_WRAPPED).replace(".base_layer.", "."): parameter.detach().contiguous()
         for name, parameter in model.named_parameters()
         if parameter.requires_grad and "lora_" not in name
     }
@@ -93,7 +95,7 @@ def merge_adapter(adapter: Path, target: Path, model: str | None = None) -> None
         config = load_config(directory, meant.representation)
         base = load_model(directory, config, dtype=torch.float32)
         if (adapter / BESIDE_FILE).is_file():
-            base.load_state_dict(load_file(adapter / BESIDE_FILE), strict=False)
+            _put(load_file(adapter / BESIDE_FILE), base)
         wrapped = PeftModel.from_pretrained(base, str(adapter))
     except (RuntimeError, ValueError) as error:
         raise CheckpointError(
@@ -102,6 +104,17 @@ def merge_adapter(adapter: Path, target: Path, model: str | None = None) -> None
         ) from error
     processor = load_processor(directory, config)
     write_model(wrapped.merge_and_unload(), processor, target, dtype_of(meant))
+
+
+def _put(weights: dict[str, Tensor], model: nn.Module) -> None:
+    """Replace some of a model's weights.
+
+    Raises:
+        ValueError: the model has no weight of such a name.
+    """
+    unknown = model.load_state_dict(weights, strict=False).unexpected_keys
+    if unknown:
+        raise ValueError(f"it has no {unknown[0]}")
 
 
 def write_model(model: Any, processor: Any, target: Path, dtype: torch.dtype) -> None:

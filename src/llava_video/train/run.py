@@ -421,7 +421,11 @@ def _report(plan: Plan) -> None:
 
 
 def _describe_run(plan: Plan, num_devices: int) -> None:
-    """Write the recipe and what it ran on; a folder keeps the recipe that it began with."""
+    """Write the recipe and what it ran on; a folder keeps the recipe and samples it began with.
+
+    Raises:
+        InputError: the folder belongs to another recipe, or to other samples.
+    """
     out = plan.recipe.out
     plan.recipe.keep_in(out)
     described = {
@@ -439,13 +443,28 @@ def _describe_run(plan: Plan, num_devices: int) -> None:
             }
             for part in plan.parts
         ],
+        "samples_sha256": _sha256_of_samples(plan),
         "num_samples": len(plan.samples),
         "num_tokens": sum(plan.lengths[sample] for row in plan.rows for sample in row),
         "num_steps": plan.num_steps,
         "num_devices": num_devices,
         "left_out": [{"sample": p.name, "reason": p.reason} for p in plan.problems],
     }
-    (out / RUN_FILE).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    if (out / RUN_FILE).is_file():
+        before = json.loads((out / RUN_FILE).read_text(encoding="utf-8"))
+        if any(before.get(key) != described[key] for key in ("mixture", "samples_sha256")):
+            raise InputError(
+                f"{out} was begun with other samples; restore them or give another out=DIR"
+            )
+    unfinished = out / f"{RUN_FILE}.unfinished"
+    unfinished.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    unfinished.rename(out / RUN_FILE)
+
+
+def _sha256_of_samples(plan: Plan) -> str:
+    """Of what no file's digest tells: the samples that were usable, their lengths and rows."""
+    names = [sample.name for sample in plan.samples]
+    return hashlib.sha256(json.dumps([names, plan.lengths, plan.rows]).encode()).hexdigest()
 
 
 def _sha256(path: Path) -> str:
