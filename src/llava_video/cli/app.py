@@ -46,6 +46,9 @@ app.command("merge")(merge.command)
 app.add_typer(toyworld.app, name="toyworld")
 app.add_typer(annotate.app, name="annotate")
 
+_EXTRAS = {"annotate": "annotate", "train": "train", "merge": "train"}
+"""What has to be installed for a command, beside the package itself."""
+
 
 def _show_version(wanted: bool) -> None:
     if wanted:
@@ -75,6 +78,16 @@ def main() -> None:
         if debug:
             raise
         typer.echo(f"llava-video: {error}", err=True)
+        sys.exit(EXIT_BAD_INPUT)
+    except ModuleNotFoundError as error:
+        extra = next((_EXTRAS[word] for word in sys.argv[1:2] if word in _EXTRAS), None)
+        if debug or extra is None or str(error.name).startswith("llava_video"):
+            raise
+        typer.echo(
+            f"llava-video: {sys.argv[1]} needs {error.name}; in a clone of llava-video, "
+            f"pip install -c constraints.txt '.[{extra}]'",
+            err=True,
+        )
         sys.exit(EXIT_BAD_INPUT)
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
