@@ -26,7 +26,7 @@ import llava_video as lv
 from llava_video.representation import make_layout
 from llava_video.toyworld import generate_script, make_questions, render
 from llava_video.train.recipe import bundled_recipes, load_recipe_of
-from llava_video.train.tiny import LEVEL, TinyRecipe, train_tiny
+from llava_video.train.tiny import LEVEL, MODEL, TinyRecipe, train_tiny
 
 FORMS = ("open-ended", "choice")
 MORE_FRAMES = {"toyworld-table4/6x16": (12, 20)}
@@ -95,7 +95,7 @@ def main() -> None:
             out = options.out / name.split("/")[1] / f"seed{seed}"
             recipe = load_recipe_of(TinyRecipe, name, [f"out={out}", f"seed={seed}", *changes])
             own = lv.VideoRepresentation.from_dict(recipe.representation)
-            trained = out / "tiny"
+            trained = out / MODEL
             recipe.keep_in(out)  # whatever is there must have been made by the same recipe
             if not (trained / "config.json").is_file():
                 train_tiny(recipe)

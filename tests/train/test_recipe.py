@@ -6,11 +6,11 @@ import pytest
 
 from llava_video.errors import InputError
 from llava_video.representation import VideoRepresentation, make_layout
-from llava_video.train.recipe import bundled_recipes, load_recipe, load_recipe_of
+from llava_video.train.recipe import bundled_recipes, is_on_toyworld, load_recipe, load_recipe_of
 from llava_video.train.tiny import TinyRecipe
 
 NEEDED = ["model=tiny", "mixture=mix.yaml", "out=run"]
-ON_TOYWORLD = [name for name in bundled_recipes() if name.startswith(("tiny", "toyworld-table"))]
+ON_TOYWORLD = [name for name in bundled_recipes() if is_on_toyworld(name)]
 
 
 @pytest.mark.parametrize("name", ON_TOYWORLD)
@@ -73,6 +73,9 @@ def test_a_run_folder_keeps_the_recipe_that_it_began_with(tmp_path: Path) -> Non
     recipe = load_recipe_of(TinyRecipe, "tiny", [f"out={tmp_path}"])
     recipe.keep_in(tmp_path)
     recipe.keep_in(tmp_path)
+    kept = str(tmp_path / "recipe.yaml")
+    assert is_on_toyworld(kept)
+    assert load_recipe_of(TinyRecipe, kept) == recipe
     other = load_recipe_of(TinyRecipe, "tiny", [f"out={tmp_path}", "seed=1"])
     with pytest.raises(InputError, match="another recipe; give another folder"):
         other.keep_in(tmp_path)

@@ -35,10 +35,10 @@ def command(
     import sys
 
     with many_imports():
-        from llava_video.train.recipe import load_recipe
+        from llava_video.train.recipe import is_on_toyworld, load_recipe
         from llava_video.train.run import check_devices, estimate_plan, make_plan, train
 
-    if recipe == "tiny" or recipe.startswith("toyworld-table"):
+    if is_on_toyworld(recipe):
         _train_on_toyworld(recipe, changes, dry_run=dry_run, as_json=as_json)
         return
     chosen = load_recipe(recipe, changes)

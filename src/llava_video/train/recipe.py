@@ -166,6 +166,26 @@ def load_recipe_of(kind: type[Kind], name_or_path: str, overrides: list[str] | N
     Raises:
         InputError: no such recipe, or a key or value that a recipe does not have.
     """
+    path, values = _read(name_or_path)
+    for override in overrides or []:
+        _override(values, override)
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"{path.name}: {_explain(error, kind)}") from error
+
+
+def is_on_toyworld(name_or_path: str) -> bool:
+    """Whether a recipe draws its own videos, as that of tiny does.
+
+    Raises:
+        InputError: there is no such recipe.
+    """
+    return "watching_steps" in _read(name_or_path)[1]
+
+
+def _read(name_or_path: str) -> tuple[Path, dict[str, Any]]:
+    """The file of a recipe, and the values in it."""
     path = Path(name_or_path)
     if name_or_path in bundled_recipes():
         path = _FOLDER / f"{name_or_path}.yaml"
@@ -181,12 +201,7 @@ def load_recipe_of(kind: type[Kind], name_or_path: str, overrides: list[str] | N
         raise InputError(f"{path} is not valid YAML ({line}); mend it") from error
     if not isinstance(values, dict):
         raise InputError(f"{path} holds no 'key: value' lines; see the recipes in the package")
-    for override in overrides or []:
-        _override(values, override)
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        raise InputError(f"{path.name}: {_explain(error, kind)}") from error
+    return path, values
 
 
 def _override(values: dict[str, Any], override: str) -> None:

@@ -56,8 +56,9 @@ from llava_video.train.toyworld_data import (
 from llava_video.types import Frames
 
 LEVEL = "simple"
+MODEL = "model"
 CLIPS, FOREIGN = "clips", "foreign"
-"""In the run folder: features of clips, while they are needed."""
+"""In the run folder: what was trained; features of clips, while they are needed."""
 
 CLIPS_PER_FOREIGN = 10
 """One foreign clip is drawn for so many of toyworld's."""
@@ -348,7 +349,7 @@ def train_tiny(recipe: TinyRecipe) -> Path:
         collator,
     )
     del model.token_heads
-    target = recipe.out / "tiny"
+    target = recipe.out / MODEL
     model.to(torch.bfloat16).save_pretrained(target)
     processor.save_pretrained(target)
     for name in (CLIPS, FOREIGN):  # gigabytes that can be made again
