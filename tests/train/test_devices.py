@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch.optim import AdamW
 
@@ -31,9 +32,10 @@ MORE = (
 
 @pytest.fixture(scope="module")
 def half_text(toy_data: Path) -> Path:
-    """Samples of three toy videos each, and as many that show nothing.
+    """Samples of three toy videos each, as many that show an image, and as many that show nothing.
 
-    The vision encoder runs twice for the frames of three videos, and once for a black one.
+    The vision encoder runs twice for the frames of three videos, and once for a black one. Images
+    have no separator, and videos have.
     """
     records = json.loads((toy_data / "toyworld_oe.json").read_text())
     for record in records:
@@ -43,8 +45,10 @@ def half_text(toy_data: Path) -> Path:
         {"from": "human", "value": "What is red?"},
         {"from": "gpt", "value": "A colour, and a short answer."},
     ]
+    Image.new("RGB", (64, 64), "red").save(toy_data / "red.png")
+    image = {"image": "red.png", "conversations": talk}
     path = toy_data / "half_text.json"
-    path.write_text(json.dumps(records + [{"conversations": talk}] * len(records)))
+    path.write_text(json.dumps(records + [image, {"conversations": talk}] * len(records)))
     return path
 
 
@@ -52,8 +56,8 @@ def half_text(toy_data: Path) -> Path:
 def words(half_text: Path, small_checkpoint: Path) -> list[str]:
     return [
         *changes(half_text.parent, small_checkpoint, Path("run"), *MORE),
-        f"mixture={half_text}",
-    ]
+        f"mixture={half_text}", f"image_folder={half_text.parent}", "seed=9",
+    ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -96,19 +100,37 @@ def assert_same_run(one: Path, other: Path) -> None:
     AdamW divides by the size of a gradient, also where it is rounding only.
     """
     expected, found = gradients(one), gradients(other)
-    assert expected.keys() == found.keys()
-    for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-8, msg=name)
+    assert expected.keys() <= found.keys()
+    for name, value in found.items():
+        # Split weights that nothing uses, such as SigLIP's last norm, have a gradient of zero.
+        meant = expected.get(name, torch.zeros_like(value))
+        torch.testing.assert_close(value, meant, rtol=1e-4, atol=1e-8, msg=name)
     for a, b in zip(log_of(one), log_of(other), strict=True):
         assert a["step"] == b["step"]
         assert a["loss"] == pytest.approx(b["loss"], rel=1e-4)
         assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-3)
 
 
-def test_at_some_step_one_process_sees_only_text(words: list[str]) -> None:
+def test_at_every_step_processes_see_different_things(words: list[str]) -> None:
     plan = make_plan(load_recipe("projector", words))
-    seen = [bool(plan.samples[row[0]].media) for row in plan.rows]
-    assert [True, False] in [sorted(seen[i : i + 2], reverse=True) for i in range(0, 4, 2)]
+    seen = [{medium.kind for medium in plan.samples[row[0]].media} for row in plan.rows]
+    for step in (seen[:2], seen[2:]):
+        assert {"video"} in step
+    assert {"image"} in seen
+    assert set() in seen
+
+
+def test_an_update_of_text_moves_what_sees_as_on_several_devices(
+    words: list[str], half_text: Path, tmp_path: Path
+) -> None:
+    """Other devices would see something, or wait for ever: all see at least a black frame."""
+    text = [r for r in json.loads(half_text.read_text()) if len(r) == 1]
+    (tmp_path / "text.json").write_text(json.dumps(text))
+    more = (f"mixture={tmp_path / 'text.json'}", f"out={tmp_path / 'run'}", "save_steps=1")
+    train(load_recipe("projector", [*words, *more]), bar=False)
+    found = {n: g for n, g in gradients(tmp_path / "run").items() if "vision_encoder" in n}
+    assert len(found) > 10
+    assert not any(gradient.any() for gradient in found.values())
 
 
 def test_copied_weights_learn_what_one_process_learns(

@@ -92,11 +92,14 @@ def load_optimizer(folder: Path, model: nn.Module, optimizer: Optimizer) -> None
     """Put the optimizer's state of a checkpoint into an optimizer of the same parameters."""
     state: Any = get_optimizer_state_dict(model, optimizer, options=_OPTIONS)
     known = HuggingFaceStorageReader(str(folder)).read_metadata().state_dict_metadata
-    # Parameters that no step has used have no state yet.
     moments = {name: value for name, value in _moments(state, model).items() if name in known}
     _read(folder, moments)
     state |= _without(moments, _OPTIMIZER)
     set_optimizer_state_dict(model, optimizer, state, options=_OPTIONS)
+    # PyTorch makes a state of one step for parameters that no step has used; they had none.
+    for name, parameter in model.named_parameters():
+        if f"{_OPTIMIZER}state.{name}.step" not in known:
+            optimizer.state.pop(parameter, None)
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,9 +17,10 @@ from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
 
+from llava_video.errors import InputError
 from llava_video.model import LlavaVideoProcessor
 from llava_video.model.processing import Seen
 from llava_video.train.encoding import Encoded, RowCollator
@@ -27,10 +29,13 @@ from llava_video.types import Frames
 
 T = TypeVar("T")
 
+_PLANNING_TIMEOUT = timedelta(hours=12)
+"""How long processes wait for the first one, which opens every video before the first step."""
+
 
 def join_processes() -> PartialState:
     """This process among those of the run; a process that was started alone is the only one."""
-    return PartialState(cpu=not torch.cuda.is_available())
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=_PLANNING_TIMEOUT)
 
 
 def leave_processes(processes: PartialState) -> None:
@@ -53,7 +58,12 @@ def shard(model: nn.Module, processes: PartialState, dtype: torch.dtype) -> None
         model: in float32; changed in place.
         processes: all of the run.
         dtype: that layers compute in; gradients are added up in float32.
+
+    Raises:
+        InputError: PyTorch is older than 2.13.
     """
+    if not hasattr(FSDPModule, "set_reduce_scatter_unused_params"):
+        raise InputError("shard=true needs PyTorch 2.13; pip install 'torch>=2.13'")
     mesh = init_device_mesh(processes.device.type, (processes.num_processes,))
     policy = MixedPrecisionPolicy(param_dtype=dtype, reduce_dtype=torch.float32)
     # Processes gather a layer together. The vision encoder runs as often as there are frames, which
@@ -61,7 +71,9 @@ def shard(model: nn.Module, processes: PartialState, dtype: torch.dtype) -> None
     for module in model.modules():
         if isinstance(module, Qwen2DecoderLayer):
             fully_shard(module, mesh=mesh, mp_policy=policy)
-    fully_shard(model, mesh=mesh, mp_policy=policy)
+    root = fully_shard(model, mesh=mesh, mp_policy=policy)
+    # Images and videos have tokens of their own between them; another process may see none.
+    root.set_reduce_scatter_unused_params(True)
     model._is_accelerate_prepared = True  # type: ignore[assignment]  # it is not to be wrapped again
 
 
@@ -70,7 +82,8 @@ class SeeingCollator:
 
     Processes wait for each other's gradients. One whose rows are text only would compute none for
     the vision encoder, so it is shown a black frame about which nothing is asked: its gradients are
-    zero.
+    zero. A single process does the same, so that a run means the same on any number of devices:
+    AdamW moves weights whose gradient is zero, and leaves those that have none.
 
     Args:
         collate: makes batches of rows.

@@ -223,7 +223,6 @@ def _run(plan: Plan, checkpoint: Path | None, processes: PartialState, bar: bool
     watch = Watch(recipe.out, bar and processes.is_main_process)
     trainer = _make_trainer(
         plan,
-        processes,
         model=model,
         args=_arguments(plan, processes.num_processes),
         optimizers=(AdamW(parameter_groups(model, recipe), lr=0.0, betas=(0.9, 0.999)), None),
@@ -240,24 +239,21 @@ def _run(plan: Plan, checkpoint: Path | None, processes: PartialState, bar: bool
         watch.stop()
 
 
-def _make_trainer(plan: Plan, processes: PartialState, **common: Any) -> RowTrainer:
+def _make_trainer(plan: Plan, **common: Any) -> RowTrainer:
     """The trainer of samples or of preferences."""
     recipe = plan.recipe
     report = recipe.out / SKIPPED_FILE
     dataset, collate = _dataset_and_collator(plan, plan.rows, report)
+    common |= {"train_dataset": dataset, "data_collator": collate}
     if recipe.dpo is not None:
         each = [(number,) for number in range(len(plan.samples))]
         return PreferenceTrainer(
-            train_dataset=dataset,
-            data_collator=collate,
             beta=recipe.dpo.beta,
             every_pair=_dataset_and_collator(plan, each, report)[0],
             folder=recipe.out,
             **common,
         )
-    if processes.num_processes > 1:
-        collate = SeeingCollator(collate, plan.processor)
-    return RowTrainer(train_dataset=dataset, data_collator=collate, **common)
+    return RowTrainer(**common)
 
 
 def _dataset_and_collator(
@@ -267,10 +263,11 @@ def _dataset_and_collator(
     recipe, processor = plan.recipe, plan.processor
     collate = RowCollator(processor)
     if recipe.dpo is not None:
-        dataset = PairDataset(plan.samples, rows, PairEncoder(processor, recipe))
-        return dataset, PairCollator(collate, int(processor.tokenizer.pad_token_id))
+        pairs = PairDataset(plan.samples, rows, PairEncoder(processor, recipe))
+        return pairs, PairCollator(collate, int(processor.tokenizer.pad_token_id))
     skipped = report if recipe.on_bad_video == "skip_and_report" else None
-    return RowDataset(plan.samples, rows, Encoder(processor, recipe), skipped), collate
+    dataset = RowDataset(plan.samples, rows, Encoder(processor, recipe), skipped)
+    return dataset, SeeingCollator(collate, processor)
 
 
 def estimate_plan(plan: Plan, num_devices: int = 1, device_type: str = "cuda") -> TrainingMemory:
