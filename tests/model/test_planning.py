@@ -214,9 +214,13 @@ def test_systems_that_do_not_say_what_is_free_change_nothing(
 
 
 def test_devices_that_are_not_there() -> None:
-    assert devices.parse_device("cpu") == torch.device("cpu")
-    with pytest.raises(InputError, match="there is no device 'tpu9'"):
-        devices.parse_device("tpu9")
+    assert devices.parse_device("CPU") == torch.device("cpu")
+    for name in ("tpu9", "gpu", "meta", "cuda:x", "cpu:0", ""):
+        with pytest.raises(InputError, match=f"'{name}' is no device; give auto, cpu, cuda"):
+            devices.parse_device(name)
+    for name in ("cuda:99", "cuda:99999"):
+        with pytest.raises(InputError, match=f"^there is no {name} here; use auto or cpu$"):
+            devices.parse_device(name)
 
 
 @pytest.mark.parametrize("seconds", [0.0, -1.0, float("inf"), float("nan")])

@@ -33,7 +33,7 @@ def command(
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
     device: Annotated[
         str,
-        typer.Option(help="auto, cpu, cuda, cuda:1; auto is the first GPU if there is one."),
+        typer.Option(help="auto, cpu, cuda, cuda:1 or mps; auto is the first GPU if there is one."),
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:

@@ -25,7 +25,7 @@ def command(
         typer.Option(help="Memory of the device, such as 24GiB; default: what --device has free."),
     ] = None,
     device: Annotated[
-        str, typer.Option(help="The device at hand to plan for: auto, cpu, cuda, cuda:1.")
+        str, typer.Option(help="The device at hand to plan for: auto, cpu, cuda, cuda:1 or mps.")
     ] = "auto",
     clip_seconds: Annotated[
         float | None, typer.Option(help="Length of the video; also tries 1 frame/s.")

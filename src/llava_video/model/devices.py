@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import torch
@@ -18,16 +19,18 @@ def parse_device(name: str) -> torch.device:
     """The device of that name: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``.
 
     Raises:
-        InputError: there is none here.
+        InputError: no device is called that, or there is none here.
     """
+    name = name.lower()
     if name == AUTO:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|mps|cuda(:[0-9]+)?", name):
+        raise InputError(f"{name!r} is no device; give auto, cpu, cuda, cuda:1 or mps")
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"there is no device {name!r} here ({reason}); use cpu") from error
+    except (RuntimeError, AssertionError) as error:  # torch's reasons fill a screen
+        raise InputError(f"there is no {name} here; use auto or cpu") from error
     return device
 
 
