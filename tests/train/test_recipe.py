@@ -52,6 +52,7 @@ def test_numbers_are_read_however_they_are_written() -> None:
     [
         ([*NEEDED, "num_frame=3"], "no key 'num_frame'; the nearest is 'num_frames'"),
         ([*NEEDED, "lora.rang=3"], "no key 'lora.rang'; the nearest is 'rank'"),
+        ([*NEEDED, "device=cpu"], "no key 'device'; the keys are attention, dpo, .*, workers$"),
         (["model=tiny"], "mixture is missing"),
         ([*NEEDED, "num_frames=many"], "num_frames: .*not 'many'"),
         ([*NEEDED, "labels=some"], "labels: "),

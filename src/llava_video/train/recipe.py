@@ -233,5 +233,6 @@ def _explain(error: ValidationError, kind: type[Strict]) -> str:
         return f"{place}: {first['msg'].lower()}, not {first['input']!r}"
     inner: dict[str, type[Strict]] = {"learning_rates": LearningRates, "lora": Lora, "dpo": Dpo}
     known = sorted(inner.get(place.split(".")[0], kind).model_fields)
-    near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.0)
-    return f"there is no key {place!r}; the nearest is {near[0]!r}"
+    near = difflib.get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.6)
+    hint = f"the nearest is {near[0]!r}" if near else f"the keys are {', '.join(known)}"
+    return f"there is no key {place!r}; {hint}"
