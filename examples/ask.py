@@ -1,6 +1,6 @@
 """Ask a model about a video from Python: python examples/ask.py [VIDEO] [QUESTION]."""
 
-import sys
+import argparse
 from importlib.resources import files
 
 import llava_video as lv
@@ -9,12 +9,14 @@ SAMPLE = files("llava_video") / "assets" / "samples" / "two_movers.mp4"
 
 
 def main() -> None:
-    video = sys.argv[1] if len(sys.argv) > 1 else str(SAMPLE)
-    question = sys.argv[2] if len(sys.argv) > 2 else "In which direction does the ring move?"
+    parser = argparse.ArgumentParser(description="Ask a model about a video.")
+    parser.add_argument("video", nargs="?", default=str(SAMPLE))
+    parser.add_argument("question", nargs="?", default="In which direction does the ring move?")
+    options = parser.parse_args()
 
     model, processor = lv.load("tiny")  # or the directory or name of a released checkpoint
-    frames = lv.read_video(video, num_frames=12, size=processor.image_size)
-    inputs = processor(question, frames)
+    frames = lv.read_video(options.video, num_frames=12, size=processor.image_size)
+    inputs = processor(options.question, frames)
     output = model.generate(**inputs, max_new_tokens=64, do_sample=False)
     print(processor.decode_answer(output[0], inputs["input_ids"].shape[1]))
 

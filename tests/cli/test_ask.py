@@ -120,6 +120,13 @@ def test_bad_requests_are_one_line_and_code_two(
     assert any(part in done.err for part in message.split("|"))
 
 
+def test_an_empty_question_is_refused(shell: Shell, video: Path) -> None:
+    for question in ("", " \n"):
+        done = shell("ask", video, question)
+        assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+        assert "the question is empty" in done.err
+
+
 def test_files_that_are_no_video(shell: Shell, small_checkpoint: Path, tmp_path: Path) -> None:
     text, empty, noise = (tmp_path / name for name in ("text.mp4", "empty.mp4", "noise.mp4"))
     text.write_text("This is a letter, not a film.\n" * 50)

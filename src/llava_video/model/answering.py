@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from transformers.utils import logging as transformers_logging
 
+from llava_video.errors import InputError
 from llava_video.model.devices import AUTO, parse_device
 from llava_video.model.loading import (
     TINY,
@@ -96,6 +97,8 @@ def answer_question(
     Raises:
         LlavaVideoError: the video, the model or the representation cannot be used.
     """
+    if not question.strip():
+        raise InputError("the question is empty; ask something about the video")
     if model == TINY:
         transformers_logging.disable_progress_bar()  # it loads in a blink
     watch = Stopwatch()
