@@ -22,6 +22,23 @@ def test_json_holds_the_terms(shell: Shell) -> None:
     assert told["most_frames"] >= 12
 
 
+def test_columns_are_as_wide_as_what_they_hold(shell: Shell) -> None:
+    words = ("--gpu-memory", "2GiB", "--clip-seconds", "86400000")
+    lines = shell("plan", "--model", "tiny", *words).out.splitlines()
+    head = next(line for line in lines if line.startswith("representation"))
+    day = next(line for line in lines if line.startswith("86400000,"))
+    assert day.split()[:3] == ["86400000,64,3,2", "86400000", "691,200,000"]
+    assert day.index("691,200,000") + len("691,200,000") == head.index("tokens") + len("tokens")
+    assert "2.45 million parameters" in lines[0]
+
+
+def test_the_runtime_is_counted_once_and_said(shell: Shell) -> None:
+    lines = shell("plan", "--model", "tiny", "--gpu-memory", "100MiB").out.splitlines()
+    row = next(line for line in lines if line.startswith("12,64,3,2"))
+    peak = " ".join(row.split("  no: ")[0].split()[-2:])
+    assert f"no: needs {peak} and 512 MiB for the runtime, of 100 MiB" in row
+
+
 def test_nothing_fits_and_bad_input(shell: Shell) -> None:
     done = shell("plan", "--model", "tiny", "--gpu-memory", "100MiB")
     assert done.code == 1
@@ -35,7 +52,7 @@ def test_a_longest_wait_with_rates_given_or_measured(shell: Shell) -> None:
     words = ("plan", "--model", "tiny", "--max-latency", "0.5")
     given = shell(*words, "--gpu-memory", "2GiB", "--tflops", "1", "--bandwidth", "10GB")
     assert "rates as given: frames 1 TFLOP/s, prompt 1 TFLOP/s, answer 10.0 GB/s" in given.out
-    assert "seconds  " in given.out
+    assert "peak  seconds\n" in given.out
     told = json.loads(shell(*words, "--json").out)
     assert told["rates"]["source"] == "measured on cpu just now"
     assert told["options"][0]["latency"]["total_seconds"] > 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -116,12 +118,17 @@ def _to_dict(model: str, planner: Planner, plan: Plan) -> dict[str, object]:
 
 
 def _print(model: str, planner: Planner, plan: Plan) -> None:
-    billions = planner.model.num_parameters / 1e9
+    from llava_video.model.planning import size_text
+
+    millions = planner.model.num_parameters / 1e6
+    count = f"{millions:.2f} million" if millions < 100 else f"{millions / 1000:.2f} billion"
     dtype = str(planner.model.dtype).removeprefix("torch.")
+    reserve = planner.reserve_bytes
     typer.echo(
-        f"{model}: {billions:.2f} billion parameters in {dtype}, "
+        f"{model}: {count} parameters in {dtype}, "
         f"{planner.model.key_value_bytes_per_token:,} bytes of cache per token, "
-        f"{_size(planner.memory_bytes)} of memory"
+        f"{size_text(planner.memory_bytes)} of memory"
+        + (f", {size_text(reserve)} set aside for the runtime" if reserve else "")
     )
     if planner.rates is not None:
         rates = planner.rates
@@ -132,13 +139,7 @@ def _print(model: str, planner: Planner, plan: Plan) -> None:
             f"seconds to the end of {planner.num_new_tokens} tokens"
         )
     typer.echo()
-    typer.secho(
-        f"{'representation':<26}{'frames':>7}{'tokens':>8}{'context':>9}{'cache':>10}"
-        f"{'activations':>13}{'peak':>11}{'seconds' if planner.rates else '':>9}  ",
-        bold=True,
-    )
-    for option in plan.options:
-        typer.echo(_row(option))
+    _print_table(plan.options, with_seconds=planner.rates is not None)
     typer.echo(f"\nframes of its own representation that fit: {plan.most_frames}")
     if plan.pick is None:
         typer.echo(plan.reason)
@@ -151,21 +152,34 @@ def _print(model: str, planner: Planner, plan: Plan) -> None:
     )
 
 
-def _row(option: Option) -> str:
+def _print_table(options: Sequence[Option], *, with_seconds: bool) -> None:
+    """One line per option, with columns as wide as what they hold."""
+    head = ["representation", "frames", "tokens", "context", "cache", "activations", "peak"]
+    rows = [head + ["seconds"] * with_seconds, *map(_cells, options)]
+    widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
+    verdicts = ["", *("fits" if o.rejection is None else f"no: {o.rejection}" for o in options)]
+    for row, verdict in zip(rows, verdicts, strict=True):
+        name, *numbers = (
+            cell.rjust(width) if index else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=False))
+        )
+        typer.secho("  ".join([name, *numbers, verdict]).rstrip(), bold=row is rows[0])
+
+
+def _cells(option: Option) -> list[str]:
+    from llava_video.model.planning import size_text
+
     if option.memory is None:
-        return f"{option.name:<26}{'-':>7}{'-':>8}  no: {option.rejection}"
-    numbers = (
-        f"{option.name:<26}{option.num_frames:>7}{option.num_video_tokens:>8,}"
-        f"{option.context_share:>9.0%}{_size(option.memory.key_value_cache):>10}"
-        f"{_size(option.memory.activations):>13}{_size(option.memory.peak):>11}"
-    )
+        return [option.name, "-", "-"]
+    cells = [
+        option.name,
+        f"{option.num_frames}",
+        f"{option.num_video_tokens:,}",
+        f"{option.context_share:,.0%}",
+        size_text(option.memory.key_value_cache),
+        size_text(option.memory.activations),
+        size_text(option.memory.peak),
+    ]
     if option.latency is not None:
-        numbers += f"{option.latency.total_seconds:>9,.1f}"
-    numbers += "  "
-    return numbers + ("fits" if option.rejection is None else f"no: {option.rejection}")
-
-
-def _size(num_bytes: int) -> str:
-    if num_bytes < 2**30:
-        return f"{num_bytes / 2**20:,.0f} MiB"
-    return f"{num_bytes / 2**30:,.2f} GiB"
+        cells.append(f"{option.latency.total_seconds:,.1f}")
+    return cells

@@ -171,11 +171,12 @@ class Planner:
                 f"{text.max_position_embeddings:,}"
             )
         if memory.peak + self.reserve_bytes > self.memory_bytes:
+            reserve = self.reserve_bytes
+            runtime = f" and {size_text(reserve)} for the runtime," if reserve else ""
             return (
-                f"needs {_size(memory.peak + self.reserve_bytes)} of "
-                f"{_size(self.memory_bytes)}: weights {_size(memory.weights)}, cache "
-                f"{_size(memory.key_value_cache)}, activations {_size(memory.activations)}, "
-                f"runtime {_size(self.reserve_bytes)}"
+                f"needs {size_text(memory.peak)}{runtime} of {size_text(self.memory_bytes)}: "
+                f"weights {size_text(memory.weights)}, cache {size_text(memory.key_value_cache)}, "
+                f"activations {size_text(memory.activations)}"
             )
         most = self.max_latency_seconds
         if latency is not None and most is not None and latency.total_seconds > most:
@@ -260,10 +261,13 @@ def _with_frames(representation: VideoRepresentation, num_frames: int) -> VideoR
     return replace(representation, max_frames=num_frames)
 
 
-def _size(num_bytes: float) -> str:
-    if num_bytes < 2**30:
+def size_text(num_bytes: float) -> str:
+    """Bytes as somebody reads them: ``13.7 MiB``, ``800 MiB``, ``2.10 GiB``."""
+    if num_bytes < 100 * 2**20:
         return f"{num_bytes / 2**20:.1f} MiB"
-    return f"{num_bytes / 2**30:.1f} GiB"
+    if num_bytes < 2**30:
+        return f"{num_bytes / 2**20:,.0f} MiB"
+    return f"{num_bytes / 2**30:,.2f} GiB"
 
 
 def fit_memory(
@@ -303,7 +307,9 @@ def fit_memory(
     needed = planner.reserve_bytes + (wanted.memory.peak if wanted.memory else 0)
     if needed <= free_bytes:
         return None
-    short = f"V = {wanted.name} needs {_size(needed)}, {device} has {_size(free_bytes)} free"
+    short = (
+        f"V = {wanted.name} needs {size_text(needed)}, {device} has {size_text(free_bytes)} free"
+    )
     if not may_change:
         raise RepresentationError(f"{short}; leave --representation out, or see `llava-video plan`")
     plan = planner.plan()
@@ -336,7 +342,10 @@ def read_config(model: str | Path) -> LlavaVideoConfig:
             ) from error
     file = directory / "config.json"
     if not file.is_file():
-        raise CheckpointError(f"{model}: no config.json there; give 'tiny' or a directory with one")
+        raise CheckpointError(
+            f"{model}: no config.json there; give 'tiny', a directory with one, or "
+            "a hub name like lmms-lab/LLaVA-Video-7B-Qwen2"
+        )
     try:
         values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -356,7 +365,7 @@ def parse_bytes(text: str) -> int:
     """Read an amount of memory: ``24GiB``, ``24GB``, ``24G`` (GB) or a number of bytes.
 
     Raises:
-        InputError: it is none of these.
+        InputError: it is none of these, or so few bytes that the unit was forgotten.
     """
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *([KMGT]?)(i?)B?", text.strip(), re.IGNORECASE)
     if match is None or (match[3] and not match[2]):
@@ -365,6 +374,8 @@ def parse_bytes(text: str) -> int:
     num_bytes = int(float(match[1]) * (1024 if match[3] else 1000) ** power)
     if num_bytes <= 0:
         raise InputError(f"{text!r}: the amount of memory must be above zero")
+    if not match[2] and num_bytes < 2**20:
+        raise InputError(f"{match[1]} bytes? give a unit, such as {match[1]}GiB")
     return num_bytes
 
 
