@@ -1,11 +1,13 @@
 """The examples run as they stand."""
 
+import re
 import runpy
 from pathlib import Path
 
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+DOCS = EXAMPLES.parent / "docs"
 
 
 def run(name: str, monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
@@ -24,3 +26,18 @@ def test_adapt(monkeypatch, capsys, tmp_path) -> None:  # type: ignore[no-untype
     before, after = capsys.readouterr().out.splitlines()
     assert before == "before: down"
     assert after == "after:  The ring moves down."
+
+
+def test_ask_tells_its_usage(monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(SystemExit, match="0"):
+        run("ask.py", monkeypatch, "--help")
+    assert "[video] [question]" in capsys.readouterr().out
+
+
+def test_the_page_about_transformers(monkeypatch, capsys, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    pytest.importorskip("peft")
+    monkeypatch.chdir(tmp_path)
+    page = (DOCS / "transformers.md").read_text(encoding="utf-8")
+    exec("\n".join(re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)), {})
+    assert capsys.readouterr().out.startswith("The video shows ")
+    assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()
