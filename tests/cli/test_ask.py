@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from transformers.utils.logging import enable_progress_bar
 
 from llava_video.errors import LlavaVideoError
 from llava_video.model.loading import load
@@ -36,6 +37,12 @@ def test_text_tells_the_same(shell: Shell, small_checkpoint: Path, video: Path) 
     assert "frames  8 at 0.00, " in done.out
     assert "V = 8,64,3,2" in done.out
     assert "tiny knows only" not in done.err
+
+
+def test_nothing_but_the_answer_is_said(shell: Shell, small_checkpoint: Path, video: Path) -> None:
+    enable_progress_bar()
+    done = shell("ask", video, "What?", "--model", small_checkpoint, "--max-new-tokens", 1)
+    assert done.err == ""
 
 
 def test_the_answer_is_the_one_that_python_gives(

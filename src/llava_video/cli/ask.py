@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from llava_video.cli.startup import many_imports
+from llava_video.cli.startup import keep_libraries_quiet, many_imports
 
 TINY_NOTICE = (
     "tiny knows only toyworld, the small drawn world it was trained on; "
@@ -46,6 +46,7 @@ def command(
 
     with many_imports():
         from llava_video.model.answering import answer_question
+    keep_libraries_quiet()
 
     answer = answer_question(
         video,

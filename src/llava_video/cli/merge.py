@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from llava_video.cli.startup import many_imports
+from llava_video.cli.startup import keep_libraries_quiet, many_imports
 
 
 def command(
@@ -26,6 +26,7 @@ def command(
     """Merge an adapter into its model, or make a model of what a run has learnt so far."""
     with many_imports():
         from llava_video.train.run import merge
+    keep_libraries_quiet()
 
     merge(source, destination, model)
     typer.echo(f"{destination}")

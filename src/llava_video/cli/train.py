@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llava_video.cli.startup import many_imports
+from llava_video.cli.startup import keep_libraries_quiet, many_imports
 
 if TYPE_CHECKING:
     from llava_video.train.memory import TrainingMemory
@@ -37,6 +37,7 @@ def command(
     with many_imports():
         from llava_video.train.recipe import is_on_toyworld, load_recipe
         from llava_video.train.run import check_devices, estimate_plan, make_plan, train
+    keep_libraries_quiet()
 
     if is_on_toyworld(recipe):
         _train_on_toyworld(recipe, changes, dry_run=dry_run, as_json=as_json)

@@ -22,6 +22,9 @@ from llava_video.model.loading import (
 from llava_video.model.planning import fit_memory
 from llava_video.representation import VideoRepresentation
 
+LARGE_BYTES = 1 << 30
+"""Weights from here on take long enough to load for a bar."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -99,11 +102,11 @@ def answer_question(
     """
     if not question.strip():
         raise InputError("the question is empty; ask something about the video")
-    if model == TINY:
-        transformers_logging.disable_progress_bar()  # it loads in a blink
     watch = Stopwatch()
     place = parse_device(device)
     directory = find_checkpoint(model)
+    if sum(file.stat().st_size for file in directory.glob("*.safetensors")) < LARGE_BYTES:
+        transformers_logging.disable_progress_bar()  # it loads in a blink
     config = load_config(directory, representation)
     changed = fit_memory(
         config,
