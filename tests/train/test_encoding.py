@@ -187,6 +187,19 @@ def gradients(model: torch.nn.Module, factor: torch.Tensor | float = 1.0) -> dic
     return {name: p.grad * factor for name, p in named if p.grad is not None}
 
 
+def test_a_question_is_the_conversation_up_to_its_last_answer(samples: list[Sample]) -> None:
+    encoder = encoder_with("num_frames=3")
+    tokenizer = encoder.processor.tokenizer
+    for sample in samples[:3]:
+        whole, question = encoder.encode(sample), encoder.encode_question(sample)
+        num = len(question.input_ids)
+        assert question.input_ids == whole.input_ids[:num]
+        assert question.token_types == whole.token_types[:num]
+        said = tokenizer.decode(whole.input_ids[num:])
+        assert said == f"{sample.messages[-1]['content']}<|im_end|>\n"
+        assert set(question.labels) == {LABEL_IGNORED}
+
+
 def test_a_video_that_fails_is_an_error_or_is_reported(
     samples: list[Sample], tmp_path: Path
 ) -> None:

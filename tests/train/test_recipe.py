@@ -57,6 +57,8 @@ def test_numbers_are_read_however_they_are_written() -> None:
         ([*NEEDED, "num_frames=many"], "num_frames: .*not 'many'"),
         ([*NEEDED, "labels=some"], "labels: "),
         (["nonsense"], "key=value"),
+        ([*NEEDED, "num_frames=3", "fps=1"], "num_frames or fps, not both; .*: num_frames="),
+        ([*NEEDED, "learning_rates={}", "lora="], "nothing is trained; give learning_rates"),
     ],
 )
 def test_a_wrong_value_is_one_line(changes: list[str], said: str) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from llava_video import load, read_video
+from llava_video.train.recipe import load_recipe
 from llava_video.train.report import write_report
 from llava_video.train.run import train
 from tests.train.test_run import recipe_for
@@ -51,6 +52,18 @@ def test_it_is_made_of_the_folder_alone(run: Path) -> None:
     log = run / "log.jsonl"
     log.write_text(log.read_text() + log.read_text().splitlines()[0] + "\n")  # a step again
     assert write_report(run).read_text().count("<circle") == before.count("<circle")
+
+
+def test_it_can_be_made_again_when_it_failed(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = write_report(run).read_text()
+    (run / "report.html").unlink()
+    (run / "predictions.jsonl").unlink()
+    with (run / "log.jsonl").open("a") as log:
+        log.write('{"step": 9, "lo')
+    train(load_recipe(str(run / "recipe.yaml")), bar=False)
+    assert (run / "report.html").read_text() == before
+    said = capsys.readouterr().err
+    assert "left out: 1 of 4 samples, the first: <gap> (with_a_gap.json[3]): " in said
 
 
 def test_predictions_are_what_the_model_answers(run: Path, toy_data: Path) -> None:

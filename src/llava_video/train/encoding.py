@@ -76,10 +76,16 @@ class Encoder:
             VideoError: a video or an image cannot be read.
             InputError: there is no room in the cache of frames.
         """
-        seen = Seen()
-        media = [Medium(medium.kind, self._read(medium)) for medium in sample.media]
-        prompt = self._render(sample, self.processor.look(media, seen))
+        slots, seen = self._look(sample)
+        prompt = self._render(sample, slots)
         labels = label(prompt, self.recipe.labels, self.processor.tokenizer)
+        return Encoded(sample.name, prompt.input_ids, labels, prompt.token_types, seen)
+
+    def encode_question(self, sample: Sample) -> Encoded:
+        """The same up to where the assistant speaks last; nothing of it is learnt."""
+        slots, seen = self._look(sample)
+        prompt = self._renderer.render(sample.messages[:-1], slots, add_generation_prompt=True)
+        labels = [LABEL_IGNORED] * len(prompt.input_ids)
         return Encoded(sample.name, prompt.input_ids, labels, prompt.token_types, seen)
 
     def open(self, medium: Medium) -> Slot:
@@ -104,6 +110,11 @@ class Encoder:
         slots = [self._room(medium, tiled=show_tiles(media)) for medium in media]
         prompt = self._render(sample, [replace(slot, num_tokens=1) for slot in slots])
         return len(prompt.input_ids) + sum(slot.num_tokens - 1 for slot in slots)
+
+    def _look(self, sample: Sample) -> tuple[list[Slot], Seen]:
+        seen = Seen()
+        media = [Medium(medium.kind, self._read(medium)) for medium in sample.media]
+        return self.processor.look(media, seen), seen
 
     def _read(self, medium: Medium) -> Frames | NDArray[np.uint8]:
         path = Path(medium.source)

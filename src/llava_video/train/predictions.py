@@ -12,10 +12,8 @@ import torch
 from PIL import Image
 
 from llava_video.errors import VideoError
-from llava_video.model import LlavaVideoProcessor
 from llava_video.model.modeling import MEDIA_INPUTS
 from llava_video.train.encoding import Encoded, Encoder, RowCollator
-from llava_video.train.rows import LABEL_IGNORED
 from llava_video.train.samples import Sample
 
 PREDICTIONS_FILE = "predictions.jsonl"
@@ -46,7 +44,7 @@ def write_predictions(model: Any, encoder: Encoder, samples: list[Sample], path:
 @torch.no_grad()
 def _predict(model: Any, encoder: Encoder, sample: Sample) -> dict[str, Any]:
     processor = encoder.processor
-    encoded = _without_answer(encoder.encode(sample), processor)
+    encoded = encoder.encode_question(sample)
     batch = RowCollator(processor)([[encoded]])
     inputs = {name: batch[name] for name in (*MEDIA_INPUTS, "input_ids") if name in batch}
     output = model.generate(
@@ -65,21 +63,6 @@ def _predict(model: Any, encoder: Encoder, sample: Sample) -> dict[str, Any]:
         "predicted": processor.decode_answer(output[0], len(encoded.input_ids)),
         "pictures": _pictures(encoded),
     }
-
-
-def _without_answer(encoded: Encoded, processor: LlavaVideoProcessor) -> Encoded:
-    """A conversation up to where the assistant speaks last."""
-    start = processor.tokenizer.convert_tokens_to_ids("<|im_start|>")
-    turn = len(encoded.input_ids) - encoded.input_ids[::-1].index(start)
-    header = processor.tokenizer.encode("assistant\n", add_special_tokens=False)
-    ids = [*encoded.input_ids[:turn], *header]
-    return Encoded(
-        name=encoded.name,
-        input_ids=ids,
-        labels=[LABEL_IGNORED] * len(ids),
-        token_types=[*encoded.token_types[:turn], *[0] * len(header)],
-        seen=encoded.seen,
-    )
 
 
 def _text_of(content: Any) -> str:

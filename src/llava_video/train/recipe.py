@@ -138,6 +138,12 @@ class Recipe(Strict):
         fitting = ("assistant", "error", "sdpa")
         if self.dpo and (self.labels, self.on_bad_video, self.attention) != fitting:
             raise ValueError("dpo needs labels=assistant, on_bad_video=error and attention=sdpa")
+        if self.num_frames and self.fps:
+            raise ValueError("num_frames or fps, not both; leave one empty: num_frames=")
+        if self.lora is None and not any(self.learning_rates.model_dump().values()):
+            raise ValueError(
+                "nothing is trained; give learning_rates.projector=1e-3, say, or lora={}"
+            )
         return self
 
 

@@ -69,14 +69,16 @@ def write_report(folder: Path) -> Path:
         f"{''.join(sections)}</html>\n"
     )
     path = folder / REPORT_FILE
-    path.write_text(page, encoding="utf-8")
-    return path
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(page, encoding="utf-8")
+    return unfinished.rename(path)
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    # What stands behind the last newline was cut off in the middle.
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
 
 
 def _tiles(run: dict[str, Any], log: list[dict[str, Any]], steps: list[dict[str, Any]]) -> str:

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import platform
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -49,7 +50,7 @@ from llava_video.train.preferences import (
     as_preference,
 )
 from llava_video.train.recipe import RECIPE_FILE, Recipe, load_recipe
-from llava_video.train.report import RUN_FILE, write_report
+from llava_video.train.report import REPORT_FILE, RUN_FILE, write_report
 from llava_video.train.rows import plan_rows
 from llava_video.train.samples import Folders, Part, Problem, Sample, as_sample, read_mixture
 from llava_video.train.trainer import RowTrainer, Watch, parameter_groups, set_trainable
@@ -159,7 +160,7 @@ def _rows_of_run(
 
 
 def train(recipe: Recipe, *, bar: bool = True) -> Path | None:
-    """Run a recipe, or go on with its run folder where it stopped.
+    """Run a recipe, or go on with its run folder where it stopped: in training, or in the report.
 
     Returns:
         The directory of the trained model; None in all processes but the first.
@@ -171,28 +172,38 @@ def train(recipe: Recipe, *, bar: bool = True) -> Path | None:
     processes = join_processes()
     try:
         plan, checkpoint = by_first(processes, lambda: _begin(recipe, processes.num_processes))
-        with room_on_disk(recipe.out / CHECKPOINTS):
-            _run(plan, checkpoint, processes, bar)
+        is_trained = (recipe.out / MODEL).is_dir()  # the first process writes it when all are done
+        if not is_trained:
+            with room_on_disk(recipe.out / CHECKPOINTS):
+                _run(plan, checkpoint, processes, bar)
     finally:
         leave_processes(processes)
     if not processes.is_main_process:
         return None
-    last = _checkpoint_of(recipe.out)
-    with room_on_disk(last.parent):
-        export_model(recipe, last, recipe.out / MODEL, recipe.out / ADAPTER)
+    with room_on_disk(recipe.out / CHECKPOINTS):
+        if not is_trained:
+            last = _checkpoint_of(recipe.out)
+            export_model(recipe, last, recipe.out / MODEL, recipe.out / ADAPTER)
         _report(plan)
     return recipe.out / MODEL
 
 
 def _begin(recipe: Recipe, num_processes: int) -> tuple[Plan, Path | None]:
     """The plan of a run, written down, and the checkpoint that it goes on from."""
-    if (recipe.out / MODEL).is_dir():
+    if (recipe.out / MODEL).is_dir() and (recipe.out / REPORT_FILE).is_file():
         raise InputError(f"{recipe.out} holds a finished run; give another folder as out=DIR")
     check_devices(recipe, num_processes)
     if recipe.tensorboard and find_spec("tensorboard") is None:
         raise InputError("tensorboard=true needs its package; pip install tensorboard")
     plan = make_plan(recipe)
     _describe_run(plan, num_processes)
+    if plan.problems:
+        first, num = plan.problems[0], len(plan.problems)
+        print(
+            f"left out: {num} of {num + len(plan.samples)} samples, the first: {first.name}: "
+            f"{first.reason}; all are in {recipe.out / RUN_FILE}",
+            file=sys.stderr,
+        )
     return plan, newest_checkpoint(recipe.out / CHECKPOINTS)
 
 

@@ -159,6 +159,11 @@ class RowTrainer(Trainer):
         if self.args.should_save:
             torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / _SCHEDULER_FILE)
 
+    def _save_rng_state(self, output_dir: str) -> None:
+        """As transformers' own, of all processes before the file that makes a checkpoint whole."""
+        super()._save_rng_state(output_dir)
+        self.accelerator.wait_for_everyone()
+
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         load_weights(Path(resume_from_checkpoint), self.model)
 
@@ -203,7 +208,11 @@ class Watch(TrainerCallback):
         self._num_video_tokens += num_video_tokens
 
     def on_train_begin(self, args: TrainingArguments, state: Any, control: Any, **_: Any) -> None:
-        """Start the clock and the bar."""
+        """Start the clock and the bar, and a new line in the log."""
+        if state.is_world_process_zero and self._path.is_file():
+            # A full disk, or a kill, may have left half a line.
+            with self._path.open("rb+") as file:
+                file.truncate(file.read().rfind(b"\n") + 1)
         self._start_over()
         self._progress.start()
         self._task = self._progress.add_task(
