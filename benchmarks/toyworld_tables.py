@@ -25,8 +25,9 @@ from tiny_accuracy import ask, is_right
 import llava_video as lv
 from llava_video.representation import make_layout
 from llava_video.toyworld import generate_script, make_questions, render
+from llava_video.train.adapters import MODEL
 from llava_video.train.recipe import bundled_recipes, load_recipe_of
-from llava_video.train.tiny import LEVEL, MODEL, TinyRecipe, train_tiny
+from llava_video.train.tiny import LEVEL, TinyRecipe, train_tiny
 
 FORMS = ("open-ended", "choice")
 MORE_FRAMES = {"toyworld-table4/6x16": (12, 20)}
@@ -97,7 +98,7 @@ def main() -> None:
             own = lv.VideoRepresentation.from_dict(recipe.representation)
             trained = out / MODEL
             recipe.keep_in(out)  # whatever is there must have been made by the same recipe
-            if not (trained / "config.json").is_file():
+            if not trained.is_dir():
                 train_tiny(recipe)
             for shown in (own, *(replace(own, max_frames=n) for n in MORE_FRAMES.get(name, ()))):
                 for form, share in accuracy(trained, shown, options.num_videos).items():

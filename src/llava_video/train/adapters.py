@@ -117,6 +117,10 @@ def _put(weights: dict[str, Tensor], model: nn.Module) -> None:
         raise ValueError(f"it has no {unknown[0]}")
 
 
+MODEL = "model"
+"""In the run folder: the trained model."""
+
+
 def write_model(model: Any, processor: Any, target: Path, dtype: torch.dtype) -> None:
     """Write a model and its processor; the folder appears when it is whole."""
     unfinished = target.with_name(f"{target.name}.unfinished")

@@ -28,7 +28,7 @@ from transformers.integrations import TensorBoardCallback
 from llava_video.errors import InputError
 from llava_video.model import LlavaVideoConfig, LlavaVideoProcessor
 from llava_video.model.loading import find_checkpoint, load_config, load_model, load_processor
-from llava_video.train.adapters import add_lora, merge_adapter, save_adapter, write_model
+from llava_video.train.adapters import MODEL, add_lora, merge_adapter, save_adapter, write_model
 from llava_video.train.attention import PACKED
 from llava_video.train.checkpoints import LAST_FILE, load_weights, newest_checkpoint, room_on_disk
 from llava_video.train.devices import (
@@ -56,7 +56,6 @@ from llava_video.train.samples import Folders, Part, Problem, Sample, as_sample,
 from llava_video.train.trainer import RowTrainer, Watch, parameter_groups, set_trainable
 
 CHECKPOINTS = "checkpoints"
-MODEL = "model"
 ADAPTER = "adapter"
 
 _VERSIONS = ("llava-video", "torch", "transformers", "accelerate")

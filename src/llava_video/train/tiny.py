@@ -27,6 +27,7 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 from transformers import DynamicCache, Trainer, TrainingArguments
 
+from llava_video.errors import InputError
 from llava_video.model import (
     LlavaVideoConfig,
     LlavaVideoForConditionalGeneration,
@@ -37,6 +38,7 @@ from llava_video.model.outputs import CACHE
 from llava_video.representation import VideoRepresentation
 from llava_video.toyworld import COLOURS, SHAPES, generate_script, render
 from llava_video.toyworld.words import DIRECTIONS
+from llava_video.train.adapters import MODEL, write_model
 from llava_video.train.attention import WRITTEN
 from llava_video.train.checkpoints import newest_checkpoint
 from llava_video.train.clip_store import ClipStore, fill_store
@@ -56,9 +58,8 @@ from llava_video.train.toyworld_data import (
 from llava_video.types import Frames
 
 LEVEL = "simple"
-MODEL = "model"
 CLIPS, FOREIGN = "clips", "foreign"
-"""In the run folder: what was trained; features of clips, while they are needed."""
+"""In the run folder: features of clips, while they are needed."""
 
 CLIPS_PER_FOREIGN = 10
 """One foreign clip is drawn for so many of toyworld's."""
@@ -323,9 +324,12 @@ def train_tiny(recipe: TinyRecipe) -> Path:
         The directory of the model, in bfloat16.
 
     Raises:
-        InputError: the run folder belongs to another recipe.
+        InputError: the run folder belongs to another recipe, or holds a finished run.
     """
     recipe.keep_in(recipe.out)
+    target = recipe.out / MODEL
+    if target.is_dir():
+        raise InputError(f"{recipe.out} holds a finished run; give another folder as out=DIR")
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(recipe.threads)
     model, processor = build(VideoRepresentation.from_dict(recipe.representation))
@@ -349,9 +353,7 @@ def train_tiny(recipe: TinyRecipe) -> Path:
         collator,
     )
     del model.token_heads
-    target = recipe.out / MODEL
-    model.to(torch.bfloat16).save_pretrained(target)
-    processor.save_pretrained(target)
+    write_model(model, processor, target, torch.bfloat16)
     for name in (CLIPS, FOREIGN):  # gigabytes that can be made again
         shutil.rmtree(recipe.out / name)
     return target
