@@ -1,4 +1,4 @@
-"""How often tiny is right about held-out toyworld videos, per kind of question.
+"""How often tiny is right about held-out toyworld videos, per kind or type of question.
 
 Beside it stand four scores that show whether it looks: without the video, with the video of
 another clip, with only the first frame, and with the frames in another order. A second table tells
@@ -6,6 +6,8 @@ how often it says that a video is none of toyworld: of toyworld's own videos, of
 and of the files of a folder::
 
     python benchmarks/tiny_accuracy.py [--num-videos 140] [--real-videos FOLDER]
+    python benchmarks/tiny_accuracy.py --level standard     # as in training, all 16 types
+    python benchmarks/tiny_accuracy.py --level crowded      # more actors than in any training clip
 """
 
 from __future__ import annotations
@@ -84,14 +86,14 @@ def main() -> None:
         script = generate_script(seed=seed, level=options.level)
         questions = make_questions(script, seed=seed)
         for question in questions:
-            answers[_row(question)].append(question.answer_letter or question.answer)
+            answers[_row(question, options.level)].append(question.answer_letter or question.answer)
         for condition, see in conditions.items():
             for question, answer in zip(
                 questions, ask(model, processor, questions, see(seed)), strict=True
             ):
                 if condition == "video":
                     refusals.append(answer == FOREIGN_ANSWER)
-                for row in (_row(question), f"all, {_form(question)}", "all"):
+                for row in (_row(question, options.level), f"all, {_form(question)}", "all"):
                     hits[row, condition].append(is_right(question, answer))
     print(f"| question | asked | {' | '.join(conditions)} | most frequent answer |")
     print("|---|---|" + "---|" * (len(conditions) + 1))
@@ -143,8 +145,9 @@ def _form(question: Question) -> str:
     return "choice" if question.options else "open-ended"
 
 
-def _row(question: Question) -> str:
-    return f"{question.kind}, {_form(question)}"
+def _row(question: Question, level: str) -> str:
+    """Level "simple" has few types, each of several kinds; the others have all types."""
+    return f"{question.kind if level == 'simple' else question.type}, {_form(question)}"
 
 
 if __name__ == "__main__":

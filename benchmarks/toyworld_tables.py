@@ -27,7 +27,7 @@ from llava_video.representation import make_layout
 from llava_video.toyworld import generate_script, make_questions, render
 from llava_video.train.adapters import MODEL
 from llava_video.train.recipe import bundled_recipes, load_recipe_of
-from llava_video.train.tiny import LEVEL, TinyRecipe, train_tiny
+from llava_video.train.tiny import TinyRecipe, train_tiny
 
 FORMS = ("open-ended", "choice")
 MORE_FRAMES = {"toyworld-table4/6x16": (12, 20)}
@@ -45,7 +45,7 @@ def accuracy(
     hits: dict[str, list[bool]] = defaultdict(list)
     with torch.no_grad():
         for seed in range(num_videos):
-            script = generate_script(seed=seed, level=LEVEL)
+            script = generate_script(seed=seed, level="simple")
             questions = make_questions(script, seed=seed)
             frames = render(
                 script,

@@ -87,8 +87,10 @@ def written_attention(
         hidden = torch.ones(length, seen, dtype=torch.bool).triu(seen - length + 1)
     else:
         hidden = ~attention_mask[:, :, None]
-    scores = scores.masked_fill(hidden.to(scores.device), torch.finfo(scores.dtype).min)
-    weights = scores.softmax(-1)
+    # Added, not filled in: the gradient of a sum is the gradient itself.
+    least = torch.finfo(scores.dtype).min
+    bias = torch.zeros(hidden.shape).masked_fill(hidden.cpu(), least).to(scores.device)
+    weights = (scores + bias).softmax(-1)
     attended = weights.to(value.dtype).view(batch, groups, -1, seen) @ value
     return attended.view(batch, heads, length, width).transpose(1, 2).contiguous(), None
 

@@ -1,14 +1,17 @@
 """Clips that do not look like toyworld, drawn from noise: what a model of toyworld should refuse.
 
-Photographs of things have texture on every scale, soft and hard edges, and light that varies; so do
-these. No real video is used, so that real videos can tell how well it works.
+Photographs of things have texture on every scale, things of all sizes that hide each other, soft
+and hard edges, and light that varies; so do these. No real video is used, so that real videos can
+tell how well it works.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFilter
 
 from llava_video.types import Frames
 
@@ -17,7 +20,7 @@ FOREIGN_ANSWER = "The video is not of toyworld."
 
 
 def foreign_clip(seed: int, num_frames: int, size: int) -> Frames:
-    """A clip of layered textures that drift, change their light, and may cut to another scene.
+    """A clip of scenes that drift, change their light and may be cut; things may move across them.
 
     Args:
         seed: the same clip for the same seed.
@@ -30,27 +33,116 @@ def foreign_clip(seed: int, num_frames: int, size: int) -> Frames:
     drift = rng.uniform(-1, 1, (num_scenes, 2)) * rng.choice((0.0, 0.2, 1.0))
     flicker = rng.uniform(0, 0.1)
     grain = rng.uniform(0, 12)
+    movers = [_Mover.draw(rng, size) for _ in range(int(rng.choice((0, 0, 1, 2))))]
+    bars = int(size * rng.choice((0.0, 0.0, 0.0, rng.uniform(0.05, 0.22))))
+    upright = bool(rng.random() < 0.3)
     pictures = np.empty((num_frames, size, size, 3), np.uint8)
     for index in range(num_frames):
         number = index * num_scenes // num_frames
         along = 0.5 + 0.5 * drift[number] * (2 * index / max(num_frames - 1, 1) - 1)
         top, left = np.round(along * size).astype(int)
-        view = scenes[number][top : top + size, left : left + size]
+        view = scenes[number][top : top + size, left : left + size].copy()
+        for mover in movers:
+            mover.paste(view, index / num_frames)
         light = 1 + flicker * rng.standard_normal()
         noisy = view * light + grain * rng.standard_normal((size, size, 1))
         pictures[index] = noisy.clip(0, 255).astype(np.uint8)
+    if bars:  # as of films in another format
+        framed = pictures.swapaxes(1, 2) if upright else pictures
+        framed[:, :bars] = framed[:, -bars:] = 0
     return Frames.from_array(pictures)
 
 
+@dataclass(frozen=True, slots=True)
+class _Mover:
+    """A soft-edged piece of another scene that crosses the picture."""
+
+    piece: NDArray[np.float64]
+    mask: NDArray[np.float64]
+    start: NDArray[np.float64]
+    way: NDArray[np.float64]
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, size: int) -> _Mover:
+        side = int(size * rng.uniform(0.15, 0.6))
+        outline = Image.new("L", (side, side))
+        ImageDraw.Draw(outline).polygon(_outline(rng, side / 2, side / 2, 0.45 * side), fill=255)
+        mask = np.asarray(outline.filter(ImageFilter.GaussianBlur(rng.uniform(0, 1.5))), np.float64)
+        return cls(
+            _scene(rng, side),
+            mask[..., None] / 255,
+            rng.uniform(-0.3, 1.0, 2) * size,
+            rng.normal(0, 0.5, 2) * size,
+        )
+
+    def paste(self, view: NDArray[np.float64], time: float) -> None:
+        """Draw it onto a picture, in place; ``time`` goes from 0 to 1."""
+        top, left = np.round(self.start + self.way * time).astype(int).tolist()
+        side = len(self.piece)
+        inside = view[max(0, top) : max(0, top + side), max(0, left) : max(0, left + side)]
+        part = np.s_[
+            max(0, -top) : max(0, -top) + inside.shape[0],
+            max(0, -left) : max(0, -left) + inside.shape[1],
+        ]
+        inside += (self.piece[part] - inside) * self.mask[part]
+
+
 def _scene(rng: np.random.Generator, side: int) -> NDArray[np.float64]:
-    """A picture (side, side, 3) of a few textures, cut into each other along soft or hard edges."""
+    """A picture (side, side, 3): textures cut into each other, or things that hide each other."""
     scene = _texture(rng, side)
-    for _ in range(int(rng.integers(0, 5))):
-        edge = _noise(rng, side, int(rng.choice((2, 3, 5, 9))))[..., None]
-        softness = rng.choice((0.01, 0.1, 0.5))
-        share = 1 / (1 + np.exp(np.clip(-(edge - rng.normal(0, 0.5)) / softness, -50, 50)))
-        scene = scene * (1 - share) + _texture(rng, side) * share
+    if rng.random() < 0.6:
+        scene = _things(rng, scene)
+    else:
+        for _ in range(int(rng.integers(0, 5))):
+            edge = _noise(rng, side, int(rng.choice((2, 3, 5, 9))))[..., None]
+            softness = rng.choice((0.01, 0.1, 0.5))
+            share = 1 / (1 + np.exp(np.clip(-(edge - rng.normal(0, 0.5)) / softness, -50, 50)))
+            scene = scene * (1 - share) + _texture(rng, side) * share
+    if rng.random() < 0.5:  # out of focus, or of few pixels
+        soft = Image.fromarray(scene.clip(0, 255).astype(np.uint8))
+        soft = soft.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 2.5)))
+        scene = np.asarray(soft, np.float64)
+    grey = scene.mean(axis=-1, keepdims=True)  # most photographs have pale colours
+    strength = float(rng.choice((0, 1, *rng.uniform(0.1, 0.7, 3))))
+    return np.asarray(grey + (scene - grey) * strength)
+
+
+def _things(rng: np.random.Generator, scene: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Things of all sizes before a scene, small ones more often, each with its light and texture.
+
+    "Dead leaves": pictures made so have many of the statistics of photographs.
+    """
+    side = len(scene)
+    ways = np.linspace(-1, 1, side)
+    grain = rng.standard_normal((side, side, 1))
+    colours = rng.uniform(10, 245, (int(rng.integers(2, 7)), 3))
+    saturation = rng.uniform(0.1, 1)
+    smallest = rng.uniform(0.03, 0.15)
+    for _ in range(int(rng.integers(8, 90))):
+        radius = side * min(0.6, smallest / np.sqrt(rng.uniform(0.01, 1)))
+        outline = Image.new("1", (side, side))
+        x, y = rng.uniform(0, side, 2)
+        ImageDraw.Draw(outline).polygon(_outline(rng, x, y, radius), fill=1)
+        colour = colours[rng.integers(len(colours))] + rng.normal(0, 15, 3)
+        colour = colour.mean() + (colour - colour.mean()) * saturation
+        light = rng.normal(0, 25) * ways[:, None] + rng.normal(0, 25) * ways[None]
+        thing = colour + light[..., None] + rng.uniform(0, 18) * grain
+        scene = np.where(np.asarray(outline)[..., None], thing, scene)
     return scene
+
+
+def _outline(rng: np.random.Generator, x: float, y: float, radius: float) -> list[float]:
+    """A polygon around a point: from smooth and round to few corners, longer than wide."""
+    num_corners = int(rng.choice((3, 4, 4, 5, 8, 24)))
+    angles = np.sort(rng.uniform(0, 2 * np.pi, num_corners))
+    if num_corners in (4, 24):
+        angles = np.linspace(0, 2 * np.pi, num_corners, endpoint=False) + rng.uniform(0, np.pi)
+    along, across = np.cos(angles) * radius, np.sin(angles) * radius * rng.uniform(0.2, 1)
+    turn = rng.uniform(0, np.pi)
+    corners_x = x + along * np.cos(turn) - across * np.sin(turn)
+    corners_y = y + along * np.sin(turn) + across * np.cos(turn)
+    corners: list[float] = np.stack([corners_x, corners_y], axis=1).ravel().tolist()
+    return corners
 
 
 def _texture(rng: np.random.Generator, side: int) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -36,8 +36,7 @@ from llava_video.model import (
 from llava_video.model.loading import load
 from llava_video.model.outputs import CACHE
 from llava_video.representation import VideoRepresentation
-from llava_video.toyworld import COLOURS, SHAPES, generate_script, render
-from llava_video.toyworld.words import DIRECTIONS
+from llava_video.toyworld import render
 from llava_video.train.adapters import MODEL, write_model
 from llava_video.train.attention import WRITTEN
 from llava_video.train.checkpoints import newest_checkpoint
@@ -49,19 +48,26 @@ from llava_video.train.rows import LABEL_IGNORED
 from llava_video.train.tokenizer import VIDEO, train_tokenizer
 from llava_video.train.toyworld_data import (
     FIRST_TRAINING_SEED,
+    SEEN,
     ClipCollator,
-    ClipStream,
     DrawStream,
+    NumberStream,
     PatchCollator,
     exchanges,
+    training_script,
 )
+from llava_video.train.toyworld_labels import NUM_MEASURES, PATCH_NAMES, TOKEN_NAMES
 from llava_video.types import Frames
 
-LEVEL = "simple"
+Level = Literal["simple", "standard", "crowded", "long"]
+
+LEVELS: tuple[Level, ...] = ("simple", "standard")
+"""Levels of the clips that tiny is asked about."""
+
 CLIPS, FOREIGN = "clips", "foreign"
 """In the run folder: features of clips, while they are needed."""
 
-CLIPS_PER_FOREIGN = 10
+CLIPS_PER_FOREIGN = 4
 """One foreign clip is drawn for so many of toyworld's."""
 
 REPRESENTATION = VideoRepresentation(max_frames=12, grid_side=8, slow_stride=3, pool_stride=2)
@@ -98,6 +104,7 @@ class TinyRecipe(Strict):
 
     Attributes:
         out: the run folder; a run found there is continued.
+        levels: of toyworld, to which the clips belong in turn.
         representation: values of a `VideoRepresentation`; by default that of tiny.
         vision_from: a model of the same sizes whose vision encoder is taken, in place of the first
             lesson.
@@ -111,13 +118,14 @@ class TinyRecipe(Strict):
     """
 
     out: Path
+    levels: tuple[Level, ...] = LEVELS
     representation: dict[str, Any] = REPRESENTATION.to_dict()
     vision_from: str | None = None
     seed: int = 0
-    seeing_steps: int = Field(7600, gt=0)
+    seeing_steps: int = Field(12000, gt=0)
     num_clips: int = Field(gt=0)
     watching_steps: int = Field(gt=0)
-    batch: int = Field(4, gt=0)
+    batch: int = Field(6, gt=0)
     threads: int = Field(1, gt=0)
     workers: int = Field(1, ge=0)
 
@@ -159,43 +167,50 @@ def build(
 
 
 def _texts() -> Iterator[str]:
-    for seed in range(FIRST_TRAINING_SEED, FIRST_TRAINING_SEED + 2000):
-        for exchange in exchanges(generate_script(seed=seed, level=LEVEL), seed, most=8):
+    for number in range(2000):
+        for exchange in exchanges(training_script(number, LEVELS), number, most=10):
             yield f"\n{exchange.question}"
             yield exchange.answer
     yield "assistant\n user\n system\nYou are a helpful assistant."
 
 
 class PatchTeacher(nn.Module):
-    """The vision encoder with three heads that say what each patch shows: colour, shape, offset."""
+    """The vision encoder with heads that say what each patch shows; see `patch_labels`."""
 
     def __init__(self, model: LlavaVideoForConditionalGeneration) -> None:
         super().__init__()
         self.vision_encoder = model.model.vision_encoder
         self.encode = model.model.encode_frames
-        self.heads = nn.Linear(VISION["hidden_size"], len(COLOURS) + 1 + len(SHAPES) + 1 + 2)
+        self.heads = nn.Linear(VISION["hidden_size"], sum(_PATCH_SCORES) + NUM_MEASURES + _PLACES)
 
     def forward(
-        self, pixel_values: Tensor, colour: Tensor, shape: Tensor, offset: Tensor
+        self, pixel_values: Tensor, names: Tensor, measures: Tensor, place: Tensor
     ) -> dict[str, Tensor]:
-        """Loss over patches; the offset counts where somebody is."""
+        """Loss over patches; measures count where somebody is."""
         scores = self.heads(self.encode(pixel_values))
-        colours, shapes, offsets = scores.split([len(COLOURS) + 1, len(SHAPES) + 1, 2], dim=-1)
-        occupied = (colour > 0).unsqueeze(-1)
-        where = functional.smooth_l1_loss(offsets, offset, reduction="none", beta=0.05)
-        loss = functional.cross_entropy(colours.flatten(0, 1), colour.flatten())
-        loss = loss + functional.cross_entropy(shapes.flatten(0, 1), shape.flatten())
-        loss = loss + 4 * (where * occupied).sum() / occupied.sum().clamp(min=1)
-        seen = colour > 0
-        right = (colours.argmax(-1) == colour) & (shapes.argmax(-1) == shape)
-        return {"loss": loss, "right": right[seen].float().mean().detach()}
+        named, measured, placed = scores.split([sum(_PATCH_SCORES), NUM_MEASURES, _PLACES], dim=-1)
+        says = named.split(_PATCH_SCORES, dim=-1)
+        told = names.unbind(-1)
+        occupied = (told[0] > 0).unsqueeze(-1)
+        apart = functional.smooth_l1_loss(measured, measures, reduction="none", beta=0.05)
+        loss = 4 * (apart * occupied).sum() / occupied.sum().clamp(min=1)
+        for said, name in zip(says, told, strict=True):
+            loss = loss + functional.cross_entropy(said.flatten(0, 1), name.flatten())
+        loss = loss + functional.cross_entropy(placed.mean(dim=1), place)
+        return {"loss": loss}
 
 
-def _arguments(recipe: TinyRecipe, lesson: str, max_steps: int, rate: float) -> TrainingArguments:
+_PATCH_SCORES = [highest + 1 for highest in PATCH_NAMES.values()]
+_PLACES = TOKEN_NAMES["place"] + 1
+
+
+def _arguments(
+    recipe: TinyRecipe, lesson: str, max_steps: int, rate: float, batch: int
+) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(recipe.out / lesson),
         max_steps=max_steps,
-        per_device_train_batch_size=recipe.batch,
+        per_device_train_batch_size=batch,
         learning_rate=rate,
         lr_scheduler_type="warmup_stable_decay",
         lr_scheduler_kwargs={"num_decay_steps": max_steps * 3 // 10},
@@ -219,18 +234,54 @@ def _arguments(recipe: TinyRecipe, lesson: str, max_steps: int, rate: float) -> 
 
 
 class ClipTeacher(Trainer):
-    """Asks many questions about each clip, and of every video token what it shows."""
+    """Asks many questions about each clip, and of every video token what it shows.
+
+    Beside the loss it logs the parts of it and the share of answers that are right to the letter,
+    of clips that nearly all are new.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._seen: list[ClipLosses] = []
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Tensor:
         """The weighted sum of `clip_losses`."""
-        answers, tokens, lists = clip_losses(model, inputs)
-        return answers + tokens + _SHARE_OF_LISTS * lists
+        losses = clip_losses(model, inputs)
+        self._seen.append(ClipLosses(*(value.detach() for value in losses)))
+        return losses.answers + _SHARE_OF_TOKENS * losses.tokens + _SHARE_OF_LISTS * losses.lists
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Add what was seen since the last time."""
+        if self._seen:
+            columns = zip(*self._seen, strict=True)
+            for name, values in zip(ClipLosses._fields, columns, strict=True):
+                logs[name] = round(float(torch.stack(values).nanmean()), 4)
+            self._seen = []
+        super().log(logs, *args, **kwargs)
 
 
-def clip_losses(model: Any, batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
-    """Losses of answers, of what the video tokens show, and of lists; see `ClipCollator`."""
+class ClipLosses(NamedTuple):
+    """What a batch of clips tells.
+
+    Attributes:
+        answers: loss of the answers.
+        tokens: loss of what the video tokens show.
+        lists: loss of lettered lists.
+        right_choices: share of right answers to questions with options, word by word.
+        right_open: share of right answers to the others.
+    """
+
+    answers: Tensor
+    tokens: Tensor
+    lists: Tensor
+    right_choices: Tensor
+    right_open: Tensor
+
+
+def clip_losses(model: Any, batch: dict[str, Any]) -> ClipLosses:
+    """What the model makes of a batch of `ClipCollator`."""
     inner, language_model = model.model, model.model.language_model
-    prompt_ids, branch_ids = batch["prompt_ids"], batch["branch_ids"]
+    prompt_ids = batch["prompt_ids"]
     video_tokens = [inner.tokens_of(features) for features in batch["features"]]
     cache = DynamicCache()
     seen = language_model(
@@ -239,52 +290,76 @@ def clip_losses(model: Any, batch: dict[str, Any]) -> tuple[Tensor, Tensor, Tens
         use_cache=True,
         **{CACHE: cache},
     )
-    cache.batch_select_indices(batch["clip_of_branch"])
-    first = prompt_ids.shape[1]
-    positions = torch.arange(first, first + branch_ids.shape[1], device=branch_ids.device)
-    branches = language_model(
-        input_ids=branch_ids, position_ids=positions[None], use_cache=True, **{CACHE: cache}
-    )
     list_ids, list_mask = batch["list_ids"], batch["list_mask"]
     lists = language_model(input_ids=list_ids, attention_mask=list_mask, use_cache=False)
+    list_labels = list_ids.masked_fill(list_mask == 0, LABEL_IGNORED)
     halfway = seen.hidden_states[HALFWAY][prompt_ids == model.config.video_token_id]
-    return (
-        _loss_of_words(model, branches.last_hidden_state, batch["branch_labels"]),
+    words = {kind: _answer(model, cache, found) for kind, found in batch["branches"].items()}
+    loss = torch.stack([told.loss for told in words.values()]).sum()
+    num_words = torch.stack([told.num_words for told in words.values()]).sum()
+    none = loss.new_tensor(float("nan"))
+    return ClipLosses(
+        loss / num_words,
         _loss_of_tokens(model.token_heads(halfway), batch["token_labels"].flatten(0, 1)),
-        _loss_of_words(
-            model, lists.last_hidden_state, list_ids.masked_fill(list_mask == 0, LABEL_IGNORED)
-        ),
+        _read(model, lists.last_hidden_state, list_labels).mean,
+        words["choices"].right if "choices" in words else none,
+        words["open_ended"].right if "open_ended" in words else none,
     )
 
 
-def _loss_of_words(model: Any, hidden_NLD: Tensor, labels_NL: Tensor) -> Tensor:
-    """Mean loss of the next word wherever one is asked for."""
-    asked = labels_NL[:, 1:] != LABEL_IGNORED
-    logits = model.lm_head(hidden_NLD[:, :-1][asked])
-    return functional.cross_entropy(logits.float(), labels_NL[:, 1:][asked])
+def _answer(model: Any, video: DynamicCache, branches: dict[str, Tensor]) -> _Words:
+    """Read what follows the video of each branch's clip, given the clips' keys and values."""
+    cache = DynamicCache()
+    for number, layer in enumerate(video.layers):
+        cache.update(layer.keys[branches["clip"]], layer.values[branches["clip"]], number)
+    ids, first = branches["ids"], video.get_seq_length()
+    positions = torch.arange(first, first + ids.shape[1], device=ids.device)[None]
+    said = model.model.language_model(
+        input_ids=ids, position_ids=positions, use_cache=True, **{CACHE: cache}
+    )
+    return _read(model, said.last_hidden_state, branches["labels"])
 
 
-def _loss_of_tokens(scores: Tensor, labels_V3: Tensor) -> Tensor:
-    """Loss of the colour, shape and direction that video tokens tell."""
-    losses = [
-        functional.cross_entropy(
-            score.float(), label, score.new_tensor([_WEIGHT_OF_NONE] + [1.0] * size).float()
-        )
-        for score, label, size in zip(
-            scores.split(_NUM_SCORES, dim=-1), labels_V3.unbind(-1), _NUM_SHOWN, strict=True
-        )
-    ]
+class _Words(NamedTuple):
+    """Words that were asked for: summed loss, their number, and the share of rows all right."""
+
+    loss: Tensor
+    num_words: Tensor
+    right: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loss / self.num_words
+
+
+def _read(model: Any, hidden_NLD: Tensor, labels_NL: Tensor) -> _Words:
+    wanted_NL = labels_NL[:, 1:]
+    asked_NL = wanted_NL != LABEL_IGNORED
+    logits = model.lm_head(hidden_NLD[:, :-1][asked_NL]).float()
+    wrong_NL = torch.zeros_like(asked_NL)
+    wrong_NL[asked_NL] = logits.argmax(-1) != wanted_NL[asked_NL]
+    loss = functional.cross_entropy(logits, wanted_NL[asked_NL], reduction="sum")
+    return _Words(loss, asked_NL.sum(), (~wrong_NL.any(dim=1)).float().mean())
+
+
+def _loss_of_tokens(scores: Tensor, labels_VK: Tensor) -> Tensor:
+    """Loss of all that video tokens tell; see `token_labels`."""
+    losses = []
+    for score, label in zip(scores.split(_TOKEN_SCORES, -1), labels_VK.unbind(-1), strict=True):
+        weight = score.new_ones(score.shape[-1], dtype=torch.float32)
+        weight[0] = _WEIGHT_OF_NONE
+        losses.append(functional.cross_entropy(score.float(), label, weight))
     return torch.stack(losses).sum()
 
 
 def token_heads() -> nn.Linear:
-    """What tells colour, shape and direction out of a video token."""
-    return nn.Linear(TEXT["hidden_size"], sum(_NUM_SCORES))
+    """What tells out of a video token who is there and what happens."""
+    return nn.Linear(TEXT["hidden_size"], sum(_TOKEN_SCORES))
 
 
-_NUM_SHOWN = [len(COLOURS), len(SHAPES), len(DIRECTIONS)]
-_NUM_SCORES = [num + 1 for num in _NUM_SHOWN]
+_TOKEN_SCORES = [highest + 1 for highest in TOKEN_NAMES.values()]
 _WEIGHT_OF_NONE = 0.2  # most tokens show nobody, and most of the others somebody who stays
+_SHARE_OF_TOKENS = 0.5
 _SHARE_OF_LISTS = 0.7
 
 
@@ -300,12 +375,12 @@ def _train(
     last = newest_checkpoint(out)
     done = int(last.name.rsplit("-", 1)[1]) if last else 0
     if not (out / _LAST_FILE).is_file():
-        first_seed = FIRST_TRAINING_SEED + done * arguments.per_device_train_batch_size
+        first = done * arguments.per_device_train_batch_size
         muon = (MuonAdamWFactory, {"lr": arguments.learning_rate})
         trainer = trainer_class(
             module,
             arguments,
-            train_dataset=stream(first_seed),
+            train_dataset=stream(first),
             data_collator=collator,
             optimizer_cls_and_kwargs=None if isinstance(module, PatchTeacher) else muon,
         )
@@ -341,14 +416,12 @@ def train_tiny(recipe: TinyRecipe) -> Path:
         taught = load(recipe.vision_from, dtype=torch.float32)[0].model.vision_encoder
         model.model.vision_encoder.load_state_dict(taught.state_dict())
     model.model.vision_encoder.requires_grad_(False)
-    collator = ClipCollator(
-        processor, LEVEL, FIRST_TRAINING_SEED, *_remember(model, processor, recipe)
-    )
+    collator = ClipCollator(processor, recipe.levels, *_remember(model, processor, recipe))
     model.token_heads = token_heads()
     _train(
         ClipTeacher,
         model,
-        _arguments(recipe, "watching", recipe.watching_steps, WATCHING_RATE),
+        _arguments(recipe, "watching", recipe.watching_steps, WATCHING_RATE, recipe.batch),
         lambda seed: DrawStream(len(collator.clips), len(collator.foreign), seed),
         collator,
     )
@@ -367,8 +440,8 @@ def _see(
     _train(
         Trainer,
         PatchTeacher(model),
-        _arguments(recipe, "seeing", recipe.seeing_steps, SEEING_RATE),
-        lambda seed: ClipStream(LEVEL, seed),
+        _arguments(recipe, "seeing", recipe.seeing_steps, SEEING_RATE, len(SEEN)),
+        NumberStream,
         PatchCollator(processor, model.config.grid_side, num_frames=6),
     )
 
@@ -382,8 +455,7 @@ def _remember(
     num_frames, size = processor.representation.max_frames, IMAGE_SIZE
 
     def draw(number: int) -> Frames:
-        script = generate_script(seed=FIRST_TRAINING_SEED + number, level=LEVEL)
-        return render(script, num_frames=num_frames, size=size)
+        return render(training_script(number, recipe.levels), num_frames=num_frames, size=size)
 
     @torch.no_grad()
     def encode(clips: Sequence[Frames]) -> Tensor:

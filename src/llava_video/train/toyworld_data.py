@@ -8,9 +8,11 @@ the keys and values of its clip has the loss that the whole conversation would h
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import count
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,9 +23,10 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from llava_video.model.processing import LlavaVideoProcessor
 from llava_video.model.prompt import Message, Prompt, PromptRenderer, VideoSlot
-from llava_video.representation import TokenLayout, make_layout
+from llava_video.representation import make_layout
 from llava_video.toyworld import (
     COLOURS,
+    DIRECTIONS,
     SHAPES,
     Question,
     Script,
@@ -34,21 +37,34 @@ from llava_video.toyworld import (
     times_of,
 )
 from llava_video.toyworld.ask.questions import LETTERS
-from llava_video.toyworld.stage import perform
-from llava_video.toyworld.words import DIRECTIONS
+from llava_video.toyworld.words import PERSON, PHRASES
 from llava_video.train.clip_store import ClipStore
 from llava_video.train.encoding import label
-from llava_video.train.foreign import FOREIGN_ANSWER
+from llava_video.train.foreign import FOREIGN_ANSWER, foreign_clip
 from llava_video.train.rows import LABEL_IGNORED
+from llava_video.train.toyworld_labels import PatchLabels, nothing, patch_labels, token_labels
 from llava_video.types import Frames
 
 FIRST_TRAINING_SEED = 1_000_000
 """Seeds from here on are for training; smaller ones are held out."""
 
-_WORDS = (*COLOURS, *SHAPES, *DIRECTIONS, *"01234", "yes", "no")
+SEEN = ("simple", "standard", "crowded", "simple", "standard", None)
+"""Levels of the frames that the vision encoder learns from, in turn; None is not toyworld."""
 
-MOST_CHOICES = 8
-MOST_OPEN_ENDED = 6
+_WORDS = (*COLOURS, *SHAPES, *DIRECTIONS, *"01234", "yes", "no")
+_NAMES = tuple(f"the {colour} {shape}" for colour in COLOURS for shape in (*SHAPES, PERSON))
+_CLAUSES = tuple(
+    f"the {colour} {shape} {one.format(value=way)}"
+    for colour in COLOURS
+    for shape in SHAPES
+    for verb, (one, _) in PHRASES.items()
+    if verb not in ("take", "drop", "hit")
+    for way in ("left", "up-right")
+)
+_LISTED = (_WORDS, _WORDS, _NAMES, _CLAUSES)
+
+MOST_CHOICES = 5
+MOST_OPEN_ENDED = 4
 """Questions about one clip at a time, with options and without."""
 
 WORD_AND_LETTER_ENDING = "Answer in one word, with the letter."
@@ -60,8 +76,9 @@ FOREIGN_SHARE = 0.06
 DESCRIBED_SHARE = 0.15
 """Shares of clips that are not toyworld's, and of batches in which clips are described."""
 
-LISTS_PER_CLIP = 6
-"""Lists of lettered words, see `lettered_lists`, beside each clip."""
+LISTS_AT_FIRST, LISTS_LATER = 8, 2
+DRAWS_AT_FIRST = 8000
+"""Lists beside each clip, see `lettered_lists`, and how many clips count as the first."""
 
 _QUESTION_ROUNDS = 6
 _QUERIES_PER_LIST = 8
@@ -75,6 +92,11 @@ class Exchange:
 
     question: str
     answer: str
+
+    @property
+    def has_options(self) -> bool:
+        """Whether options to choose from belong to the question."""
+        return f"\n{LETTERS[0]}. " in self.question
 
 
 def exchanges(script: Script, seed: int, most: int) -> list[Exchange]:
@@ -95,16 +117,19 @@ def as_exchange(question: Question, rng: random.Random) -> Exchange:
     return Exchange(question.prompt_open_ended(one_word=rng.random() < 0.5), question.answer)
 
 
-class ClipStream(IterableDataset[Script]):
-    """Endless scripts of one level, each worker its own."""
+def training_script(number: int, levels: Sequence[str]) -> Script:
+    """The script of one of the clips that are learnt from, of each level in turn."""
+    return generate_script(seed=FIRST_TRAINING_SEED + number, level=levels[number % len(levels)])
 
-    def __init__(self, level: str, first_seed: int) -> None:
-        self._level = level
-        self._first_seed = first_seed
 
-    def __iter__(self) -> Iterator[Script]:
-        for seed in _own_numbers(self._first_seed):
-            yield generate_script(seed=seed, level=self._level)
+class NumberStream(IterableDataset[int]):
+    """Endless numbers of clips, each worker its own."""
+
+    def __init__(self, first: int) -> None:
+        self._first = first
+
+    def __iter__(self) -> Iterator[int]:
+        return _own_numbers(self._first)
 
 
 def _own_numbers(first: int) -> Iterator[int]:
@@ -150,28 +175,39 @@ class DrawStream(IterableDataset[Draw]):
 def conversations_about(script: Script, seed: int) -> list[list[Exchange]]:
     """Questions with options, open-ended ones, and one that follows up on another.
 
-    Half of the open-ended questions ask for one word.
+    One question of each kind comes before a second of any, so that rare kinds are asked about as
+    often as the clip allows. Half of the open-ended questions ask for one word.
     """
     rng = random.Random(seed)
-    choices: dict[str, Exchange] = {}
-    open_ended: dict[str, Exchange] = {}
+    choices: dict[str, Question] = {}
+    open_ended: dict[str, Question] = {}
     for number in range(_QUESTION_ROUNDS):
         for question in make_questions(script, seed=_QUESTION_ROUNDS * seed + number):
-            asked = choices if question.options else open_ended
-            exchange = as_exchange(question, rng)
-            if question.options and rng.random() < WORD_AND_LETTER_SHARE:
-                exchange = Exchange(
-                    question.prompt_multiple_choice(ending=WORD_AND_LETTER_ENDING),
-                    f"{question.answer} {question.answer_letter}.",
-                )
-            asked.setdefault(question.question, exchange)
-    some_choices, some_open = list(choices.values()), list(open_ended.values())
-    rng.shuffle(some_choices)
-    rng.shuffle(some_open)
-    found = [[one] for one in some_choices[:MOST_CHOICES] + some_open[:MOST_OPEN_ENDED]]
-    if len(some_open) > 1:
-        found.append(some_open[-2:])
+            (choices if question.options else open_ended).setdefault(question.question, question)
+    found: list[list[Exchange]] = []
+    for question in _kinds_in_turn(choices.values(), rng)[:MOST_CHOICES]:
+        found.append([as_exchange(question, rng)])
+        if rng.random() < WORD_AND_LETTER_SHARE:
+            asked = question.prompt_multiple_choice(ending=WORD_AND_LETTER_ENDING)
+            found[-1] = [Exchange(asked, f"{question.answer} {question.answer_letter}.")]
+    openly = [as_exchange(question, rng) for question in _kinds_in_turn(open_ended.values(), rng)]
+    found += [[one] for one in openly[:MOST_OPEN_ENDED]]
+    if len(openly) > 1:
+        found.append(openly[-2:])
     return found
+
+
+def _kinds_in_turn(questions: Iterable[Question], rng: random.Random) -> list[Question]:
+    """All questions in random order, but the first of each kind before the second of any."""
+    shuffled = list(questions)
+    rng.shuffle(shuffled)
+    before: Counter[str] = Counter()
+    turns = []
+    for question in shuffled:
+        turns.append(before[question.kind])
+        before[question.kind] += 1
+    order = sorted(range(len(shuffled)), key=turns.__getitem__)
+    return [shuffled[index] for index in order]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,37 +216,35 @@ class ClipCollator:
 
     Attributes:
         processor: renders prompts.
-        level: of the scripts.
-        first_seed: of the script of clip 0.
+        levels: of the clips, in turn.
         clips: features of toyworld's clips.
         foreign: features of clips that are none of toyworld's.
     """
 
     processor: LlavaVideoProcessor
-    level: str
-    first_seed: int
+    levels: Sequence[str]
     clips: ClipStore
     foreign: ClipStore
 
-    def __call__(self, draws: list[Draw]) -> dict[str, Tensor]:
-        """A batch of B clips with N branches.
+    def __call__(self, draws: list[Draw]) -> dict[str, Any]:
+        """A batch of B clips and what is asked about them.
 
         Returns:
             ``features`` (B, T, M, C), ``prompt_ids`` (B, P) up to the end of the video,
-            ``token_labels`` (B, V, 3), ``clip_of_branch`` (N,), ``branch_ids`` and
-            ``branch_labels`` (N, L), and ``list_ids`` and ``list_mask`` of `lettered_lists`.
+            ``token_labels`` (B, V, 6), ``branches``: of each kind of `BRANCHES` that there is
+            ``clip`` (N,), ``ids`` and ``labels`` (N, L), and ``list_ids`` and ``list_mask`` of
+            `lettered_lists`.
         """
-        tokenizer, renderer = self.processor.tokenizer, self.processor.renderer
+        tokenizer = self.processor.tokenizer
         representation = self.processor.representation
         layout = make_layout(representation, representation.max_frames)
         rng = random.Random(draws[0].seed)
         describes = rng.random() < DESCRIBED_SHARE
         prompts: list[list[int]] = []
         told: list[NDArray[np.int64]] = []
-        branches: list[tuple[Tensor, Tensor]] = []
-        clip_of_branch: list[int] = []
+        branches = {name: _Branches() for name in BRANCHES}
         for clip, draw in enumerate(draws):
-            script = generate_script(seed=self.first_seed + draw.clip, level=self.level)
+            script = training_script(draw.clip, self.levels)
             asked = conversations_about(script, draw.seed)
             if describes:
                 asked.append([exchanges(script, draw.seed, most=1)[0]])
@@ -220,28 +254,57 @@ class ClipCollator:
             labels = token_labels(script, times, layout)
             told.append(np.zeros_like(labels) if draw.is_foreign else labels)
             for conversation in asked:
-                prompt = render_exchanges(renderer, conversation, layout.num_tokens)
+                prompt = render_exchanges(self.processor.renderer, conversation, layout.num_tokens)
                 ids, own = prompt.input_ids, label(prompt, "assistant", tokenizer)
                 shared = len(ids) - ids[::-1].index(self.processor.video_token_id)
-                branches.append((torch.tensor(ids[shared:]), torch.tensor(own[shared:])))
-                clip_of_branch.append(clip)
+                branches[_kind_of(conversation)].add(clip, ids[shared:], own[shared:])
             prompts.append(ids[:shared])
-        lists = tokenizer(lettered_lists(rng, LISTS_PER_CLIP * len(draws)), padding=True)
+        lists_per_clip = LISTS_AT_FIRST if draws[0].seed < DRAWS_AT_FIRST else LISTS_LATER
+        lists = tokenizer(lettered_lists(rng, lists_per_clip * len(draws)), padding=True)
         return {
             "features": torch.from_numpy(
                 np.stack([(self.foreign if d.is_foreign else self.clips)[d.clip] for d in draws])
             ).float(),
             "prompt_ids": torch.tensor(prompts),
             "token_labels": torch.from_numpy(np.stack(told)),
-            "clip_of_branch": torch.tensor(clip_of_branch),
-            "branch_ids": pad_sequence(
-                [ids for ids, _ in branches], batch_first=True, padding_value=tokenizer.pad_token_id
-            ),
-            "branch_labels": pad_sequence(
-                [own for _, own in branches], batch_first=True, padding_value=LABEL_IGNORED
-            ),
+            "branches": {
+                name: found.tensors(tokenizer.pad_token_id)
+                for name, found in branches.items()
+                if found.ids
+            },
             "list_ids": torch.tensor(lists["input_ids"]),
             "list_mask": torch.tensor(lists["attention_mask"]),
+        }
+
+
+BRANCHES = ("choices", "open_ended", "longer")
+"""Questions with options, without, and longer conversations; each kind is padded to one length."""
+
+
+def _kind_of(conversation: Sequence[Exchange]) -> str:
+    if len(conversation) > 1 or conversation[0].question in DESCRIBE_PROMPTS:
+        return "longer"
+    return "choices" if conversation[0].has_options else "open_ended"
+
+
+@dataclass(frozen=True, slots=True)
+class _Branches:
+    """Conversations of about one length, without the part that those of a clip share."""
+
+    clips: list[int] = field(default_factory=list)
+    ids: list[Tensor] = field(default_factory=list)
+    labels: list[Tensor] = field(default_factory=list)
+
+    def add(self, clip: int, ids: Sequence[int], labels: Sequence[int]) -> None:
+        self.clips.append(clip)
+        self.ids.append(torch.tensor(ids))
+        self.labels.append(torch.tensor(labels))
+
+    def tensors(self, padding: int) -> dict[str, Tensor]:
+        return {
+            "clip": torch.tensor(self.clips),
+            "ids": pad_sequence(self.ids, batch_first=True, padding_value=padding),
+            "labels": pad_sequence(self.labels, batch_first=True, padding_value=LABEL_IGNORED),
         }
 
 
@@ -260,23 +323,25 @@ def render_exchanges(
 
 
 def lettered_lists(rng: random.Random, num_lists: int) -> list[str]:
-    """Lists of lettered words, each followed by its lines again, or by its words and letters.
+    """Lists of lettered options, each followed by its lines again, or by options and letters.
 
     Nothing can be guessed there but by looking the letter up, which choosing an option takes.
     """
     texts = []
     for _ in range(num_lists):
-        lines = list(zip(LETTERS, rng.sample(_WORDS, 4), strict=False))
-        text = "\n".join(f"{letter}. {word}" for letter, word in lines)
-        for letter, word in rng.choices(lines, k=_QUERIES_PER_LIST):
-            text += f"\n{letter}. {word}" if rng.random() < 0.5 else f"\n {word} {letter}"
+        options = rng.choice(_LISTED)
+        lines = list(zip(LETTERS, rng.sample(options, 4), strict=False))
+        text = "\n".join(f"{letter}. {option}" for letter, option in lines)
+        num_queries = _QUERIES_PER_LIST if options is _WORDS else _QUERIES_PER_LIST // 2
+        for letter, option in rng.choices(lines, k=num_queries):
+            text += f"\n{letter}. {option}" if rng.random() < 0.5 else f"\n {option} {letter}"
         texts.append(text)
     return texts
 
 
 @dataclass(frozen=True, slots=True)
 class PatchCollator:
-    """Single frames with what each patch shows: the first lesson of the vision encoder.
+    """Single frames with what each patch shows: the first lesson, of the vision encoder.
 
     Attributes:
         processor: prepares pixels.
@@ -288,90 +353,30 @@ class PatchCollator:
     grid_side: int
     num_frames: int
 
-    def __call__(self, scripts: list[Script]) -> dict[str, Tensor]:
-        """Pixels (N, 3, S, S), colours and shapes (N, M) with 0 for none, offsets (N, M, 2)."""
-        pixels, colours, shapes, offsets = [], [], [], []
-        for script in scripts:
-            rng = np.random.default_rng(script.seed)
-            times = np.sort(rng.uniform(0.0, script.duration_seconds, self.num_frames))
-            pictures = render_at(script, times, self.processor.image_size)
-            pixels.append(self.processor.preprocess(Frames.from_array(pictures)))
-            colour, shape, offset = patch_labels(script, times, self.grid_side)
-            colours.append(colour)
-            shapes.append(shape)
-            offsets.append(offset)
+    def __call__(self, numbers: list[int]) -> dict[str, Tensor]:
+        """``pixel_values`` (N, 3, S, S) and the labels of `patch_labels` about N frames."""
+        pixels, labels = [], []
+        for number in numbers:
+            frames, label = self._show(number)
+            pixels.append(self.processor.preprocess(frames))
+            labels.append(label)
         return {
             "pixel_values": torch.cat(pixels),
-            "colour": torch.from_numpy(np.concatenate(colours)),
-            "shape": torch.from_numpy(np.concatenate(shapes)),
-            "offset": torch.from_numpy(np.concatenate(offsets)).float(),
+            "names": torch.from_numpy(np.concatenate([label.names for label in labels])),
+            "measures": torch.from_numpy(
+                np.concatenate([label.measures for label in labels])
+            ).float(),
+            "place": torch.from_numpy(np.concatenate([label.place for label in labels])),
         }
 
-
-def patch_labels(
-    script: Script, times: NDArray[np.float64], grid_side: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Which actor each patch shows: colour and shape numbers from 1, and the way to its centre.
-
-    Returns:
-        Colours and shapes (T, M), 0 where there is nobody, and offsets (T, M, 2) in picture
-        heights.
-    """
-    stage = perform(script, times)
-    centres = (np.arange(grid_side) + 0.5) / grid_side
-    patch_x, patch_y = np.meshgrid(centres, centres)  # square pictures: aspect 1
-    dx = stage.x[:, :, None] - patch_x.ravel()  # (A, T, M)
-    dy = stage.y[:, :, None] - patch_y.ravel()
-    distance = np.hypot(dx, dy)
-    here = (distance < stage.size[:, :, None] / 2) & (stage.opacity[:, :, None] > 0)
-    nearest = np.where(here, distance, np.inf).argmin(axis=0)  # (T, M)
-    covered = here.any(axis=0)
-    colour_of = np.array([list(COLOURS).index(actor.colour) + 1 for actor in script.actors])
-    shape_of = np.array([SHAPES.index(actor.shape) + 1 for actor in script.actors])
-    pick = nearest[None]
-    offset = np.stack(
-        [np.take_along_axis(dx, pick, axis=0)[0], np.take_along_axis(dy, pick, axis=0)[0]], axis=-1
-    )
-    return (
-        np.where(covered, colour_of[nearest], 0),
-        np.where(covered, shape_of[nearest], 0),
-        np.where(np.expand_dims(covered, -1), offset, 0.0),
-    )
-
-
-_LEAST_WAY = 0.04
-"""Picture heights below which nobody counts as having moved."""
-
-
-def token_labels(
-    script: Script, times_seconds: NDArray[np.float64], layout: TokenLayout
-) -> NDArray[np.int64]:
-    """What each video token shows: (V, 3) colour, shape and direction, numbers from 1, 0 for none.
-
-    A token shows the actor that is nearest to the middle of its cell and reaches into it. The
-    direction is the way that the actor has come since it was first seen.
-    """
-    stage = perform(script, times_seconds)
-    there = stage.opacity > 0  # (A, T)
-    first = there.argmax(axis=1)[:, None]
-    way_x = stage.x - np.take_along_axis(stage.x, first, axis=1)
-    way_y = stage.y - np.take_along_axis(stage.y, first, axis=1)
-    angles = np.arctan2(way_y, way_x)  # eight directions, in the order of the words
-    direction = np.round(angles / (np.pi / 4)).astype(np.int64) % len(DIRECTIONS) + 1
-    direction[np.hypot(way_x, way_y) < _LEAST_WAY] = 0
-    colour = np.array([list(COLOURS).index(actor.colour) + 1 for actor in script.actors])
-    shape = np.array([SHAPES.index(actor.shape) + 1 for actor in script.actors])
-    labels = np.zeros((layout.num_tokens, 3), np.int64)
-    for block in layout.blocks():
-        side = layout.grid(block.slow).rows
-        middles = (np.arange(side) + 0.5) / side
-        cell_x, cell_y = np.meshgrid(middles, middles)
-        dx = np.abs(stage.x[:, block.frame, None] - cell_x.ravel())  # (A, tokens)
-        dy = np.abs(stage.y[:, block.frame, None] - cell_y.ravel())
-        reach = (0.5 / side + stage.size[:, block.frame] / 4)[:, None]
-        here = (dx < reach) & (dy < reach) & there[:, block.frame, None]
-        who = np.where(here, np.hypot(dx, dy), np.inf).argmin(axis=0)
-        found = np.stack([colour[who], shape[who], direction[who, block.frame]], axis=1)
-        found[~here.any(axis=0)] = 0
-        labels[block.first_token : block.first_token + len(found)] = found
-    return labels
+    def _show(self, number: int) -> tuple[Frames, PatchLabels]:
+        seed, size = FIRST_TRAINING_SEED + number, self.processor.image_size
+        level = SEEN[number % len(SEEN)]
+        if level is None:
+            frames = foreign_clip(seed, self.num_frames, size)
+            return frames, nothing(self.num_frames, self.grid_side**2)
+        script = generate_script(seed=seed, level=level)
+        rng = np.random.default_rng(seed)
+        times = np.sort(rng.uniform(0.0, script.duration_seconds, self.num_frames))
+        pictures = render_at(script, times, size)
+        return Frames.from_array(pictures), patch_labels(script, times, self.grid_side)

@@ -1,0 +1,220 @@
+"""What patches of a frame and video tokens of a toyworld clip show, as numbers to learn.
+
+Number 0 says "nothing of the kind"; the others count from 1 in the order of toyworld's words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from llava_video.representation import TokenLayout
+from llava_video.toyworld import COLOURS, DIRECTIONS, SHAPES, Script
+from llava_video.toyworld.script import CAMERA, SCENE, VERBS
+from llava_video.toyworld.stage import Stage, perform
+from llava_video.toyworld.words import LETTERS_ON_SHAPES, PERSON, SCENES
+
+Floats = NDArray[np.float64]
+Numbers = NDArray[np.int64]
+
+KINDS = (*SHAPES, PERSON)
+DEEDS = tuple(verb for verb, rule in VERBS.items() if rule.who == "actor" and verb != "stand")
+FILMING = (*DIRECTIONS, "in", "out")
+
+PATCH_NAMES = {
+    "colour": len(COLOURS),
+    "shape": len(KINDS),
+    "letter": len(LETTERS_ON_SHAPES),
+    "hat": len(COLOURS),
+}
+"""Columns of the names of a patch, and the highest number of each."""
+
+NUM_MEASURES = 6
+"""What is measured of whoever a patch shows: the way to the centre (2), size, how far it crouches,
+and how high its arms are (2)."""
+
+TOKEN_NAMES = {
+    "colour": len(COLOURS),
+    "shape": len(KINDS),
+    "direction": len(DIRECTIONS),
+    "deed": len(DEEDS),
+    "place": len(SCENES),
+    "camera": len(FILMING),
+}
+"""Columns of the names of a video token, and the highest number of each."""
+
+_LEAST_OPACITY = 0.3
+_LEAST_WAY = 0.04
+"""Picture heights below which nobody counts as having moved."""
+_ARM_UP = 2.5  # radians
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _View:
+    """Who is where in the picture: all (A, T), in picture heights from its top left corner."""
+
+    x: Floats
+    y: Floats
+    size: Floats
+    there: NDArray[np.bool_]
+    colour: Numbers
+
+
+class PatchLabels(NamedTuple):
+    """What the patches of T frames show.
+
+    Attributes:
+        names: (T, M, 4), columns as in `PATCH_NAMES`.
+        measures: (T, M, `NUM_MEASURES`); all 0 where nobody is.
+        place: (T,) where the frame plays, 0 for nowhere in toyworld.
+    """
+
+    names: Numbers
+    measures: Floats
+    place: Numbers
+
+
+def nothing(num_frames: int, num_patches: int) -> PatchLabels:
+    """Labels of frames that are not toyworld's."""
+    return PatchLabels(
+        np.zeros((num_frames, num_patches, len(PATCH_NAMES)), np.int64),
+        np.zeros((num_frames, num_patches, NUM_MEASURES)),
+        np.zeros(num_frames, np.int64),
+    )
+
+
+def patch_labels(script: Script, times_seconds: Floats, grid_side: int) -> PatchLabels:
+    """What each patch of square frames at T moments shows: the actor whose centre is nearest."""
+    stage = perform(script, times_seconds)
+    view = _look(script, stage)
+    middles = (np.arange(grid_side) + 0.5) / grid_side
+    patch_x, patch_y = np.meshgrid(middles, middles)
+    dx = view.x[:, :, None] - patch_x.ravel()  # (A, T, M)
+    dy = view.y[:, :, None] - patch_y.ravel()
+    distance = np.hypot(dx, dy)
+    here = np.asarray(distance < view.size[:, :, None] / 2) & view.there[:, :, None]
+    who = np.where(here, distance, np.inf).argmin(axis=0)[None]  # (1, T, M)
+    covered = np.expand_dims(here.any(axis=0), -1)
+    measures = np.stack(
+        [
+            dx,
+            dy,
+            *(
+                np.broadcast_to(of_actor[:, :, None], dx.shape)
+                for of_actor in (
+                    view.size,
+                    stage.crouch,
+                    stage.arms[..., 0] / _ARM_UP,
+                    stage.arms[..., 1] / _ARM_UP,
+                )
+            ),
+        ],
+        axis=-1,
+    )  # (A, T, M, 6)
+    letter, hat = _positions(LETTERS_ON_SHAPES), _positions(COLOURS)
+    fixed = np.array(
+        [[KINDS.index(a.shape) + 1, letter[a.letter], hat[a.hat]] for a in script.actors]
+    )
+    shown = who[0]
+    colour = np.take_along_axis(view.colour, shown.T, axis=0).T
+    names = np.concatenate([colour[..., None], fixed[shown]], axis=-1)
+    return PatchLabels(
+        np.where(covered, names, 0),
+        np.where(covered, np.take_along_axis(measures, who[..., None], axis=0)[0], 0.0),
+        _places(script, stage),
+    )
+
+
+def token_labels(script: Script, times_seconds: Floats, layout: TokenLayout) -> Numbers:
+    """What each video token shows: (V, 6), columns as in `TOKEN_NAMES`.
+
+    A token shows the actor that is nearest to the middle of its cell and reaches into it: its
+    colour now, which way it moved last, and what it began last. The place and what the camera did
+    last are the same for all tokens of a frame.
+    """
+    stage = perform(script, times_seconds)
+    view = _look(script, stage)
+    shape = np.array([KINDS.index(actor.shape) + 1 for actor in script.actors])
+    directions, deeds = _directions(view, stage.shot), _deeds(script, stage)
+    places, films = _places(script, stage), _films(script, stage)
+    labels = np.zeros((layout.num_tokens, len(TOKEN_NAMES)), np.int64)
+    for block in layout.blocks():
+        frame, side = block.frame, layout.grid(block.slow).rows
+        middles = (np.arange(side) + 0.5) / side
+        cell_x, cell_y = np.meshgrid(middles, middles)
+        dx = np.abs(view.x[:, frame, None] - cell_x.ravel())  # (A, tokens)
+        dy = np.abs(view.y[:, frame, None] - cell_y.ravel())
+        reach = (0.5 / side + view.size[:, frame] / 4)[:, None]
+        here = (dx < reach) & (dy < reach) & view.there[:, frame, None]
+        who = np.where(here, np.hypot(dx, dy), np.inf).argmin(axis=0)
+        of_actor = np.stack(
+            [view.colour[:, frame], shape, directions[:, frame], deeds[:, frame]], axis=1
+        )
+        found = np.where(np.expand_dims(here.any(axis=0), -1), of_actor[who], 0)
+        tokens = slice(block.first_token, block.first_token + len(found))
+        labels[tokens, :4] = found
+        labels[tokens, 4:] = places[frame], films[frame]
+    return labels
+
+
+def _look(script: Script, stage: Stage) -> _View:
+    distance = stage.colour[:, :, None] - np.array(list(COLOURS.values()))  # (A, T, colours, 3)
+    return _View(
+        x=(stage.x - stage.camera_x) * stage.zoom + script.aspect / 2,
+        y=(stage.y - stage.hop * stage.size - stage.camera_y) * stage.zoom + 0.5,
+        size=stage.size * stage.zoom,
+        there=np.asarray(stage.opacity > _LEAST_OPACITY),
+        colour=np.abs(distance).sum(axis=-1).argmin(axis=-1) + 1,
+    )
+
+
+def _positions(words: Iterable[str]) -> dict[str, int]:
+    """Numbers of words from 1, and 0 for none."""
+    return {word: number for number, word in enumerate(["", *words])}
+
+
+def _places(script: Script, stage: Stage) -> Numbers:
+    """(T,) the scene of each moment."""
+    scene = _positions(SCENES)
+    of_shot = np.array([scene[cut.value] for cut in script.of(SCENE, "cut")])
+    return of_shot[stage.shot]
+
+
+def _directions(view: _View, shot: Numbers) -> Numbers:
+    """(A, T) the way that each actor moved last, as far as the frames show it, 0 for none yet."""
+    directions = np.zeros(view.x.shape, np.int64)
+    anchor_x, anchor_y = view.x[:, 0].copy(), view.y[:, 0].copy()
+    for frame in range(1, view.x.shape[1]):
+        goes_on = view.there[:, frame - 1] & (shot[frame] == shot[frame - 1])
+        anchor_x = np.where(goes_on, anchor_x, view.x[:, frame])
+        anchor_y = np.where(goes_on, anchor_y, view.y[:, frame])
+        way_x, way_y = view.x[:, frame] - anchor_x, view.y[:, frame] - anchor_y
+        moved = np.hypot(way_x, way_y) >= _LEAST_WAY
+        angle = np.arctan2(way_y, way_x)  # eight directions, in the order of the words
+        newest = np.round(angle / (np.pi / 4)).astype(np.int64) % len(DIRECTIONS) + 1
+        before = np.where(goes_on, directions[:, frame - 1], 0)
+        directions[:, frame] = np.where(moved, newest, before)
+        anchor_x = np.where(moved, view.x[:, frame], anchor_x)
+        anchor_y = np.where(moved, view.y[:, frame], anchor_y)
+    return directions
+
+
+def _deeds(script: Script, stage: Stage) -> Numbers:
+    """(A, T) what each actor began last, 0 for nothing yet."""
+    deeds = np.zeros(stage.x.shape, np.int64)
+    for actor, row in zip(script.actors, deeds, strict=True):
+        for event in script.of(actor.name, *DEEDS):
+            row[stage.times_seconds >= event.start_seconds] = DEEDS.index(event.what) + 1
+    return deeds
+
+
+def _films(script: Script, stage: Stage) -> Numbers:
+    """(T,) what the camera began last, 0 for nothing yet."""
+    films = np.zeros(len(stage.times_seconds), np.int64)
+    for event in script.of(CAMERA):
+        films[stage.times_seconds > event.start_seconds] = FILMING.index(event.value) + 1
+    return films
