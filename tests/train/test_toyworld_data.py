@@ -14,11 +14,13 @@ from llava_video.train.foreign import FOREIGN_ANSWER, foreign_clip
 from llava_video.train.rows import LABEL_IGNORED
 from llava_video.train.tiny import LEVELS, build, clip_losses, token_heads
 from llava_video.train.toyworld_data import (
+    LISTS_PER_TEXT,
     ClipCollator,
     Draw,
     DrawStream,
     NumberStream,
     PatchCollator,
+    TextCollator,
     conversations_about,
     exchanges,
     lettered_lists,
@@ -116,6 +118,18 @@ def test_draws_are_of_both_kinds_and_each_its_own() -> None:
     assert [draw.seed for draw in draws] == list(range(7, 507))
     assert 0 < sum(draw.is_foreign for draw in draws) < 100
     assert max(draw.clip for draw in draws if draw.is_foreign) < 10
+
+
+def test_texts_to_learn_reading_from_are_lists_and_conversations(built) -> None:
+    _, processor = built
+    batch = TextCollator(processor, LEVELS)([0, 1])
+    ids, mask = batch["conversations"].values()
+    assert ids.shape == mask.shape
+    texts = [processor.tokenizer.decode(row[own > 0]) for row, own in zip(ids, mask, strict=True)]
+    for number, text in enumerate(texts):
+        asked = exchanges(training_script(number, LEVELS), number, most=3)
+        assert all(one.question in text and one.answer in text for one in asked)
+    assert len(batch["lists"]["ids"]) == 2 * LISTS_PER_TEXT
 
 
 def test_frames_to_learn_seeing_from_are_of_all_levels_and_foreign(built) -> None:

@@ -1,13 +1,16 @@
 """Train the embedded ``tiny`` model from scratch.
 
-Run ``llava-video train tiny out=runs/tiny``. Two lessons, because joint training from scratch
-learns to count and to order long before it learns which colour goes with which shape:
+Run ``llava-video train tiny out=runs/tiny``. Three lessons, because joint training from scratch
+learns to count and to order long before it learns which colour goes with which shape, and letters
+of options last of all:
 
 1. seeing: the vision encoder learns what each patch shows; after that it stays as it is, and the
    features of many clips are kept on disk;
-2. watching: questions about the clips are answered, many about each. Besides, halfway through the
-   language model each video token tells who is there and which way it has moved, lists teach which
-   letter stands before a word, and clips that are not toyworld's are refused.
+2. reading: the language model learns toyworld's words, and from lists which letter stands before
+   an option;
+3. watching: questions about the clips are answered, many about each. Besides, halfway through the
+   language model each video token tells who is there and what happens, and clips that are not
+   toyworld's are refused.
 
 A run that is started again continues from its newest checkpoint.
 """
@@ -53,6 +56,7 @@ from llava_video.train.toyworld_data import (
     DrawStream,
     NumberStream,
     PatchCollator,
+    TextCollator,
     exchanges,
     training_script,
 )
@@ -73,8 +77,10 @@ CLIPS_PER_FOREIGN = 4
 REPRESENTATION = VideoRepresentation(max_frames=12, grid_side=8, slow_stride=3, pool_stride=2)
 VOCABULARY_SIZE = 768
 SEEING_RATE = 1e-3
-WATCHING_RATE = 3e-3
-"""Highest learning rates: AdamW's in the first lesson, Muon's in the second."""
+LANGUAGE_RATE = 3e-3
+"""Highest learning rates: AdamW's for the vision encoder, Muon's for the language model."""
+
+TEXTS_PER_STEP = 8
 
 HALFWAY = 2
 """Layers of the language model after which a video token tells what it shows."""
@@ -110,9 +116,10 @@ class TinyRecipe(Strict):
             lesson.
         seed: of the weights; clips and questions are the same for every seed.
         seeing_steps: steps of the first lesson.
-        num_clips: clips whose features are kept for the second.
-        watching_steps: steps of the second lesson.
-        batch: clips per step.
+        reading_steps: steps of the second lesson.
+        num_clips: clips whose features are kept for the third.
+        watching_steps: steps of the third lesson.
+        batch: clips per step of the third.
         threads: threads of the processor.
         workers: processes that draw clips and questions.
     """
@@ -123,6 +130,7 @@ class TinyRecipe(Strict):
     vision_from: str | None = None
     seed: int = 0
     seeing_steps: int = Field(12000, gt=0)
+    reading_steps: int = Field(1000, gt=0)
     num_clips: int = Field(gt=0)
     watching_steps: int = Field(gt=0)
     batch: int = Field(6, gt=0)
@@ -233,6 +241,14 @@ def _arguments(
     )
 
 
+class TextTeacher(Trainer):
+    """Teaches the language model alone."""
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Tensor:
+        """Loss of lettered lists and of conversations."""
+        return _text_loss(model, inputs["lists"]) + _text_loss(model, inputs["conversations"])
+
+
 class ClipTeacher(Trainer):
     """Asks many questions about each clip, and of every video token what it shows.
 
@@ -290,9 +306,6 @@ def clip_losses(model: Any, batch: dict[str, Any]) -> ClipLosses:
         use_cache=True,
         **{CACHE: cache},
     )
-    list_ids, list_mask = batch["list_ids"], batch["list_mask"]
-    lists = language_model(input_ids=list_ids, attention_mask=list_mask, use_cache=False)
-    list_labels = list_ids.masked_fill(list_mask == 0, LABEL_IGNORED)
     halfway = seen.hidden_states[HALFWAY][prompt_ids == model.config.video_token_id]
     words = {kind: _answer(model, cache, found) for kind, found in batch["branches"].items()}
     loss = torch.stack([told.loss for told in words.values()]).sum()
@@ -301,7 +314,7 @@ def clip_losses(model: Any, batch: dict[str, Any]) -> ClipLosses:
     return ClipLosses(
         loss / num_words,
         _loss_of_tokens(model.token_heads(halfway), batch["token_labels"].flatten(0, 1)),
-        _read(model, lists.last_hidden_state, list_labels).mean,
+        _text_loss(model, batch["lists"]),
         words["choices"].right if "choices" in words else none,
         words["open_ended"].right if "open_ended" in words else none,
     )
@@ -318,6 +331,13 @@ def _answer(model: Any, video: DynamicCache, branches: dict[str, Tensor]) -> _Wo
         input_ids=ids, position_ids=positions, use_cache=True, **{CACHE: cache}
     )
     return _read(model, said.last_hidden_state, branches["labels"])
+
+
+def _text_loss(model: Any, rows: dict[str, Tensor]) -> Tensor:
+    """Mean loss of every next word of texts."""
+    ids, mask = rows["ids"], rows["mask"]
+    said = model.model.language_model(input_ids=ids, attention_mask=mask, use_cache=False)
+    return _read(model, said.last_hidden_state, ids.masked_fill(mask == 0, LABEL_IGNORED)).mean
 
 
 class _Words(NamedTuple):
@@ -416,12 +436,19 @@ def train_tiny(recipe: TinyRecipe) -> Path:
         taught = load(recipe.vision_from, dtype=torch.float32)[0].model.vision_encoder
         model.model.vision_encoder.load_state_dict(taught.state_dict())
     model.model.vision_encoder.requires_grad_(False)
+    _train(
+        TextTeacher,
+        model,
+        _arguments(recipe, "reading", recipe.reading_steps, LANGUAGE_RATE, TEXTS_PER_STEP),
+        NumberStream,
+        TextCollator(processor, recipe.levels),
+    )
     collator = ClipCollator(processor, recipe.levels, *_remember(model, processor, recipe))
     model.token_heads = token_heads()
     _train(
         ClipTeacher,
         model,
-        _arguments(recipe, "watching", recipe.watching_steps, WATCHING_RATE, recipe.batch),
+        _arguments(recipe, "watching", recipe.watching_steps, LANGUAGE_RATE, recipe.batch),
         lambda seed: DrawStream(len(collator.clips), len(collator.foreign), seed),
         collator,
     )

@@ -76,9 +76,9 @@ FOREIGN_SHARE = 0.06
 DESCRIBED_SHARE = 0.15
 """Shares of clips that are not toyworld's, and of batches in which clips are described."""
 
-LISTS_AT_FIRST, LISTS_LATER = 8, 2
-DRAWS_AT_FIRST = 8000
-"""Lists beside each clip, see `lettered_lists`, and how many clips count as the first."""
+LISTS_PER_TEXT = 8
+LISTS_PER_CLIP = 2
+"""Lists, see `lettered_lists`, beside each text to read and beside each clip."""
 
 _QUESTION_ROUNDS = 6
 _QUERIES_PER_LIST = 8
@@ -232,7 +232,7 @@ class ClipCollator:
         Returns:
             ``features`` (B, T, M, C), ``prompt_ids`` (B, P) up to the end of the video,
             ``token_labels`` (B, V, 6), ``branches``: of each kind of `BRANCHES` that there is
-            ``clip`` (N,), ``ids`` and ``labels`` (N, L), and ``list_ids`` and ``list_mask`` of
+            ``clip`` (N,), ``ids`` and ``labels`` (N, L), and ``lists``: ``ids`` and ``mask`` of
             `lettered_lists`.
         """
         tokenizer = self.processor.tokenizer
@@ -259,8 +259,6 @@ class ClipCollator:
                 shared = len(ids) - ids[::-1].index(self.processor.video_token_id)
                 branches[_kind_of(conversation)].add(clip, ids[shared:], own[shared:])
             prompts.append(ids[:shared])
-        lists_per_clip = LISTS_AT_FIRST if draws[0].seed < DRAWS_AT_FIRST else LISTS_LATER
-        lists = tokenizer(lettered_lists(rng, lists_per_clip * len(draws)), padding=True)
         return {
             "features": torch.from_numpy(
                 np.stack([(self.foreign if d.is_foreign else self.clips)[d.clip] for d in draws])
@@ -272,8 +270,7 @@ class ClipCollator:
                 for name, found in branches.items()
                 if found.ids
             },
-            "list_ids": torch.tensor(lists["input_ids"]),
-            "list_mask": torch.tensor(lists["attention_mask"]),
+            "lists": _padded(lettered_lists(rng, LISTS_PER_CLIP * len(draws)), tokenizer),
         }
 
 
@@ -337,6 +334,38 @@ def lettered_lists(rng: random.Random, num_lists: int) -> list[str]:
             text += f"\n{letter}. {option}" if rng.random() < 0.5 else f"\n {option} {letter}"
         texts.append(text)
     return texts
+
+
+@dataclass(frozen=True, slots=True)
+class TextCollator:
+    """Lettered lists, and conversations about clips that are not shown: the second lesson.
+
+    Attributes:
+        processor: renders conversations.
+        levels: of the clips, in turn.
+    """
+
+    processor: LlavaVideoProcessor
+    levels: Sequence[str]
+
+    def __call__(self, numbers: list[int]) -> dict[str, dict[str, Tensor]]:
+        """``lists`` and ``conversations``, each with ``ids`` and ``mask`` (N, L)."""
+        tokenizer = self.processor.tokenizer
+        rng = random.Random(numbers[0])
+        texts = []
+        for number in numbers:
+            asked = exchanges(training_script(number, self.levels), number, most=3)
+            texts.append("\n".join(f"{one.question}\n{one.answer}" for one in asked))
+        lists = lettered_lists(rng, LISTS_PER_TEXT * len(numbers))
+        return {"lists": _padded(lists, tokenizer), "conversations": _padded(texts, tokenizer)}
+
+
+def _padded(texts: list[str], tokenizer: Any) -> dict[str, Tensor]:
+    rows = tokenizer(texts, padding=True)
+    return {
+        "ids": torch.tensor(rows["input_ids"]),
+        "mask": torch.tensor(rows["attention_mask"]),
+    }
 
 
 @dataclass(frozen=True, slots=True)
