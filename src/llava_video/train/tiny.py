@@ -130,7 +130,7 @@ class TinyRecipe(Strict):
     vision_from: str | None = None
     seed: int = 0
     seeing_steps: int = Field(12000, gt=0)
-    reading_steps: int = Field(1000, gt=0)
+    reading_steps: int = Field(500, gt=0)
     num_clips: int = Field(gt=0)
     watching_steps: int = Field(gt=0)
     batch: int = Field(6, gt=0)
