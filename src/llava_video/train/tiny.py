@@ -71,7 +71,7 @@ LEVELS: tuple[Level, ...] = ("simple", "standard")
 CLIPS, FOREIGN = "clips", "foreign"
 """In the run folder: features of clips, while they are needed."""
 
-CLIPS_PER_FOREIGN = 4
+CLIPS_PER_FOREIGN = 6
 """One foreign clip is drawn for so many of toyworld's."""
 
 REPRESENTATION = VideoRepresentation(max_frames=12, grid_side=8, slow_stride=3, pool_stride=2)
@@ -129,7 +129,7 @@ class TinyRecipe(Strict):
     representation: dict[str, Any] = REPRESENTATION.to_dict()
     vision_from: str | None = None
     seed: int = 0
-    seeing_steps: int = Field(12000, gt=0)
+    seeing_steps: int = Field(15000, gt=0)
     reading_steps: int = Field(500, gt=0)
     num_clips: int = Field(gt=0)
     watching_steps: int = Field(gt=0)
@@ -203,7 +203,7 @@ class PatchTeacher(nn.Module):
         apart = functional.smooth_l1_loss(measured, measures, reduction="none", beta=0.05)
         loss = 4 * (apart * occupied).sum() / occupied.sum().clamp(min=1)
         for said, name in zip(says, told, strict=True):
-            loss = loss + functional.cross_entropy(said.flatten(0, 1), name.flatten())
+            loss = loss + _loss_of_names(said.flatten(0, 1), name.flatten())
         loss = loss + functional.cross_entropy(placed.mean(dim=1), place)
         return {"loss": loss}
 
@@ -364,12 +364,15 @@ def _read(model: Any, hidden_NLD: Tensor, labels_NL: Tensor) -> _Words:
 
 def _loss_of_tokens(scores: Tensor, labels_VK: Tensor) -> Tensor:
     """Loss of all that video tokens tell; see `token_labels`."""
-    losses = []
-    for score, label in zip(scores.split(_TOKEN_SCORES, -1), labels_VK.unbind(-1), strict=True):
-        weight = score.new_ones(score.shape[-1], dtype=torch.float32)
-        weight[0] = _WEIGHT_OF_NONE
-        losses.append(functional.cross_entropy(score.float(), label, weight))
-    return torch.stack(losses).sum()
+    columns = zip(scores.split(_TOKEN_SCORES, -1), labels_VK.unbind(-1), strict=True)
+    return torch.stack([_loss_of_names(said, names) for said, names in columns]).sum()
+
+
+def _loss_of_names(scores: Tensor, names: Tensor) -> Tensor:
+    """Mean loss of names, in which "none" counts less: it is by far the most frequent."""
+    weight = scores.new_ones(scores.shape[-1], dtype=torch.float32)
+    weight[0] = _WEIGHT_OF_NONE
+    return functional.cross_entropy(scores.float(), names, weight)
 
 
 def token_heads() -> nn.Linear:
@@ -378,7 +381,7 @@ def token_heads() -> nn.Linear:
 
 
 _TOKEN_SCORES = [highest + 1 for highest in TOKEN_NAMES.values()]
-_WEIGHT_OF_NONE = 0.2  # most tokens show nobody, and most of the others somebody who stays
+_WEIGHT_OF_NONE = 0.2
 _SHARE_OF_TOKENS = 0.5
 _SHARE_OF_LISTS = 0.7
 
