@@ -1,5 +1,6 @@
 """The estimate counts what training holds; benchmarks/training_memory.py measures it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from llava_video.model import LlavaVideoConfig
 from llava_video.representation import VideoRepresentation
 from llava_video.train.memory import Batch, TrainingMemory, estimate_memory
 from llava_video.train.recipe import load_recipe
+from llava_video.train.rows import branch_mask
 from llava_video.train.run import _build, _dataset_and_collator, estimate_plan, make_plan
 from llava_video.train.trainer import parameter_groups
 from tests.train.test_run import recipe_for
@@ -70,6 +72,24 @@ def test_the_largest_batch_is_what_is_counted(
     assert 0 < largest.num_logits < largest.num_tokens
     same = estimate_memory(recipe, plan.config, largest, 1, "cuda")
     assert estimate_plan(plan) == same
+
+
+def test_the_mask_of_answers_that_share_a_video_is_counted(
+    preferences: Path, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    recipe = recipe_for(
+        "dpo", preferences.parent, small_checkpoint, tmp_path / "run", f"mixture={preferences}",
+        "rows_per_step=2", "rows_per_update=2", "dtype=bfloat16",
+    )  # fmt: skip
+    plan = make_plan(recipe)
+    dataset, collate = _dataset_and_collator(plan, plan.rows, tmp_path / "skipped.jsonl")
+    starts = range(0, len(plan.rows), 2)
+    branches = [collate([dataset[i], dataset[i + 1]])["branches"] for i in starts]
+    masks = [branch_mask(several, torch.bfloat16) for several in branches]
+    told = estimate_plan(plan)
+    assert told.mask in [mask.numel() * mask.element_size() for mask in masks]
+    assert told.peak - replace(told, mask=0).peak == told.mask
+    assert estimate("video-sft").mask == 0
 
 
 def test_what_is_shared_checkpointed_or_frozen_takes_less() -> None:

@@ -89,6 +89,14 @@ def test_the_loss_is_that_of_single_conversations(dataset: PairDataset) -> None:
     assert margins.shape == (3,)
 
 
+def test_a_data_loader_hands_over_no_mask(dataset: PairDataset) -> None:
+    processor = dataset._encoder.processor
+    collate = PairCollator(RowCollator(processor), processor.tokenizer.pad_token_id)
+    batch = collate([dataset[0], dataset[1]])
+    text = {k: v for k, v in batch.items() if isinstance(v, torch.Tensor) and "pixel" not in k}
+    assert max(value.numel() for value in text.values()) == batch["input_ids"].numel()
+
+
 def test_the_chosen_answers_gain_on_the_rejected_ones(
     preferences: Path, small_checkpoint: Path, tmp_path: Path
 ) -> None:

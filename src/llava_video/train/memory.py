@@ -36,12 +36,14 @@ class Batch:
         num_frames: frames and tiles.
         num_video_tokens: what they become.
         num_logits: positions that something is asked of.
+        num_mask: numbers in the mask of attention; without preferences there is none.
     """
 
     num_tokens: int
     num_frames: int
     num_video_tokens: int
     num_logits: int
+    num_mask: int = 0
 
     @classmethod
     def of(cls, inputs: dict[str, Any], config: LlavaVideoConfig) -> Batch:
@@ -55,6 +57,7 @@ class Batch:
             num_frames=sum(len(several) for several in pixels),
             num_video_tokens=int((ids == config.video_token_id).sum()),
             num_logits=len(ids) * int((labels[:, 1:] >= 0).any(0).sum()),
+            num_mask=ids.numel() * ids.shape[1] if "branches" in inputs else 0,
         )
 
 
@@ -70,6 +73,7 @@ class TrainingMemory:
         activations: what the forward pass keeps for the backward pass.
         layer: activations of the layer that is computed again, and their gradients.
         logits: of supervised tokens, and their gradients.
+        mask: of attention, where answers share a video.
         update: temporary values of the optimizer.
     """
 
@@ -80,13 +84,14 @@ class TrainingMemory:
     activations: int
     layer: int
     logits: int
+    mask: int
     update: int
 
     @property
     def peak(self) -> int:
         """The most that is held at once."""
         always = self.weights + self.gradients + self.optimizer
-        backward = self.copies + self.activations + max(self.layer, self.logits)
+        backward = self.copies + self.activations + self.mask + max(self.layer, self.logits)
         return always + max(backward, self.update)
 
     def to_dict(self) -> dict[str, int]:
@@ -128,6 +133,7 @@ def estimate_memory(
         activations=kept,
         layer=layer,
         logits=batch.num_logits * text.vocab_size * (width + LOGIT_BYTES),
+        mask=batch.num_mask * width,
         update=num_trained * TRAINED_BYTES // share if device_type == "cuda" else 0,
     )
 

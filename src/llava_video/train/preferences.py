@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import DataLoader, Dataset, Subset
 from transformers import TrainerCallback
 
@@ -26,7 +25,7 @@ from llava_video.errors import InputError, VideoError
 from llava_video.model.modeling import MEDIA_INPUTS
 from llava_video.model.prompt import Message
 from llava_video.train.encoding import Encoded, Encoder, RowCollator, label
-from llava_video.train.rows import LABEL_IGNORED, join, stack
+from llava_video.train.rows import LABEL_IGNORED, branch_mask, join, stack
 from llava_video.train.samples import Folders, Sample, as_sample
 from llava_video.train.trainer import RowTrainer
 
@@ -190,18 +189,27 @@ class PairCollator:
             **{name: seen[name] for name in _SEEN if name in seen},
             "input_ids": text["input_ids"],
             "position_ids": text["position_ids"],
-            "attention_mask": text["attention_mask"],
             "answers": text["labels"],
-            "branches": pad_sequence([row.branch for row in joined], batch_first=True),
+            "branches": text["branches"],
             "pairs": torch.tensor([number for row in rows for number, _ in row]),
             "names": [pair.name for pair in pairs],
             "num_tokens": sum(len(row.input_ids) for row in joined),
         }
 
 
-def answer_logps(model: nn.Module, inputs: Mapping[str, Any]) -> Tensor:
-    """Log-probabilities of the chosen and the rejected answer of each row: (B, 2), float32."""
+def answer_logps(
+    model: nn.Module, inputs: Mapping[str, Any], dtype: torch.dtype = torch.float32
+) -> Tensor:
+    """Log-probabilities of the chosen and the rejected answer of each row: (B, 2), float32.
+
+    Args:
+        model: computes on the device where the inputs are.
+        inputs: of `PairCollator`, but what is for the log.
+        dtype: that attention computes in.
+    """
     asked = {k: v for k, v in inputs.items() if k not in ("answers", "branches", "pairs")}
+    # Made here: of L x L numbers, it would be the largest thing that a data loader hands over.
+    asked["attention_mask"] = branch_mask(inputs["branches"], dtype)
     answers, branches = inputs["answers"][:, 1:], inputs["branches"][:, 1:]
     positions = (answers != LABEL_IGNORED).any(0).nonzero().squeeze(1)
     logits_BKV = model(**asked, logits_to_keep=positions).logits.float()
@@ -239,6 +247,7 @@ class PreferenceTrainer(RowTrainer):
     ) -> None:
         super().__init__(*args, **kwargs)
         self._beta = beta
+        self._dtype = torch.bfloat16 if self.args.bf16 else torch.float32
         self._every_pair = every_pair
         self._path = folder / REFERENCE_FILE
         self.add_callback(_AtBegin(self._remember_reference))
@@ -248,7 +257,7 @@ class PreferenceTrainer(RowTrainer):
     ) -> tuple[Tensor, Any]:
         """The mean loss of the pairs of a batch."""
         reference_B2 = self._reference_N2[inputs["pairs"].cpu()].to(self.args.device)
-        logps_B2 = answer_logps(model, inputs)
+        logps_B2 = answer_logps(model, inputs, self._dtype)
         loss, margins = preference_loss(logps_B2, reference_B2, self._beta)
         self.watch.note("margin", margins)
         self.watch.note("accuracy", (margins > 0).float())
@@ -288,6 +297,7 @@ class PreferenceTrainer(RowTrainer):
                     for name, value in self._prepare_inputs(batch).items()
                     if name not in ("names", "num_tokens")
                 },
+                self._dtype,
             )
             for batch in self.watch.track("reference", loader, per_process)
         ]

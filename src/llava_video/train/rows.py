@@ -2,8 +2,8 @@
 
 Their attention is kept apart and their positions start anew, so that loss and gradients are those
 of single conversations. There are two ways: `line_up` puts conversations one behind the other, for
-attention that knows where each begins (`train.attention`). `join` and `stack` make rows with a
-mask, where conversations about one video may share its tokens.
+attention that knows where each begins (`train.attention`). `join` and `stack` make rows where
+conversations about one video share its tokens, for attention with the mask of `branch_mask`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 LABEL_IGNORED = -100
 
@@ -94,35 +95,37 @@ def stack(rows: Sequence[Row], padding_id: int) -> dict[str, Tensor]:
     """Rows of different lengths as one batch, padded on the right.
 
     Returns:
-        ``input_ids``, ``labels``, ``position_ids`` (B, L), and ``attention_mask`` (B, 1, L, L),
-        which is added to scores: 0 where attention may look. Padding sees only itself.
+        ``input_ids``, ``labels``, ``position_ids`` and ``branches``, each (B, L). Padding counts as
+        shared, which is harmless: it comes last, and no token sees a later one.
     """
-    length = max(len(row.input_ids) for row in rows)
-    mask = _additive(torch.eye(length, dtype=torch.bool)).repeat(len(rows), 1, 1, 1)
+    padding = {"input_ids": padding_id, "labels": LABEL_IGNORED, "position_ids": 0, "branch": 0}
     batch = {
-        "input_ids": torch.full((len(rows), length), padding_id),
-        "position_ids": torch.zeros(len(rows), length, dtype=torch.long),
-        "labels": torch.full((len(rows), length), LABEL_IGNORED),
-        "attention_mask": mask,
+        name: pad_sequence([getattr(row, name) for row in rows], True, value)
+        for name, value in padding.items()
     }
-    for index, row in enumerate(rows):
-        size = len(row.input_ids)
-        batch["input_ids"][index, :size] = row.input_ids
-        batch["position_ids"][index, :size] = row.position_ids
-        batch["labels"][index, :size] = row.labels
-        mask[index, 0, :size, :size] = _additive(_visible(row.branch))
+    batch["branches"] = batch.pop("branch")
     return batch
 
 
-def _visible(branch_L: Tensor) -> Tensor:
-    """(L, L): earlier tokens of the same conversation, and the whole shared part."""
-    same = branch_L[:, None] == branch_L[None, :]
-    return (same | (branch_L == 0)[None, :]).tril()
+def branch_mask(branches_BL: Tensor, dtype: torch.dtype) -> Tensor:
+    """Where tokens of `stack` may look: earlier ones of their conversation, and what is shared.
 
+    A mask of another dtype than the computation's would be converted, and kept, in every layer.
 
-def _additive(visible: Tensor) -> Tensor:
-    """0 where attention may look; every implementation of attention takes this form."""
-    return torch.zeros(visible.shape).masked_fill(~visible, torch.finfo(torch.float32).min)
+    Args:
+        branches_BL: of `stack`, on the device of the model.
+        dtype: that attention computes in.
+
+    Returns:
+        (B, 1, L, L), added to scores: 0 where attention may look, the lowest number elsewhere.
+    """
+    size, length = branches_BL.shape
+    hidden = branches_BL[:, None, :, None] != branches_BL[:, None, None, :]
+    hidden &= (branches_BL != 0)[:, None, None, :]
+    hidden |= torch.ones(length, length, dtype=torch.bool, device=hidden.device).triu_(1)
+    # Kernels of GPUs copy a mask whose rows do not begin at multiples of 8.
+    wide = torch.zeros(size, 1, length, -(-length // 8) * 8, dtype=dtype, device=hidden.device)
+    return wide[..., :length].masked_fill_(hidden, torch.finfo(dtype).min)
 
 
 def plan_rows(
