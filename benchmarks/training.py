@@ -50,9 +50,9 @@ from llava_video.representation import VideoRepresentation
 from llava_video.toyworld.dataset import DatasetSettings, make_dataset
 from llava_video.train.attention import PACKED
 from llava_video.train.encoding import Encoded, Encoder, RowCollator, RowDataset
+from llava_video.train.plan import Plan, make_plan
 from llava_video.train.recipe import load_recipe
 from llava_video.train.rows import LABEL_IGNORED, plan_rows
-from llava_video.train.run import Plan, make_plan
 
 TOKENS_PER_STEP = 2500
 VISION = {

@@ -75,7 +75,8 @@ def prepare(folder: Path) -> None:
 def measure(folder: Path, words: list[str], out: Path) -> dict[str, int]:
     """The estimate of a way of training, and the peak of its second step."""
     from llava_video.train.recipe import load_recipe
-    from llava_video.train.run import estimate_plan, make_plan, train
+    from llava_video.train.plan import estimate_plan, make_plan
+    from llava_video.train.run import train
     from llava_video.train.trainer import RowTrainer
 
     recipe = load_recipe(

@@ -16,8 +16,9 @@ from torch.optim import AdamW
 from llava_video import load
 from llava_video.errors import InputError
 from llava_video.train.checkpoints import load_optimizer, newest_checkpoint
+from llava_video.train.plan import make_plan
 from llava_video.train.recipe import load_recipe
-from llava_video.train.run import make_plan, train
+from llava_video.train.run import train
 from llava_video.train.trainer import parameter_groups, set_trainable
 from tests.train.test_run import changes
 

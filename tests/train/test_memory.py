@@ -9,9 +9,10 @@ import torch
 from llava_video.model import LlavaVideoConfig
 from llava_video.representation import VideoRepresentation
 from llava_video.train.memory import Batch, TrainingMemory, estimate_memory
+from llava_video.train.plan import dataset_and_collator, estimate_plan, make_plan
 from llava_video.train.recipe import load_recipe
 from llava_video.train.rows import branch_mask
-from llava_video.train.run import _build, _dataset_and_collator, estimate_plan, make_plan
+from llava_video.train.run import _build
 from llava_video.train.trainer import parameter_groups
 from tests.train.test_run import recipe_for
 
@@ -63,7 +64,7 @@ def test_the_largest_batch_is_what_is_counted(
 ) -> None:
     recipe = recipe_for("projector", toy_data, small_checkpoint, tmp_path / "run")
     plan = make_plan(recipe)
-    dataset, collate = _dataset_and_collator(plan, plan.rows, tmp_path / "skipped.jsonl")
+    dataset, collate = dataset_and_collator(plan, plan.rows, tmp_path / "skipped.jsonl")
     batches = [Batch.of(collate([dataset[i]]), plan.config) for i in range(len(plan.rows))]
     used = [sum(plan.lengths[i] for i in row) for row in plan.rows]
     largest = batches[used.index(max(used))]
@@ -82,7 +83,7 @@ def test_the_mask_of_answers_that_share_a_video_is_counted(
         "rows_per_step=2", "rows_per_update=2", "dtype=bfloat16",
     )  # fmt: skip
     plan = make_plan(recipe)
-    dataset, collate = _dataset_and_collator(plan, plan.rows, tmp_path / "skipped.jsonl")
+    dataset, collate = dataset_and_collator(plan, plan.rows, tmp_path / "skipped.jsonl")
     starts = range(0, len(plan.rows), 2)
     branches = [collate([dataset[i], dataset[i + 1]])["branches"] for i in starts]
     masks = [branch_mask(several, torch.bfloat16) for several in branches]

@@ -18,8 +18,9 @@ from llava_video import load
 from llava_video.errors import CheckpointError, InputError
 from llava_video.train.adapters import BESIDE_FILE
 from llava_video.train.checkpoints import newest_checkpoint
+from llava_video.train.plan import make_plan
 from llava_video.train.recipe import Recipe, load_recipe
-from llava_video.train.run import make_plan, merge, train
+from llava_video.train.run import merge, train
 from llava_video.train.trainer import RowTrainer
 from tests.cli.run import Shell
 

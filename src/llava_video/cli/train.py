@@ -10,7 +10,7 @@ from llava_video.cli.startup import keep_libraries_quiet, many_imports
 
 if TYPE_CHECKING:
     from llava_video.train.memory import TrainingMemory
-    from llava_video.train.run import Plan
+    from llava_video.train.plan import Plan
 
 _BINS = 8
 _SHOWN_PROBLEMS = 20
@@ -35,8 +35,9 @@ def command(
     import sys
 
     with many_imports():
+        from llava_video.train.plan import check_devices, estimate_plan, make_plan
         from llava_video.train.recipe import is_on_toyworld, load_recipe
-        from llava_video.train.run import check_devices, estimate_plan, make_plan, train
+        from llava_video.train.run import train
     keep_libraries_quiet()
 
     if is_on_toyworld(recipe):

@@ -1,4 +1,4 @@
-"""A training run from a recipe to a checkpoint.
+"""A training run from a plan to a checkpoint, and from a checkpoint to a model.
 
 The run folder holds ``recipe.yaml`` (every value), ``run.json`` (versions, mixture, digests of the
 data), ``log.jsonl``, ``checkpoints/``, and at the end ``model/``, which `llava_video.load` reads.
@@ -6,15 +6,8 @@ data), ``log.jsonl``, ``checkpoints/``, and at the end ``model/``, which `llava_
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import os
-import platform
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -26,136 +19,28 @@ from transformers import PrinterCallback, TrainingArguments, set_seed
 from transformers.integrations import TensorBoardCallback
 
 from llava_video.errors import InputError
-from llava_video.model import LlavaVideoConfig, LlavaVideoProcessor
+from llava_video.model import LlavaVideoConfig
 from llava_video.model.loading import find_checkpoint, load_config, load_model, load_processor
 from llava_video.train.adapters import MODEL, add_lora, merge_adapter, save_adapter, write_model
 from llava_video.train.attention import PACKED
 from llava_video.train.checkpoints import LAST_FILE, load_weights, newest_checkpoint, room_on_disk
-from llava_video.train.devices import (
-    SeeingCollator,
-    by_first,
-    join_processes,
-    leave_processes,
-    shard,
+from llava_video.train.devices import by_first, join_processes, leave_processes, shard
+from llava_video.train.encoding import SKIPPED_FILE, Encoder
+from llava_video.train.plan import (
+    Plan,
+    check_devices,
+    dataset_and_collator,
+    describe_run,
+    make_plan,
 )
-from llava_video.train.encoding import SKIPPED_FILE, Encoder, RowCollator, RowDataset
-from llava_video.train.measuring import measure
-from llava_video.train.memory import Batch, TrainingMemory, estimate_memory
 from llava_video.train.predictions import PREDICTIONS_FILE, write_predictions
-from llava_video.train.preferences import (
-    PairCollator,
-    PairDataset,
-    PairEncoder,
-    PreferenceTrainer,
-    as_preference,
-)
+from llava_video.train.preferences import PreferenceTrainer
 from llava_video.train.recipe import RECIPE_FILE, Recipe, load_recipe
 from llava_video.train.report import REPORT_FILE, RUN_FILE, write_report
-from llava_video.train.rows import plan_rows
-from llava_video.train.samples import Folders, Part, Problem, Sample, as_sample, read_mixture
 from llava_video.train.trainer import RowTrainer, Watch, parameter_groups, set_trainable
 
 CHECKPOINTS = "checkpoints"
 ADAPTER = "adapter"
-
-_VERSIONS = ("llava-video", "torch", "transformers", "accelerate")
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Everything that is known before the first step.
-
-    Attributes:
-        recipe: what was asked for.
-        directory: of the model to start from.
-        config: of the model.
-        processor: of the model.
-        parts: the mixture, file by file.
-        samples: what is learnt.
-        lengths: tokens of each sample, those of videos included.
-        problems: what is left out, and why.
-        rows: samples of each row, for the whole run, all epochs one after the other.
-        steps_per_epoch: updates in one pass over the samples.
-        num_steps: updates of the weights in the whole run.
-    """
-
-    recipe: Recipe
-    directory: Path
-    config: LlavaVideoConfig
-    processor: LlavaVideoProcessor
-    parts: tuple[Part, ...]
-    samples: tuple[Sample, ...]
-    lengths: tuple[int, ...]
-    problems: tuple[Problem, ...]
-    rows: tuple[tuple[int, ...], ...]
-    steps_per_epoch: float
-    num_steps: int
-
-
-def make_plan(recipe: Recipe) -> Plan:
-    """Read the mixture, open every video, count every token, and lay out the rows.
-
-    Raises:
-        InputError: nothing can be learnt from, or a sample is longer than ``max_tokens``.
-        CheckpointError: the model cannot be used.
-    """
-    directory = find_checkpoint(recipe.model)
-    config = load_config(directory, recipe.representation)
-    processor = load_processor(directory, config)
-    folders = Folders(recipe.video_folder, recipe.image_folder)
-    parse = as_sample if recipe.dpo is None else as_preference
-    parts = read_mixture(recipe.mixture, folders, recipe.seed, parse)
-    listed = [sample for part in parts for sample in part.samples]
-    problems = [problem for part in parts for problem in part.problems]
-    encoder = Encoder(processor, recipe) if recipe.dpo is None else PairEncoder(processor, recipe)
-    samples: list[Sample] = []
-    lengths: list[int] = []
-    limit = min(recipe.max_tokens, processor.max_positions)
-    for sample, length in zip(listed, measure(encoder, listed), strict=True):
-        if isinstance(length, str):
-            problems.append(Problem(sample.name, length))
-        elif length <= limit:
-            samples.append(sample)
-            lengths.append(length)
-        elif recipe.on_long_sample == "error":
-            raise InputError(
-                f"{sample.name} has {length} tokens, a row holds {limit}; raise max_tokens, take "
-                "fewer frames, or set on_long_sample=skip_and_report"
-            )
-        else:
-            problems.append(Problem(sample.name, f"it has {length} tokens, a row holds {limit}"))
-    if not samples:
-        why = f"; the first problem: {problems[0].name}: {problems[0].reason}" if problems else ""
-        raise InputError(f"{recipe.mixture} has no sample that can be used{why}")
-    rows, steps_per_epoch = _rows_of_run(recipe, lengths, limit)
-    num_steps = len(rows) // recipe.rows_per_update
-    return Plan(
-        recipe, directory, config, processor, tuple(parts), tuple(samples), tuple(lengths),
-        tuple(problems), tuple(rows), steps_per_epoch, num_steps,
-    )  # fmt: skip
-
-
-def _rows_of_run(
-    recipe: Recipe, lengths: Sequence[int], limit: int
-) -> tuple[list[tuple[int, ...]], float]:
-    """Rows of all epochs, cut or filled to whole updates, and the updates of one epoch."""
-    per_update = recipe.rows_per_update
-
-    def epoch(number: int) -> list[tuple[int, ...]]:
-        return plan_rows(
-            lengths, limit, packing=recipe.packing and recipe.dpo is None,
-            rows_per_step=recipe.rows_per_step, seed=recipe.seed + number,
-        )  # fmt: skip
-
-    first = epoch(0)
-    wanted = math.ceil(len(first) * recipe.epochs / per_update)
-    if recipe.max_steps is not None:
-        wanted = min(wanted, recipe.max_steps)
-    rows, number = first, 1
-    while len(rows) < wanted * per_update:
-        rows = rows + epoch(number)
-        number += 1
-    return rows[: wanted * per_update], len(first) / per_update
 
 
 def train(recipe: Recipe, *, bar: bool = True) -> Path | None:
@@ -195,7 +80,7 @@ def _begin(recipe: Recipe, num_processes: int) -> tuple[Plan, Path | None]:
     if recipe.tensorboard and find_spec("tensorboard") is None:
         raise InputError("tensorboard=true needs its package; pip install tensorboard")
     plan = make_plan(recipe)
-    _describe_run(plan, num_processes)
+    describe_run(plan, num_processes)
     if plan.problems:
         first, num = plan.problems[0], len(plan.problems)
         print(
@@ -204,16 +89,6 @@ def _begin(recipe: Recipe, num_processes: int) -> tuple[Plan, Path | None]:
             file=sys.stderr,
         )
     return plan, newest_checkpoint(recipe.out / CHECKPOINTS)
-
-
-def check_devices(recipe: Recipe, num_devices: int) -> None:
-    """Refuse a number of devices that an update cannot be shared among."""
-    at_once = recipe.rows_per_step * num_devices
-    if recipe.rows_per_update % at_once:
-        raise InputError(
-            f"rows_per_update={recipe.rows_per_update} is no multiple of {at_once}, the rows that "
-            f"{num_devices} devices compute at a time; change it or rows_per_step"
-        )
 
 
 def _run(plan: Plan, checkpoint: Path | None, processes: PartialState, bar: bool) -> None:
@@ -253,51 +128,17 @@ def _make_trainer(plan: Plan, **common: Any) -> RowTrainer:
     """The trainer of samples or of preferences."""
     recipe = plan.recipe
     report = recipe.out / SKIPPED_FILE
-    dataset, collate = _dataset_and_collator(plan, plan.rows, report)
+    dataset, collate = dataset_and_collator(plan, plan.rows, report)
     common |= {"train_dataset": dataset, "data_collator": collate}
     if recipe.dpo is not None:
         each = [(number,) for number in range(len(plan.samples))]
         return PreferenceTrainer(
             beta=recipe.dpo.beta,
-            every_pair=_dataset_and_collator(plan, each, report)[0],
+            every_pair=dataset_and_collator(plan, each, report)[0],
             folder=recipe.out,
             **common,
         )
     return RowTrainer(**common)
-
-
-def _dataset_and_collator(
-    plan: Plan, rows: Sequence[tuple[int, ...]], report: Path
-) -> tuple[Any, Any]:
-    """Rows of samples or of preferences, and what makes batches of them."""
-    recipe, processor = plan.recipe, plan.processor
-    collate = RowCollator(processor)
-    if recipe.dpo is not None:
-        pairs = PairDataset(plan.samples, rows, PairEncoder(processor, recipe))
-        return pairs, PairCollator(collate, int(processor.tokenizer.pad_token_id))
-    skipped = report if recipe.on_bad_video == "skip_and_report" else None
-    dataset = RowDataset(plan.samples, rows, Encoder(processor, recipe), skipped)
-    return dataset, SeeingCollator(collate, processor)
-
-
-def estimate_plan(plan: Plan, num_devices: int = 1, device_type: str = "cuda") -> TrainingMemory:
-    """Memory that a run takes on each device, of which the largest batch is read.
-
-    Args:
-        plan: the run.
-        num_devices: that it is shared among.
-        device_type: ``"cuda"`` or ``"cpu"``.
-
-    Raises:
-        VideoError: a video of this batch fails.
-    """
-    size = plan.recipe.rows_per_step
-    batches = [plan.rows[start : start + size] for start in range(0, len(plan.rows), size)]
-    largest = max(batches, key=lambda rows: sum(plan.lengths[i] for row in rows for i in row))
-    # Nothing is written: what is left out is the run's to report.
-    dataset, collate = _dataset_and_collator(plan, largest, Path(os.devnull))
-    batch = Batch.of(collate([dataset[index] for index in range(len(largest))]), plan.config)
-    return estimate_memory(plan.recipe, plan.config, batch, num_devices, device_type)
 
 
 def _build(
@@ -425,55 +266,3 @@ def _report(plan: Plan) -> None:
         encoder = Encoder(plan.processor, recipe)
         write_predictions(model, encoder, spread, recipe.out / PREDICTIONS_FILE)
     write_report(recipe.out)
-
-
-def _describe_run(plan: Plan, num_devices: int) -> None:
-    """Write the recipe and what it ran on; a folder keeps the recipe and samples it began with.
-
-    Raises:
-        InputError: the folder belongs to another recipe, or to other samples.
-    """
-    out = plan.recipe.out
-    plan.recipe.keep_in(out)
-    described = {
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in _VERSIONS},
-        },
-        "mixture": [
-            {
-                "file": part.path.name,
-                "sha256": _sha256(part.path),
-                "sampling_strategy": part.strategy,
-                "num_records": part.num_records,
-                "num_samples": len(part.samples),
-            }
-            for part in plan.parts
-        ],
-        "samples_sha256": _sha256_of_samples(plan),
-        "num_samples": len(plan.samples),
-        "num_tokens": sum(plan.lengths[sample] for row in plan.rows for sample in row),
-        "num_steps": plan.num_steps,
-        "num_devices": num_devices,
-        "left_out": [{"sample": p.name, "reason": p.reason} for p in plan.problems],
-    }
-    if (out / RUN_FILE).is_file():
-        before = json.loads((out / RUN_FILE).read_text(encoding="utf-8"))
-        if any(before.get(key) != described[key] for key in ("mixture", "samples_sha256")):
-            raise InputError(
-                f"{out} was begun with other samples; restore them or give another out=DIR"
-            )
-    unfinished = out / f"{RUN_FILE}.unfinished"
-    unfinished.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-    unfinished.rename(out / RUN_FILE)
-
-
-def _sha256_of_samples(plan: Plan) -> str:
-    """Of what no file's digest tells: the samples that were usable, their lengths and rows."""
-    names = [sample.name for sample in plan.samples]
-    return hashlib.sha256(json.dumps([names, plan.lengths, plan.rows]).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:  # a shard may be larger than memory
-        return hashlib.file_digest(file, "sha256").hexdigest()
