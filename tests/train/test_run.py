@@ -295,6 +295,31 @@ def test_epochs_are_whole_passes(toy_data: Path, small_checkpoint: Path, tmp_pat
     assert plan.num_steps == 2 * half
 
 
+def test_an_update_larger_than_the_data_is_said_to_repeat_it(
+    shell: Shell, toy_data: Path, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    def warnings(*more: str) -> list[str]:
+        words = changes(toy_data, small_checkpoint, tmp_path / "run", *more)
+        return json.loads(shell("train", "projector", *words, "--dry-run", "--json").out)["warnings"]
+
+    recipe = recipe_for("projector", toy_data, small_checkpoint, tmp_path / "run", "max_steps=1")
+    plan = make_plan(recipe)
+    num_rows = len(make_plan(recipe.model_copy(update={"max_steps": None})).rows)
+    assert 1 < num_rows < len(plan.samples)
+    assert warnings(f"rows_per_update={num_rows}") == []
+    (warning,) = warnings(f"rows_per_update={2 * num_rows}")
+    assert f"all samples stand in {num_rows} rows" in warning
+    assert "learns from each sample 2.0 times" in warning
+    assert f"set rows_per_update={num_rows} or less; packing=false makes more" in warning
+    (warning,) = warnings("packing=false", f"rows_per_update={3 * len(plan.samples)}")
+    assert warning.endswith(f"set rows_per_update={len(plan.samples)} or less")
+
+    train(recipe.model_copy(update={"rows_per_update": 2 * num_rows}), bar=False)
+    (told,) = json.loads((tmp_path / "run" / "run.json").read_text())["warnings"]
+    assert "2.0 times" in told
+    assert told in (tmp_path / "run" / "report.html").read_text()
+
+
 def test_a_dry_run_shows_the_plan_and_trains_nothing(
     shell: Shell, toy_data: Path, small_checkpoint: Path, tmp_path: Path
 ) -> None:

@@ -97,6 +97,7 @@ def _as_dict(plan: Plan) -> dict[str, object]:
         "steps_per_epoch": plan.steps_per_epoch,
         "num_steps": plan.num_steps,
         "left_out": [{"sample": p.name, "reason": p.reason} for p in plan.problems],
+        "warnings": list(plan.warnings),
     }
 
 
@@ -136,6 +137,8 @@ def _show(plan: Plan) -> None:
         f"{used} tokens, {used / len(plan.rows):.0f} a row",
         highlight=False,
     )
+    for warning in plan.warnings:
+        console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _show_memory(memory: TrainingMemory, devices: int) -> None:

@@ -10,7 +10,7 @@ import json
 import math
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -48,6 +48,7 @@ class Plan:
         rows: samples of each row, for the whole run, all epochs one after the other.
         steps_per_epoch: updates in one pass over the samples.
         num_steps: updates of the weights in the whole run.
+        warnings: what is done as asked, but can hardly be meant.
     """
 
     recipe: Recipe
@@ -61,6 +62,7 @@ class Plan:
     rows: tuple[tuple[int, ...], ...]
     steps_per_epoch: float
     num_steps: int
+    warnings: tuple[str, ...]
 
 
 def make_plan(recipe: Recipe) -> Plan:
@@ -98,18 +100,31 @@ def make_plan(recipe: Recipe) -> Plan:
     if not samples:
         why = f"; the first problem: {problems[0].name}: {problems[0].reason}" if problems else ""
         raise InputError(f"{recipe.mixture} has no sample that can be used{why}")
-    rows, steps_per_epoch = _rows_of_run(recipe, lengths, limit)
+    rows, rows_per_epoch = _rows_of_run(recipe, lengths, limit)
+    steps_per_epoch = rows_per_epoch / recipe.rows_per_update
     num_steps = len(rows) // recipe.rows_per_update
     return Plan(
         recipe, directory, config, processor, tuple(parts), tuple(samples), tuple(lengths),
         tuple(problems), tuple(rows), steps_per_epoch, num_steps,
+        tuple(_warnings(recipe, rows_per_epoch, len(samples))),
     )  # fmt: skip
+
+
+def _warnings(recipe: Recipe, rows_per_epoch: int, num_samples: int) -> Iterator[str]:
+    if rows_per_epoch < recipe.rows_per_update:
+        times = recipe.rows_per_update / rows_per_epoch
+        more = "; packing=false makes more rows of them" if rows_per_epoch < num_samples else ""
+        yield (
+            f"all samples stand in {rows_per_epoch} rows, so that each update of "
+            f"rows_per_update={recipe.rows_per_update} rows learns from each sample {times:.1f} "
+            f"times; set rows_per_update={rows_per_epoch} or less{more}"
+        )
 
 
 def _rows_of_run(
     recipe: Recipe, lengths: Sequence[int], limit: int
-) -> tuple[list[tuple[int, ...]], float]:
-    """Rows of all epochs, cut or filled to whole updates, and the updates of one epoch."""
+) -> tuple[list[tuple[int, ...]], int]:
+    """Rows of all epochs, cut or filled to whole updates, and how many one epoch has."""
     per_update = recipe.rows_per_update
 
     def epoch(number: int) -> list[tuple[int, ...]]:
@@ -126,7 +141,7 @@ def _rows_of_run(
     while len(rows) < wanted * per_update:
         rows = rows + epoch(number)
         number += 1
-    return rows[: wanted * per_update], len(first) / per_update
+    return rows[: wanted * per_update], len(first)
 
 
 def check_devices(recipe: Recipe, num_devices: int) -> None:
@@ -202,6 +217,7 @@ def describe_run(plan: Plan, num_devices: int) -> None:
         "num_steps": plan.num_steps,
         "num_devices": num_devices,
         "left_out": [{"sample": p.name, "reason": p.reason} for p in plan.problems],
+        "warnings": list(plan.warnings),
     }
     if (out / RUN_FILE).is_file():
         before = json.loads((out / RUN_FILE).read_text(encoding="utf-8"))

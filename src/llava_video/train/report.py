@@ -54,8 +54,9 @@ def write_report(folder: Path) -> Path:
     steps = list({line["step"]: line for line in log if "loss" in line}.values())
     recipe = (folder / RECIPE_FILE).read_text(encoding="utf-8")
     left_out = [*run["left_out"], *_lines(folder / SKIPPED_FILE)]
+    warnings = "".join(f"<p>Warning: {_e(text)}.</p>" for text in run["warnings"])
     sections = [
-        f"<h1>Training run {_e(folder.name)}</h1>{_tiles(run, log, steps)}",
+        f"<h1>Training run {_e(folder.name)}</h1>{_tiles(run, log, steps)}{warnings}",
         f"<h2>Curves</h2>{_curves(steps)}",
         f"<h2>Samples</h2>{_predictions(_lines(folder / PREDICTIONS_FILE))}",
         f"<h2>Mixture</h2>{_mixture(run['mixture'])}",

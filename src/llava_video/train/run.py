@@ -88,6 +88,8 @@ def _begin(recipe: Recipe, num_processes: int) -> tuple[Plan, Path | None]:
             f"{first.reason}; all are in {recipe.out / RUN_FILE}",
             file=sys.stderr,
         )
+    for warning in plan.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     return plan, newest_checkpoint(recipe.out / CHECKPOINTS)
 
 
