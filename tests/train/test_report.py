@@ -78,3 +78,14 @@ def test_predictions_are_what_the_model_answers(run: Path, toy_data: Path) -> No
         output = model.generate(**inputs, max_new_tokens=128, do_sample=False)
         answer = processor.decode_answer(output[0], inputs["input_ids"].shape[1])
         assert line["predicted"] == answer
+
+
+def test_what_failed_is_listed_once_also_behind_half_a_line(run: Path) -> None:
+    before = (run / "report.html").read_text()
+    line = '{"sample": "<late>", "reason": "it broke"}\n'
+    (run / "skipped.jsonl").write_text(f'{line}{{"sample": "<la\n{line}')
+    page = write_report(run).read_text()
+    (run / "skipped.jsonl").unlink()
+    assert page.count("&lt;late&gt;") == 1
+    assert "it broke" in page
+    assert write_report(run).read_text() == before

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,7 @@ from llava_video.model.processing import Seen
 from llava_video.model.prompt import ImageSlot, Prompt, PromptRenderer, Slot, VideoSlot
 from llava_video.representation.image_layout import make_image_layout
 from llava_video.train.frames_cache import FramesCache
+from llava_video.train.json_lines import append_line
 from llava_video.train.recipe import Recipe
 from llava_video.train.rows import LABEL_IGNORED, line_up
 from llava_video.train.samples import Sample
@@ -243,9 +243,7 @@ class RowDataset(Dataset[list[Encoded]]):
                     raise VideoError(
                         f"{sample.name}: {error} (or set on_bad_video=skip_and_report)"
                     ) from error
-                line = json.dumps({"sample": sample.name, "reason": str(error)}, ensure_ascii=False)
-                with self._skipped.open("a", encoding="utf-8") as file:
-                    file.write(f"{line}\n")
+                append_line(self._skipped, {"sample": sample.name, "reason": str(error)})
         return found
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llava_video.train.encoding import SKIPPED_FILE
+from llava_video.train.json_lines import read_lines
 from llava_video.train.predictions import PREDICTIONS_FILE
 from llava_video.train.recipe import RECIPE_FILE
 from llava_video.train.trainer import LOG_FILE
@@ -49,16 +50,16 @@ _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 420, 170, 56, 22
 def write_report(folder: Path) -> Path:
     """Write the page about a run; files that a run does not have leave their section out."""
     run = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
-    log = _lines(folder / LOG_FILE)
+    log = read_lines(folder / LOG_FILE)
     # A run that was killed and went on has logged some steps twice.
     steps = list({line["step"]: line for line in log if "loss" in line}.values())
     recipe = (folder / RECIPE_FILE).read_text(encoding="utf-8")
-    left_out = [*run["left_out"], *_lines(folder / SKIPPED_FILE)]
+    left_out = [*run["left_out"], *_once(read_lines(folder / SKIPPED_FILE))]
     warnings = "".join(f"<p>Warning: {_e(text)}.</p>" for text in run["warnings"])
     sections = [
         f"<h1>Training run {_e(folder.name)}</h1>{_tiles(run, log, steps)}{warnings}",
         f"<h2>Curves</h2>{_curves(steps)}",
-        f"<h2>Samples</h2>{_predictions(_lines(folder / PREDICTIONS_FILE))}",
+        f"<h2>Samples</h2>{_predictions(read_lines(folder / PREDICTIONS_FILE))}",
         f"<h2>Mixture</h2>{_mixture(run['mixture'])}",
         f"<h2>Left out</h2>{_left_out(left_out)}",
         f"<h2>Recipe</h2><pre>{_e(recipe)}</pre>",
@@ -75,11 +76,9 @@ def write_report(folder: Path) -> Path:
     return unfinished.rename(path)
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    # What stands behind the last newline was cut off in the middle.
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+def _once(skipped: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each sample once: one that fails does so in every epoch, and again when a run goes on."""
+    return list({line["sample"]: line for line in skipped}.values())
 
 
 def _tiles(run: dict[str, Any], log: list[dict[str, Any]], steps: list[dict[str, Any]]) -> str:
