@@ -4,7 +4,7 @@ The embedded model learns to answer in a sentence where it answered in a word. N
 (pip install 'llava-video[train]') and a few seconds.
 """
 
-import sys
+import argparse
 from importlib.resources import files
 from typing import Any
 
@@ -26,7 +26,12 @@ def ask(model: Any, processor: Any) -> str:
 
 
 def main() -> None:
-    folder = sys.argv[1] if len(sys.argv) > 1 else "adapter"
+    parser = argparse.ArgumentParser(
+        description="Teach the embedded model, with adapters of peft, to answer in a sentence "
+        "where it answered in a word. Prints its answer before and after."
+    )
+    parser.add_argument("folder", nargs="?", default="adapter", help="where the adapter is written")
+    folder = parser.parse_args().folder
     model, processor = lv.load("tiny")
     print("before:", ask(model, processor))
 

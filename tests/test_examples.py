@@ -28,10 +28,15 @@ def test_adapt(monkeypatch, capsys, tmp_path) -> None:  # type: ignore[no-untype
     assert after == "after:  The ring moves down."
 
 
-def test_ask_tells_its_usage(monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize(
+    ("name", "said"), [("ask.py", "[video] [question]"), ("adapt.py", "[folder]")]
+)
+def test_examples_tell_their_usage(monkeypatch, capsys, name, said) -> None:  # type: ignore[no-untyped-def]
+    if name == "adapt.py":
+        pytest.importorskip("peft")
     with pytest.raises(SystemExit, match="0"):
-        run("ask.py", monkeypatch, "--help")
-    assert "[video] [question]" in capsys.readouterr().out
+        run(name, monkeypatch, "--help")
+    assert said in capsys.readouterr().out
 
 
 def test_the_page_about_transformers(monkeypatch, capsys, tmp_path) -> None:  # type: ignore[no-untyped-def]

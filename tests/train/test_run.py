@@ -295,6 +295,21 @@ def test_epochs_are_whole_passes(toy_data: Path, small_checkpoint: Path, tmp_pat
     assert plan.num_steps == 2 * half
 
 
+def test_more_frames_than_the_model_takes_are_refused_by_the_name_of_the_key(
+    toy_data: Path, tmp_path: Path
+) -> None:
+    def plan(*more: str) -> int:
+        words = ("packing=false", "max_tokens=2048", *more)
+        return make_plan(
+            recipe_for("lora", toy_data, Path("tiny"), tmp_path / "run", *words)
+        ).num_steps
+
+    with pytest.raises(InputError, match=r"num_frames=32 is more .* T = 12 .* num_frames to 1\.\.12"):
+        plan("num_frames=32")
+    assert plan("num_frames=") == plan("num_frames=12") > 0
+    assert plan("num_frames=32", "representation=32,64,2,2") > 0
+
+
 def test_an_update_larger_than_the_data_is_said_to_repeat_it(
     shell: Shell, toy_data: Path, small_checkpoint: Path, tmp_path: Path
 ) -> None:

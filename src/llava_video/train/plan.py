@@ -69,12 +69,20 @@ def make_plan(recipe: Recipe) -> Plan:
     """Read the mixture, open every video, count every token, and lay out the rows.
 
     Raises:
-        InputError: nothing can be learnt from, or a sample is longer than ``max_tokens``.
+        InputError: nothing can be learnt from, a sample is longer than ``max_tokens``, or videos
+            are to have more frames than the representation takes.
         CheckpointError: the model cannot be used.
     """
     directory = find_checkpoint(recipe.model)
     config = load_config(directory, recipe.representation)
     processor = load_processor(directory, config)
+    most = processor.representation.max_frames
+    if recipe.num_frames and recipe.num_frames > most:
+        raise InputError(
+            f"num_frames={recipe.num_frames} is more than the T = {most} frames that the "
+            f"representation of {recipe.model} takes; set num_frames to 1..{most}, or leave it "
+            f"empty (num_frames=) for {most}, or set representation=T,M,s,p with a larger T"
+        )
     folders = Folders(recipe.video_folder, recipe.image_folder)
     parse = as_sample if recipe.dpo is None else as_preference
     parts = read_mixture(recipe.mixture, folders, recipe.seed, parse)
