@@ -123,3 +123,85 @@ def test_workers_that_are_killed_leave_whole_entries(video: Path, tmp_path: Path
     for entry in whole:
         with np.load(entry) as arrays:
             assert len(np.unique(arrays["pixels"])) == 1
+
+
+SIZE = 100_000
+"""Bytes of pixels of an entry, which takes some more."""
+
+
+def get(cache: FramesCache, video: Path, number: int) -> None:
+    """Ask for frames that are full of a number."""
+    pixels = np.full((1, 100, SIZE // 300, 3), number, np.uint8)
+    found = cache.get(video, number, lambda: Frames.from_array(pixels))
+    assert np.array_equal(found.pixels, pixels)
+
+
+def kept(folder: Path) -> set[int]:
+    """The numbers that a folder has frames of."""
+    numbers = set()
+    for entry in entries(folder):
+        with np.load(entry) as arrays:
+            numbers.add(int(arrays["pixels"].flat[0]))
+    return numbers
+
+
+def test_nothing_is_added_beyond_the_limit(video: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    cache = FramesCache(folder, limit_bytes=5 * SIZE)
+    for _ in range(2):
+        for number in range(10):
+            get(cache, video, number)
+    assert kept(folder) == {0, 1, 2, 3}, "they do not push each other out"
+
+
+def test_what_was_last_read_before_the_run_gives_way(video: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    for number in (0, 1, 2, 3):
+        before = set(entries(folder))
+        get(FramesCache(folder), video, number)
+        (entry,) = set(entries(folder)) - before
+        os.utime(entry, (number, number))
+    cache = FramesCache(folder, limit_bytes=5 * SIZE)
+    get(cache, video, 0)
+    get(cache, video, 7)
+    assert kept(folder) == {0, 2, 3, 7}, "0 was read again, 1 not for longest"
+    for number in (8, 9, 10):
+        get(cache, video, number)
+    assert kept(folder) == {0, 7, 8, 9}
+
+
+def fill(folder: Path, video: Path, numbers: range) -> None:
+    cache = FramesCache(folder, limit_bytes=20 * SIZE)
+    for number in numbers:
+        get(cache, video, number)
+        get(cache, video, 0)
+
+
+def test_many_processes_keep_to_one_limit(video: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    for number in range(200, 220):
+        get(FramesCache(folder), video, number)
+    for entry in entries(folder):
+        os.utime(entry, (0, 0))
+    context = multiprocessing.get_context("fork")
+    shares = [range(1 + 40 * share, 41 + 40 * share) for share in range(3)]
+    workers = [context.Process(target=fill, args=(folder, video, share)) for share in shares]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    assert not kept(folder) & set(range(200, 220)), "they gave way"
+    assert 15 * SIZE < sum(entry.stat().st_size for entry in entries(folder)) < 24 * SIZE
+
+
+def test_a_limit_needs_a_folder(video: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="give it as frames_cache=DIR"):
+        frames_of(video, "frames_cache_gb=1")
+    folder = tmp_path / "cache"
+    one_entry = 4 * 64 * 64 * 3 + 3000
+    limit = f"frames_cache_gb={1.5 * one_entry / 1e9}"
+    frames_of(video, f"frames_cache={folder}", limit)
+    assert len(entries(folder)) == 1
+    frames_of(video, f"frames_cache={folder}", "frames_cache_gb=1e-9", "num_frames=3")
+    assert len(entries(folder)) == 1

@@ -304,7 +304,9 @@ def test_more_frames_than_the_model_takes_are_refused_by_the_name_of_the_key(
             recipe_for("lora", toy_data, Path("tiny"), tmp_path / "run", *words)
         ).num_steps
 
-    with pytest.raises(InputError, match=r"num_frames=32 is more .* T = 12 .* num_frames to 1\.\.12"):
+    with pytest.raises(
+        InputError, match=r"num_frames=32 is more .* T = 12 .* num_frames to 1\.\.12"
+    ):
         plan("num_frames=32")
     assert plan("num_frames=") == plan("num_frames=12") > 0
     assert plan("num_frames=32", "representation=32,64,2,2") > 0
@@ -315,7 +317,9 @@ def test_an_update_larger_than_the_data_is_said_to_repeat_it(
 ) -> None:
     def warnings(*more: str) -> list[str]:
         words = changes(toy_data, small_checkpoint, tmp_path / "run", *more)
-        return json.loads(shell("train", "projector", *words, "--dry-run", "--json").out)["warnings"]
+        return json.loads(shell("train", "projector", *words, "--dry-run", "--json").out)[
+            "warnings"
+        ]
 
     recipe = recipe_for("projector", toy_data, small_checkpoint, tmp_path / "run", "max_steps=1")
     plan = make_plan(recipe)

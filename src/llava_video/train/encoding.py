@@ -65,9 +65,14 @@ class Encoder:
     _renderer: PromptRenderer = field(init=False)
     _outlines: dict[Path, VideoSlot] = field(init=False, default_factory=dict)
     _sizes: dict[Path, tuple[int, int]] = field(init=False, default_factory=dict)
+    _cache: FramesCache | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_renderer", self.processor.renderer)
+        if self.recipe.frames_cache is not None:
+            most_gb = self.recipe.frames_cache_gb
+            limit_bytes = None if most_gb is None else int(most_gb * 1e9)
+            object.__setattr__(self, "_cache", FramesCache(self.recipe.frames_cache, limit_bytes))
 
     def encode(self, sample: Sample) -> Encoded:
         """Read what a sample shows and render its conversation.
@@ -118,11 +123,10 @@ class Encoder:
 
     def _read(self, medium: Medium) -> Frames | NDArray[np.uint8]:
         path = Path(medium.source)
-        if medium.kind == "video" and self.recipe.frames_cache is not None:
-            cache = FramesCache(self.recipe.frames_cache)
+        if medium.kind == "video" and self._cache is not None:
             most = self.processor.representation.max_frames
             request = [self.recipe.num_frames, self.recipe.fps, most, self.processor.image_size]
-            return cache.get(path, request, lambda: self._sample(path))
+            return self._cache.get(path, request, lambda: self._sample(path))
         if medium.kind == "video":
             return self._sample(path)
         with on_disk(path) as file:

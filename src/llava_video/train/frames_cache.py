@@ -11,11 +11,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 import zipfile
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,29 @@ from llava_video.types import Frames
 _FORMAT = 1
 """To be raised when the frames of the same request change."""
 
+_SHARES = 100
+"""A process counts what is there whenever it has written such a share of the limit. Several that
+write at once pass the limit by no more than one share each."""
 
-@dataclass(frozen=True, slots=True)
+
 class FramesCache:
-    """A folder of decoded frames.
+    """A folder of decoded frames, for any number of processes.
 
-    Attributes:
+    Where a limit is reached, entries that were last read before this object was made give way to
+    new ones. Those read since do not, and new ones are not kept instead: videos that come again in
+    every epoch would push each other out before any is read again.
+
+    Args:
         folder: where entries are; made when the first is written.
+        limit_bytes: how much they may take; without it nothing is ever removed.
     """
 
-    folder: Path
+    def __init__(self, folder: Path, limit_bytes: int | None = None) -> None:
+        self._folder = folder
+        self._limit_bytes = limit_bytes
+        self._since = time.time() - 1  # file systems have a coarse clock
+        self._left_bytes = 0
+        self._is_full = False
 
     def get(self, path: Path, request: Any, decode: Callable[[], Frames]) -> Frames:
         """The frames of a video, decoded now if they are not here.
@@ -57,12 +70,45 @@ class FramesCache:
             return decode()  # which says what is wrong
         known = [_FORMAT, str(path.absolute()), status.st_size, status.st_mtime_ns, request]
         name = hashlib.sha256(json.dumps(known).encode()).hexdigest()
-        entry = self.folder / name[:2] / f"{name}.npz"
+        entry = self._folder / name[:2] / f"{name}.npz"
         frames = _read(entry)
         if frames is None:
             frames = decode()
-            _write(entry, frames)
+            if self._has_room(frames.pixels.nbytes):
+                _write(entry, frames)
+        elif self._limit_bytes is not None:
+            with suppress(OSError):  # a file system that cannot be written to
+                entry.touch(exist_ok=True)
         return frames
+
+    def _has_room(self, num_bytes: int) -> bool:
+        """Whether an entry of this size may be written; what gives way to it is removed."""
+        if self._limit_bytes is None:
+            return True
+        if not self._is_full and self._left_bytes < num_bytes:
+            share = max(num_bytes, self._limit_bytes // _SHARES)
+            self._left_bytes = min(self._make_room(share), share)
+            self._is_full = self._left_bytes < num_bytes
+        if self._is_full:
+            return False
+        self._left_bytes -= num_bytes
+        return True
+
+    def _make_room(self, wanted_bytes: int) -> int:
+        """Remove what was not read for longest until so much is free, and say how much is."""
+        assert self._limit_bytes is not None
+        files = []
+        for path in self._folder.glob("*/*"):
+            with suppress(FileNotFoundError):  # another process has removed or renamed it
+                status = path.stat()
+                files.append((status.st_mtime, status.st_size, path))
+        free_bytes = self._limit_bytes - sum(size for _, size, _ in files)
+        for read_at, size, path in sorted(files):
+            if free_bytes >= wanted_bytes or read_at >= self._since:
+                break
+            path.unlink(missing_ok=True)
+            free_bytes += size
+        return free_bytes
 
 
 def _write(entry: Path, frames: Frames) -> None:

@@ -76,6 +76,7 @@ class Recipe(Strict):
         video_folder: where the videos of samples are.
         image_folder: where their images are.
         frames_cache: a folder to keep decoded frames in, for other epochs and runs.
+        frames_cache_gb: the most that this folder may take, in GB (10^9 bytes); default: no limit.
         representation: ``T,M,s,p`` or a preset; default: the model's own.
         num_frames: frames per video; default: T of the representation.
         fps: sample at this rate instead, up to T frames.
@@ -104,6 +105,7 @@ class Recipe(Strict):
     video_folder: Path = Path()
     image_folder: Path = Path()
     frames_cache: Path | None = None
+    frames_cache_gb: float | None = Field(None, gt=0)
     representation: str | None = None
     num_frames: int | None = Field(None, gt=0)
     fps: float | None = Field(None, gt=0)
@@ -138,6 +140,8 @@ class Recipe(Strict):
         fitting = ("assistant", "error", "sdpa")
         if self.dpo and (self.labels, self.on_bad_video, self.attention) != fitting:
             raise ValueError("dpo needs labels=assistant, on_bad_video=error and attention=sdpa")
+        if self.frames_cache_gb and not self.frames_cache:
+            raise ValueError("frames_cache_gb limits a folder; give it as frames_cache=DIR")
         if self.num_frames and self.fps:
             raise ValueError("num_frames or fps, not both; leave one empty: num_frames=")
         if self.lora is None and not any(self.learning_rates.model_dump().values()):
