@@ -73,9 +73,10 @@ def test_packed_rows_are_nearly_full() -> None:
 
 def test_rows_of_one_step_are_about_as_long() -> None:
     generator = torch.Generator().manual_seed(0)
-    lengths = torch.randint(50, 900, (400,), generator=generator).tolist()
-    rows = plan_rows(lengths, 2000, packing=False, rows_per_step=4, seed=0)
-    steps = [[lengths[row[0]] for row in rows[i : i + 4]] for i in range(0, len(rows), 4)]
-    assert max(max(step) - min(step) for step in steps) < 30
-    firsts = [step[0] for step in steps]
-    assert firsts != sorted(firsts), "the steps themselves are shuffled"
+    lengths = torch.randint(50, 900, (403,), generator=generator).tolist()  # the last step has 3
+    for seed in range(5):
+        rows = plan_rows(lengths, 2000, packing=False, rows_per_step=4, seed=seed)
+        steps = [[lengths[row[0]] for row in rows[i : i + 4]] for i in range(0, len(rows), 4)]
+        assert max(max(step) - min(step) for step in steps) < 30
+        firsts = [step[0] for step in steps]
+        assert firsts != sorted(firsts), "the steps themselves are shuffled"

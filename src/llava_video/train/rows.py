@@ -149,8 +149,14 @@ def plan_rows(
     for start in range(0, len(order), _SAMPLES_PER_STRETCH):
         stretch = sorted(order[start : start + _SAMPLES_PER_STRETCH], key=lambda i: -lengths[i])
         rows += _fill(stretch, lengths, max_tokens) if packing else [(i,) for i in stretch]
-    steps = [rows[i : i + rows_per_step] for i in range(0, len(rows), rows_per_step)]
-    return [row for i in torch.randperm(len(steps), generator=generator) for row in steps[int(i)]]
+    num_steps = len(rows) // rows_per_step
+    mixed: list[int] = torch.randperm(num_steps, generator=generator).tolist()
+    # A last step of fewer rows stays last: elsewhere it would shift all steps behind it.
+    return [
+        row
+        for step in (*mixed, num_steps)
+        for row in rows[step * rows_per_step : (step + 1) * rows_per_step]
+    ]
 
 
 def _fill(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache
 from pathlib import Path, PurePosixPath
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -23,7 +23,7 @@ SPLITS = ("caption", "open_ended", "multi_choice")
 """Conversations about one video in the shards that ``llava-video annotate export`` writes."""
 
 
-@lru_cache(maxsize=256)
+@cache  # of all shards: reading is shuffled, and samples themselves take more memory
 def _members(shard: Path) -> dict[str, tuple[int, int]]:
     """First byte and number of bytes of each member."""
     try:
