@@ -246,7 +246,8 @@ class TextTeacher(Trainer):
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Tensor:
         """Loss of lettered lists and of conversations."""
-        return _text_loss(model, inputs["lists"]) + _text_loss(model, inputs["conversations"])
+        with self.accelerator.autocast():  # the trainer's own reaches only `model.forward`
+            return _text_loss(model, inputs["lists"]) + _text_loss(model, inputs["conversations"])
 
 
 class ClipTeacher(Trainer):
@@ -262,7 +263,8 @@ class ClipTeacher(Trainer):
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Tensor:
         """The weighted sum of `clip_losses`."""
-        losses = clip_losses(model, inputs)
+        with self.accelerator.autocast():  # see `TextTeacher`
+            losses = clip_losses(model, inputs)
         self._seen.append(ClipLosses(*(value.detach() for value in losses)))
         return losses.answers + _SHARE_OF_TOKENS * losses.tokens + _SHARE_OF_LISTS * losses.lists
 
