@@ -3,11 +3,15 @@
 from pathlib import Path
 
 import pytest
+import torch
 
-from llava_video.errors import InputError
+from llava_video.errors import InputError, LlavaVideoError
+from llava_video.model import LlavaVideoConfig, LlavaVideoForConditionalGeneration
+from llava_video.model.loading import load
 from llava_video.representation import VideoRepresentation, make_layout
+from llava_video.train.adapters import write_model
 from llava_video.train.recipe import bundled_recipes, is_on_toyworld, load_recipe, load_recipe_of
-from llava_video.train.tiny import TinyRecipe
+from llava_video.train.tiny import TinyRecipe, check_tiny
 
 NEEDED = ["model=tiny", "mixture=mix.yaml", "out=run"]
 ON_TOYWORLD = [name for name in bundled_recipes() if is_on_toyworld(name)]
@@ -82,3 +86,27 @@ def test_a_run_folder_keeps_the_recipe_that_it_began_with(tmp_path: Path) -> Non
     other = load_recipe_of(TinyRecipe, "tiny", [f"out={tmp_path}", "seed=1"])
     with pytest.raises(InputError, match="another recipe; give another folder"):
         other.keep_in(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (["vision_from={folder}/none"], "none"),
+        (["vision_from={folder}/other"], "hidden_size.*64.*128.*take a model that `train tiny`"),
+        (["out={folder}/done"], "holds a finished run; give another folder"),
+    ],
+)
+def test_a_dry_run_on_toyworld_finds_what_would_stop_it(
+    tmp_path: Path, changes: list[str], said: str
+) -> None:
+    (tmp_path / "done" / "model").mkdir(parents=True)
+    model, processor = load("tiny")
+    config = model.config.to_dict()
+    config["vision_config"] |= {"hidden_size": 64, "intermediate_size": 128}
+    other = LlavaVideoForConditionalGeneration(LlavaVideoConfig(**config))
+    write_model(other, processor, tmp_path / "other", torch.bfloat16)
+    written = [change.format(folder=tmp_path) for change in changes]
+    recipe = load_recipe_of(TinyRecipe, "tiny", [f"out={tmp_path}/new", *written])
+    with pytest.raises(LlavaVideoError, match=said):
+        check_tiny(recipe)
+    assert not (tmp_path / "new").exists()

@@ -27,17 +27,25 @@ class Strict(BaseModel):
         """The recipe with every value, as it can be run again."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
-    def keep_in(self, folder: Path) -> None:
-        """Write the recipe into a run folder, which keeps the one that it began with.
+    def check_folder(self, folder: Path) -> None:
+        """A run folder keeps the recipe that it began with.
 
         Raises:
             InputError: the folder holds another one.
         """
-        text, path = self.to_yaml(), folder / RECIPE_FILE
-        if path.is_file() and path.read_text(encoding="utf-8") != text:
+        path = folder / RECIPE_FILE
+        if path.is_file() and path.read_text(encoding="utf-8") != self.to_yaml():
             raise InputError(f"{path} is another recipe; give another folder as out=DIR")
+
+    def keep_in(self, folder: Path) -> None:
+        """Write the recipe into a run folder.
+
+        Raises:
+            InputError: as `check_folder`.
+        """
+        self.check_folder(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        (folder / RECIPE_FILE).write_text(self.to_yaml(), encoding="utf-8")
 
 
 class LearningRates(Strict):

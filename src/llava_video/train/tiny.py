@@ -417,6 +417,34 @@ def _train(
 _LAST_FILE = "training_args.bin"  # what the trainer writes after a model
 
 
+def check_tiny(recipe: TinyRecipe) -> None:
+    """Find what would keep a run from beginning.
+
+    Raises:
+        InputError: the run folder belongs to another recipe or holds a finished run, or the model
+            that the vision encoder comes from is none of the same sizes.
+    """
+    recipe.check_folder(recipe.out)
+    if (recipe.out / MODEL).is_dir():
+        raise InputError(f"{recipe.out} holds a finished run; give another folder as out=DIR")
+    if recipe.vision_from is not None:
+        _taught(recipe.vision_from)
+
+
+def _taught(model_name: str) -> nn.Module:
+    """The vision encoder of another model."""
+    model = load(model_name, dtype=torch.float32)[0]
+    sizes = model.config.to_dict()["vision_config"]
+    other = {key: sizes[key] for key, size in VISION.items() if sizes[key] != size}
+    if other:
+        raise InputError(
+            f"vision_from={model_name}: its vision encoder has {other}, where tiny's has "
+            f"{ {key: VISION[key] for key in other} }; take a model that `train tiny` made"
+        )
+    encoder: nn.Module = model.model.vision_encoder
+    return encoder
+
+
 def train_tiny(recipe: TinyRecipe) -> Path:
     """Train tiny from scratch, or go on where ``recipe.out`` stopped.
 
@@ -424,12 +452,11 @@ def train_tiny(recipe: TinyRecipe) -> Path:
         The directory of the model, in bfloat16.
 
     Raises:
-        InputError: the run folder belongs to another recipe, or holds a finished run.
+        InputError: as `check_tiny`.
     """
+    check_tiny(recipe)
     recipe.keep_in(recipe.out)
     target = recipe.out / MODEL
-    if target.is_dir():
-        raise InputError(f"{recipe.out} holds a finished run; give another folder as out=DIR")
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(recipe.threads)
     model, processor = build(VideoRepresentation.from_dict(recipe.representation))
@@ -438,8 +465,7 @@ def train_tiny(recipe: TinyRecipe) -> Path:
     if recipe.vision_from is None:
         _see(model, processor, recipe)
     else:
-        taught = load(recipe.vision_from, dtype=torch.float32)[0].model.vision_encoder
-        model.model.vision_encoder.load_state_dict(taught.state_dict())
+        model.model.vision_encoder.load_state_dict(_taught(recipe.vision_from).state_dict())
     model.model.vision_encoder.requires_grad_(False)
     _train(
         TextTeacher,
