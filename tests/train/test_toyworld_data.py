@@ -11,8 +11,9 @@ from llava_video.toyworld import generate_script, render
 from llava_video.train.attention import WRITTEN
 from llava_video.train.clip_store import ClipStore, fill_store
 from llava_video.train.foreign import FOREIGN_ANSWER, foreign_clip
+from llava_video.train.lessons import clip_losses, token_heads
 from llava_video.train.rows import LABEL_IGNORED
-from llava_video.train.tiny import LEVELS, build, clip_losses, token_heads
+from llava_video.train.tiny import LEVELS, TEXT, build
 from llava_video.train.toyworld_data import (
     LISTS_PER_TEXT,
     ClipCollator,
@@ -35,7 +36,7 @@ Built = tuple[LlavaVideoForConditionalGeneration, LlavaVideoProcessor]
 def built() -> Built:
     torch.manual_seed(0)
     model, processor = build()
-    model.token_heads = token_heads()
+    model.token_heads = token_heads(TEXT["hidden_size"])
     return model, processor
 
 
