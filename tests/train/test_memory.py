@@ -93,6 +93,23 @@ def test_the_mask_of_answers_that_share_a_video_is_counted(
     assert estimate("video-sft").mask == 0
 
 
+def test_copies_of_all_weights_are_held_by_one_pass_or_by_both() -> None:
+    once = estimate("video-sft")
+    assert once.copies == once.weights / 2
+    assert once.copies_backward == REAL.text_config.vocab_size * REAL.text_config.hidden_size * 2
+    kept = estimate("video-sft", "gradient_checkpointing=false")
+    assert kept.copies_backward == kept.copies == once.copies
+    assert estimate("video-sft", "dtype=float32").copies == 0
+
+
+def test_adapters_keep_their_inputs_and_what_was_dropped() -> None:
+    dropped, whole = (estimate("lora", f"lora.dropout={share}") for share in (0.05, 0))
+    inputs = BATCH.num_tokens * (6 * 3584 + 18944)
+    cast = BATCH.num_tokens * 18944 * 4
+    assert dropped.layer - whole.layer == inputs + cast
+    assert estimate("lora", "dtype=float32").layer > dropped.layer
+
+
 def test_what_is_shared_checkpointed_or_frozen_takes_less() -> None:
     everything = estimate("video-sft")
     shared = estimate("video-sft", "shard=true", "rows_per_update=8", devices=8)

@@ -1,10 +1,10 @@
 """How much memory a training run takes on each device, from shapes alone.
 
 The largest batch of the run is read, so that its tokens, frames and supervised tokens are exact; no
-weight is loaded. Two moments are compared: the backward pass, which holds what the forward pass
-kept, and the update, which holds the optimizer's temporary values. What the device's libraries and
-its allocator take for themselves is not in it. benchmarks/training_memory.py holds the sums against
-measured peaks.
+weight is loaded. Three moments are compared: the end of the forward pass, the backward pass, which
+holds what the forward pass kept, and the update, which holds the optimizer's temporary values. What
+the device's libraries and its allocator take for themselves is not in it.
+benchmarks/training_memory.py holds the sums against measured peaks.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from llava_video.model import LlavaVideoConfig, LlavaVideoForConditionalGeneration
 from llava_video.model.modeling import FRAMES_PER_VISION_CHUNK
 from llava_video.train.adapters import add_lora
-from llava_video.train.recipe import Recipe
+from llava_video.train.recipe import Lora, Recipe
 from llava_video.train.trainer import part_of, set_trainable
 
 TRAINED_BYTES = 4
@@ -67,7 +67,9 @@ class TrainingMemory:
 
     Attributes:
         weights: those that stay in the recipe's dtype, those that are trained in float32.
-        copies: trained weights in the recipe's dtype, which products are computed with.
+        copies: trained weights in the recipe's dtype, which the forward pass computes with.
+        copies_backward: those that the backward pass holds at once; of one layer, where layers are
+            computed again.
         gradients: in float32, with the buffers of their exchange between devices.
         optimizer: both moments of AdamW.
         activations: what the forward pass keeps for the backward pass.
@@ -79,6 +81,7 @@ class TrainingMemory:
 
     weights: int
     copies: int
+    copies_backward: int
     gradients: int
     optimizer: int
     activations: int
@@ -91,8 +94,10 @@ class TrainingMemory:
     def peak(self) -> int:
         """The most that is held at once."""
         always = self.weights + self.gradients + self.optimizer
-        backward = self.copies + self.activations + self.mask + max(self.layer, self.logits)
-        return always + max(backward, self.update)
+        kept = self.activations + self.mask
+        forward = kept + self.copies
+        backward = kept + self.copies_backward + max(self.layer, self.logits)
+        return always + max(forward, backward, self.update)
 
     def to_dict(self) -> dict[str, int]:
         """Plain values, with the peak."""
@@ -109,7 +114,7 @@ def estimate_memory(
         config: of the model.
         batch: the largest one.
         num_devices: that the run is shared among.
-        device_type: ``"cuda"`` or ``"cpu"``; their optimizers work differently.
+        device_type: ``"cuda"`` or ``"cpu"``; their optimizers and dropout work differently.
     """
     width = getattr(torch, recipe.dtype).itemsize
     splits = recipe.shard and num_devices > 1
@@ -123,11 +128,15 @@ def estimate_memory(
     num_trained = sum(trained.values())
     share = num_devices if splits else 1
     exchanged = 2 if num_devices > 1 and not splits else 1
-    kept, layer = _activations(recipe, config, batch, trained, width)
+    kept, layer = _activations(recipe, config, batch, trained, width, device_type)
     text: Any = config.text_config
+    copies = 0 if width == TRAINED_BYTES or splits else num_trained * width
+    per_layer = max(trained.values()) // text.num_hidden_layers
+    largest = max(per_layer, text.vocab_size * text.hidden_size) * width
     return TrainingMemory(
         weights=(num_trained * TRAINED_BYTES + num_frozen * (4 if splits else width)) // share,
-        copies=0 if width == TRAINED_BYTES or splits else num_trained * width,
+        copies=copies,
+        copies_backward=min(copies, largest) if recipe.gradient_checkpointing else copies,
         gradients=exchanged * num_trained * TRAINED_BYTES // share,
         optimizer=2 * num_trained * TRAINED_BYTES // share,
         activations=kept,
@@ -149,18 +158,26 @@ def _outline(recipe: Recipe, config: LlavaVideoConfig) -> Any:
 
 
 def _activations(
-    recipe: Recipe, config: LlavaVideoConfig, batch: Batch, trained: dict[str, int], width: int
+    recipe: Recipe,
+    config: LlavaVideoConfig,
+    batch: Batch,
+    trained: dict[str, int],
+    width: int,
+    device_type: str,
 ) -> tuple[int, int]:
     """Bytes that the forward pass keeps, and bytes of the layer that is computed again."""
     vision: Any = config.vision_config
     text: Any = config.text_config
     num_patches = batch.num_frames * config.grid_side**2
     chunk_share = min(1.0, FRAMES_PER_VISION_CHUNK / max(1, batch.num_frames))
-    text_layer = batch.num_tokens * _text_layer_bytes(recipe, text, width)
+    text_layer = batch.num_tokens * _text_layer_bytes(recipe, text, width, device_type)
     # Queries, keys, values, their attention, both normalised inputs, both sides of the activation.
     vision_layer = num_patches * width * (7 * vision.hidden_size + 2 * vision.intermediate_size)
-    residual = TRAINED_BYTES if trained["language_model"] and recipe.lora is None else width
-    text_input = batch.num_tokens * text.hidden_size * residual
+    if recipe.lora is not None and "vision_encoder" in recipe.lora.parts:
+        inputs = 5 * vision.hidden_size + vision.intermediate_size
+        vision_layer += num_patches * inputs * _adapter_bytes(recipe.lora, width, device_type)
+    learns = recipe.learning_rates.language_model is not None
+    text_input = batch.num_tokens * text.hidden_size * (TRAINED_BYTES if learns else width)
     vision_input = num_patches * vision.hidden_size * width
 
     kept = batch.num_frames * 3 * vision.image_size**2 * 4  # pixels
@@ -175,20 +192,37 @@ def _activations(
     kept += text.num_hidden_layers * each
     kept += 2 * text_input  # the embedded prompt, and the last norm
     again = text_layer if recipe.gradient_checkpointing else 0
-    again += 3 * batch.num_tokens * text.intermediate_size * width  # gradients of its products
+    again += batch.num_tokens * text.intermediate_size * _temporary_bytes(recipe, width)
     return kept, max(again, int(vision_layer * chunk_share) if sees else 0)
 
 
-def _text_layer_bytes(recipe: Recipe, text: Any, width: int) -> int:
+def _text_layer_bytes(recipe: Recipe, text: Any, width: int, device_type: str) -> int:
     """What one layer of the language model keeps for each token."""
     hidden, inner = text.hidden_size, text.intermediate_size
     shared = text.num_key_value_heads * (hidden // text.num_attention_heads)
-    norms = 2 * hidden * (2 * TRAINED_BYTES + width)
+    learns = recipe.learning_rates.language_model is not None
+    # Inputs of both norms, in float32; normalised also there if weights are to learn from them.
+    norms = 2 * hidden * ((2 if learns else 1) * TRAINED_BYTES + width)
     # Queries and keys before and after rotation, values, attention; both sides of the gate, the
     # other branch, and their product.
     products = width * (4 * hidden + 3 * shared + 4 * inner)
     adapters = 0
     if recipe.lora is not None and "language_model" in recipe.lora.parts:
-        # Each adapter keeps its input after dropout, and what was dropped.
-        adapters = (width + 1) * (6 * hidden + inner)
+        adapters = (6 * hidden + inner) * _adapter_bytes(recipe.lora, width, device_type)
     return int(norms + products + adapters)
+
+
+def _adapter_bytes(lora: Lora, width: int, device_type: str) -> int:
+    """What an adapter keeps for each value of its input: itself, and whether it was dropped."""
+    dropped = TRAINED_BYTES if device_type == "cpu" else 1
+    return width + (dropped if lora.dropout else 0)
+
+
+def _temporary_bytes(recipe: Recipe, width: int) -> int:
+    """What the last product of a layer holds for each value, when all else is there."""
+    if recipe.lora is None or "language_model" not in recipe.lora.parts:
+        return 2 * width  # gradients of both factors; that of the product takes its place
+    if width == TRAINED_BYTES:
+        return width  # the same, when the adapter's own input is not needed any more
+    # peft turns the input of adapters into the dtype of their weights, and drops values of that.
+    return TRAINED_BYTES * (2 if recipe.lora.dropout else 1)

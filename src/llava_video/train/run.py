@@ -164,6 +164,10 @@ def _checkpoint_activations(model: Any) -> None:
         model.activation_checkpointing_enable({"use_reentrant": False})
     else:  # before transformers 5.24
         model.gradient_checkpointing_enable({"use_reentrant": False})
+    # transformers makes embeddings require gradients, also those of patches. Only its reentrant way
+    # needs that; it would send gradients through a frozen vision encoder, for nothing.
+    if getattr(model, "_require_grads_hooks", None):
+        model.disable_input_require_grads()
 
 
 def _arguments(plan: Plan, num_processes: int) -> TrainingArguments:
