@@ -87,10 +87,7 @@ def main() -> None:
         )
         if value is not None
     ]
-    rows = [
-        f"| recipe | asked with | video tokens | {' | '.join(FORMS)} |",
-        "|---|---|---|---|---|",
-    ]
+    print(f"| recipe | asked with | video tokens | {' | '.join(FORMS)} |\n|---|---|---|---|---|")
     for name in bundled_recipes():
         if not name.startswith(f"toyworld-table{options.table}/"):
             continue
@@ -114,8 +111,7 @@ def main() -> None:
         for shown in dict.fromkeys(shown for shown, _ in scores):
             num_tokens = make_layout(shown, shown.max_frames).num_tokens
             cells = " | ".join(mean_and_interval(scores[shown, form]) for form in FORMS)
-            rows.append(f"| {name.split('/')[1]} | {shown} | {num_tokens} | {cells} |")
-    print("\n".join(rows))
+            print(f"| {name.split('/')[1]} | {shown} | {num_tokens} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":
