@@ -14,9 +14,9 @@ import torch
 import llava_video as lv
 from llava_video.model.lora_targets import LORA_TARGETS
 
-SAMPLE = str(files("llava_video") / "assets" / "samples" / "two_movers.mp4")
+SAMPLE = str(files("llava_video") / "assets" / "samples" / "three_shapes.mp4")
 QUESTION = "In which direction does the ring move?"
-ANSWER = "The ring moves down."
+ANSWER = "The ring moves left."
 
 
 def ask(model: Any, processor: Any) -> str:

@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import llava_video as lv
 
-SAMPLE = files("llava_video") / "assets" / "samples" / "two_movers.mp4"
+SAMPLE = files("llava_video") / "assets" / "samples" / "three_shapes.mp4"
 
 
 def main() -> None:

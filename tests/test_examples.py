@@ -17,15 +17,15 @@ def run(name: str, monkeypatch: pytest.MonkeyPatch, *words: object) -> None:
 
 def test_ask(monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
     run("ask.py", monkeypatch)
-    assert capsys.readouterr().out.strip() == "down"
+    assert capsys.readouterr().out.strip() == "left"
 
 
 def test_adapt(monkeypatch, capsys, tmp_path) -> None:  # type: ignore[no-untyped-def]
     pytest.importorskip("peft")
     run("adapt.py", monkeypatch, tmp_path)
     before, after = capsys.readouterr().out.splitlines()
-    assert before == "before: down"
-    assert after == "after:  The ring moves down."
+    assert before == "before: left"
+    assert after == "after:  The ring moves left."
 
 
 @pytest.mark.parametrize(
