@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from tiny_accuracy import ask, is_right
+from tiny_accuracy import FORMS, ask, form, is_right
 
 import llava_video as lv
 from llava_video.representation import make_layout
@@ -32,7 +32,6 @@ from llava_video.train.recipe import bundled_recipes, load_recipe_of
 from llava_video.train.tiny import TinyRecipe, train_tiny
 
 READ = "reading"
-FORMS = ("open-ended", "choice")
 MORE_FRAMES = {"toyworld-table4/6x16": (12, 20)}
 """Numbers of frames that a model is asked with besides its own."""
 
@@ -57,9 +56,8 @@ def accuracy(
             )
             answers = ask(model, processor, questions, frames)
             for question, answer in zip(questions, answers, strict=True):
-                form = FORMS[bool(question.options)]
-                hits[form].append(is_right(question, answer))
-    return {form: statistics.mean(found) for form, found in hits.items()}
+                hits[form(question)].append(is_right(question, answer))
+    return {name: statistics.mean(found) for name, found in hits.items()}
 
 
 def mean_and_interval(values: list[float]) -> str:
@@ -106,11 +104,11 @@ def main() -> None:
                 if not has_read.is_dir():
                     shutil.copytree(out / READ, has_read)
             for shown in (own, *(replace(own, max_frames=n) for n in MORE_FRAMES.get(name, ()))):
-                for form, share in accuracy(trained, shown, options.num_videos).items():
-                    scores[shown, form].append(share)
+                for kind, share in accuracy(trained, shown, options.num_videos).items():
+                    scores[shown, kind].append(share)
         for shown in dict.fromkeys(shown for shown, _ in scores):
             num_tokens = make_layout(shown, shown.max_frames).num_tokens
-            cells = " | ".join(mean_and_interval(scores[shown, form]) for form in FORMS)
+            cells = " | ".join(mean_and_interval(scores[shown, kind]) for kind in FORMS)
             print(f"| {name.split('/')[1]} | {shown} | {num_tokens} | {cells} |", flush=True)
 
 

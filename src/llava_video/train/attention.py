@@ -84,12 +84,11 @@ def written_attention(
     rows = query.reshape(batch, groups, -1, width) * (width**-0.5 if scaling is None else scaling)
     scores = (rows @ key.transpose(-1, -2)).float().view(batch, groups, -1, length, seen)
     if attention_mask is None:
-        hidden = torch.ones(length, seen, dtype=torch.bool).triu(seen - length + 1)
+        hidden = scores.new_ones(length, seen, dtype=torch.bool).triu(seen - length + 1)
     else:
         hidden = ~attention_mask[:, :, None]
     # Added, not filled in: the gradient of a sum is the gradient itself.
-    least = torch.finfo(scores.dtype).min
-    bias = torch.zeros(hidden.shape).masked_fill(hidden.cpu(), least).to(scores.device)
+    bias = scores.new_zeros(hidden.shape).masked_fill_(hidden, torch.finfo(scores.dtype).min)
     weights = (scores + bias).softmax(-1)
     attended = weights.to(value.dtype).view(batch, groups, -1, seen) @ value
     return attended.view(batch, heads, length, width).transpose(1, 2).contiguous(), None

@@ -399,13 +399,13 @@ class PatchCollator:
         }
 
     def _show(self, number: int) -> tuple[Frames, PatchLabels]:
-        seed, size = FIRST_TRAINING_SEED + number, self.processor.image_size
+        size = self.processor.image_size
         level = SEEN[number % len(SEEN)]
         if level is None:
-            frames = foreign_clip(seed, self.num_frames, size)
+            frames = foreign_clip(FIRST_TRAINING_SEED + number, self.num_frames, size)
             return frames, nothing(self.num_frames, self.grid_side**2)
-        script = generate_script(seed=seed, level=level)
-        rng = np.random.default_rng(seed)
+        script = training_script(number, [level])
+        rng = np.random.default_rng(script.seed)
         times = np.sort(rng.uniform(0.0, script.duration_seconds, self.num_frames))
         pictures = render_at(script, times, size)
         return Frames.from_array(pictures), patch_labels(script, times, self.grid_side)

@@ -25,6 +25,15 @@ KINDS = (*SHAPES, PERSON)
 DEEDS = tuple(verb for verb, rule in VERBS.items() if rule.who == "actor" and verb != "stand")
 FILMING = (*DIRECTIONS, "in", "out")
 
+
+def _numbers(words: Iterable[str]) -> dict[str, int]:
+    """Numbers of words from 1, and 0 for none."""
+    return {word: number for number, word in enumerate(["", *words])}
+
+
+_COLOUR, _LETTER, _PLACE = _numbers(COLOURS), _numbers(LETTERS_ON_SHAPES), _numbers(SCENES)
+_KIND, _DEED, _FILM = _numbers(KINDS), _numbers(DEEDS), _numbers(FILMING)
+
 PATCH_NAMES = {
     "colour": len(COLOURS),
     "shape": len(KINDS),
@@ -115,10 +124,7 @@ def patch_labels(script: Script, times_seconds: Floats, grid_side: int) -> Patch
         ],
         axis=-1,
     )  # (A, T, M, 6)
-    letter, hat = _positions(LETTERS_ON_SHAPES), _positions(COLOURS)
-    fixed = np.array(
-        [[KINDS.index(a.shape) + 1, letter[a.letter], hat[a.hat]] for a in script.actors]
-    )
+    fixed = np.array([[_KIND[a.shape], _LETTER[a.letter], _COLOUR[a.hat]] for a in script.actors])
     shown = who[0]
     colour = np.take_along_axis(view.colour, shown.T, axis=0).T
     names = np.concatenate([colour[..., None], fixed[shown]], axis=-1)
@@ -138,7 +144,7 @@ def token_labels(script: Script, times_seconds: Floats, layout: TokenLayout) -> 
     """
     stage = perform(script, times_seconds)
     view = _look(script, stage)
-    shape = np.array([KINDS.index(actor.shape) + 1 for actor in script.actors])
+    shape = np.array([_KIND[actor.shape] for actor in script.actors])
     directions, deeds = _directions(view, stage.shot), _deeds(script, stage)
     places, films = _places(script, stage), _films(script, stage)
     labels = np.zeros((layout.num_tokens, len(TOKEN_NAMES)), np.int64)
@@ -172,15 +178,9 @@ def _look(script: Script, stage: Stage) -> _View:
     )
 
 
-def _positions(words: Iterable[str]) -> dict[str, int]:
-    """Numbers of words from 1, and 0 for none."""
-    return {word: number for number, word in enumerate(["", *words])}
-
-
 def _places(script: Script, stage: Stage) -> Numbers:
     """(T,) the scene of each moment."""
-    scene = _positions(SCENES)
-    of_shot = np.array([scene[cut.value] for cut in script.of(SCENE, "cut")])
+    of_shot = np.array([_PLACE[cut.value] for cut in script.of(SCENE, "cut")])
     return of_shot[stage.shot]
 
 
@@ -208,7 +208,7 @@ def _deeds(script: Script, stage: Stage) -> Numbers:
     deeds = np.zeros(stage.x.shape, np.int64)
     for actor, row in zip(script.actors, deeds, strict=True):
         for event in script.of(actor.name, *DEEDS):
-            row[stage.times_seconds >= event.start_seconds] = DEEDS.index(event.what) + 1
+            row[stage.times_seconds >= event.start_seconds] = _DEED[event.what]
     return deeds
 
 
@@ -216,5 +216,5 @@ def _films(script: Script, stage: Stage) -> Numbers:
     """(T,) what the camera began last, 0 for nothing yet."""
     films = np.zeros(len(stage.times_seconds), np.int64)
     for event in script.of(CAMERA):
-        films[stage.times_seconds > event.start_seconds] = FILMING.index(event.value) + 1
+        films[stage.times_seconds > event.start_seconds] = _FILM[event.value]
     return films
