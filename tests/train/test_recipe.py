@@ -89,6 +89,18 @@ def test_a_run_folder_keeps_the_recipe_that_it_began_with(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("levels=[]", "levels: .*at least 1 item"),
+        ("levels=[simple, hard]", "no 'hard'; use some of simple, standard, crowded, long"),
+    ],
+)
+def test_levels_are_some_of_toyworld(tmp_path: Path, change: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        load_recipe_of(TinyRecipe, "tiny", [f"out={tmp_path}", change])
+
+
+@pytest.mark.parametrize(
     ("changes", "said"),
     [
         (["vision_from={folder}/none"], "none"),

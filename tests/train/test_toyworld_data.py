@@ -1,10 +1,12 @@
 """Many questions about a clip cost less than single conversations, and teach the same."""
 
 import random
+from dataclasses import replace
 
 import pytest
 import torch
 
+from llava_video.errors import InputError
 from llava_video.model import LlavaVideoForConditionalGeneration, LlavaVideoProcessor
 from llava_video.representation import make_layout
 from llava_video.toyworld import generate_script, render
@@ -54,8 +56,8 @@ def collator(built, tmp_path_factory) -> ClipCollator:
         return model.model.encode_frames(pixels).unflatten(0, (-1, 12))
 
     folder = tmp_path_factory.mktemp("clips")
-    clips = fill_store(folder / "toyworld", 3, toy_clip, encode)
-    foreign = fill_store(folder / "foreign", 2, lambda n: foreign_clip(n, 12, 64), encode)
+    clips = fill_store(folder / "toyworld", "clips", 3, toy_clip, encode)
+    foreign = fill_store(folder / "foreign", "noise", 2, lambda n: foreign_clip(n, 12, 64), encode)
     return ClipCollator(processor, LEVELS, clips, foreign)
 
 
@@ -83,6 +85,32 @@ def test_questions_about_clips_have_the_loss_that_they_have_one_by_one(
     assert float(together) == pytest.approx(total / count, rel=1e-3)  # features rest in float16
 
 
+@torch.no_grad()
+def test_options_and_their_lists_begin_with_a_draw_or_never(built, collator) -> None:
+    model, _ = built
+    for options_from, has_lists, has_options in (
+        (6, True, True),
+        (7, True, False),
+        (None, False, False),
+    ):
+        batch = replace(collator, options_from=options_from)([Draw(0, False, 5), Draw(1, False, 6)])
+        assert ("lists" in batch) == has_lists
+        assert ("choices" in batch["branches"]) == has_options
+        if has_options:
+            assert set(batch["branches"]["choices"]["clip"].tolist()) == {1}
+        else:
+            assert batch["branches"]["open_ended"]["clip"].bincount().tolist() == [9, 9]
+        losses = clip_losses(model, batch)
+        assert bool(losses.lists > 0) == has_lists
+        assert losses.answers > 0
+
+
+def test_a_store_of_other_clips_is_refused(tmp_path) -> None:
+    fill_store(tmp_path, "red", 1, lambda n: n, lambda numbers: torch.zeros(len(numbers), 1, 1, 1))
+    with pytest.raises(InputError, match=r"holds features of other clips .*contents.txt.; remove"):
+        fill_store(tmp_path, "blue", 1, lambda n: n, lambda numbers: torch.ones(1, 1, 1, 1))
+
+
 def test_a_store_is_finished_where_a_run_before_stopped(tmp_path) -> None:
     drawn = []
 
@@ -93,9 +121,9 @@ def test_a_store_is_finished_where_a_run_before_stopped(tmp_path) -> None:
     def encode(numbers):
         return torch.tensor(numbers).view(-1, 1, 1, 1).expand(-1, 2, 3, 4)
 
-    store = fill_store(tmp_path, 1200, draw, encode)
+    store = fill_store(tmp_path, "numbers", 1200, draw, encode)
     (tmp_path / "0001000.npy").unlink()
-    again: ClipStore = fill_store(tmp_path, 1200, draw, encode)
+    again: ClipStore = fill_store(tmp_path, "numbers", 1200, draw, encode)
     assert drawn == [*range(1200), *range(1000, 1200)]
     assert len(store) == len(again) == 1200
     assert again[1003].shape == (2, 3, 4)

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from llava_video.errors import InputError
 from llava_video.types import Frames
 
+CONTENTS_FILE = "contents.txt"
 CLIPS_PER_FILE = 1000
 _CLIPS_PER_PASS = 16
 
@@ -37,6 +39,7 @@ class ClipStore:
 
 def fill_store(
     folder: Path,
+    contents: str,
     num_clips: int,
     draw: Callable[[int], Frames],
     encode: Callable[[Sequence[Frames]], Tensor],
@@ -45,11 +48,19 @@ def fill_store(
 
     Args:
         folder: where the files are.
+        contents: tells this store from every other one.
         num_clips: how many clips to hold.
         draw: makes a clip of its number, always the same one.
         encode: features (N, T, M, C) of N clips.
+
+    Raises:
+        InputError: the folder is another store.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    name = folder / CONTENTS_FILE
+    if name.is_file() and name.read_text(encoding="utf-8") != contents:
+        raise InputError(f"{folder} holds features of other clips (see {name}); remove it")
+    name.write_text(contents, encoding="utf-8")
     files = []
     for first in range(0, num_clips, CLIPS_PER_FILE):
         path = folder / f"{first:07d}.npy"

@@ -63,7 +63,7 @@ class TextTeacher(Trainer):
     def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Tensor:
         """Loss of lettered lists and of conversations."""
         with self.accelerator.autocast():  # the trainer's own reaches only `model.forward`
-            return _text_loss(model, inputs["lists"]) + _text_loss(model, inputs["conversations"])
+            return torch.stack([_text_loss(model, rows) for rows in inputs.values()]).sum()
 
 
 class ClipTeacher(Trainer):
@@ -100,7 +100,7 @@ class ClipLosses(NamedTuple):
     Attributes:
         answers: loss of the answers.
         tokens: loss of what the video tokens show.
-        lists: loss of lettered lists.
+        lists: loss of lettered lists; 0 without any.
         right_choices: share of right answers to questions with options, word by word.
         right_open: share of right answers to the others.
     """
@@ -132,7 +132,7 @@ def clip_losses(model: Any, batch: dict[str, Any]) -> ClipLosses:
     return ClipLosses(
         loss / num_words,
         _loss_of_tokens(model.token_heads(halfway), batch["token_labels"].flatten(0, 1)),
-        _text_loss(model, batch["lists"]),
+        _text_loss(model, batch["lists"]) if "lists" in batch else loss.new_zeros(()),
         words["choices"].right if "choices" in words else none,
         words["open_ended"].right if "open_ended" in words else none,
     )

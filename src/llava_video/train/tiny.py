@@ -17,14 +17,15 @@ A run that is started again continues from its newest checkpoint.
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import Field
-from safetensors.torch import load_model
+from pydantic import Field, field_validator
+from safetensors.torch import load_model, save
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments
@@ -37,6 +38,7 @@ from llava_video.model import (
 )
 from llava_video.model.loading import load
 from llava_video.representation import VideoRepresentation
+from llava_video.toyworld import LEVELS as ALL_LEVELS
 from llava_video.toyworld import render
 from llava_video.train.adapters import MODEL, write_model
 from llava_video.train.attention import WRITTEN
@@ -60,13 +62,11 @@ from llava_video.train.toyworld_data import (
 )
 from llava_video.types import Frames
 
-Level = Literal["simple", "standard", "crowded", "long"]
-
-LEVELS: tuple[Level, ...] = ("simple", "standard")
+LEVELS = ("simple", "standard")
 """Levels of the clips that tiny is asked about."""
 
 CLIPS, FOREIGN = "clips", "foreign"
-"""In the run folder: features of clips, while they are needed."""
+"""Folders of features of clips."""
 
 CLIPS_PER_FOREIGN = 6
 """One foreign clip is drawn for so many of toyworld's."""
@@ -108,6 +108,12 @@ class TinyRecipe(Strict):
         representation: values of a `VideoRepresentation`; by default that of tiny.
         vision_from: a model of the same sizes whose vision encoder is taken, in place of the first
             lesson.
+        options_after: share of the third lesson after which questions with options are asked, too.
+            They take most of a step, and can be answered when open-ended ones can. With 1 there are
+            none, and no lists of options to read either.
+        clips: a folder for the features of clips, which runs can share whose levels, number of
+            frames and vision encoder are the same; by default they are in the run folder, and
+            removed at its end.
         seed: of the weights; clips and questions are the same for every seed.
         seeing_steps: steps of the first lesson.
         reading_steps: steps of the second lesson.
@@ -119,17 +125,28 @@ class TinyRecipe(Strict):
     """
 
     out: Path
-    levels: tuple[Level, ...] = LEVELS
+    levels: tuple[str, ...] = Field(LEVELS, min_length=1)
     representation: dict[str, Any] = REPRESENTATION.to_dict()
     vision_from: str | None = None
+    options_after: float = Field(0.4, ge=0, le=1)
+    clips: Path | None = None
     seed: int = 0
     seeing_steps: int = Field(15000, gt=0)
-    reading_steps: int = Field(500, gt=0)
+    reading_steps: int = Field(400, gt=0)
     num_clips: int = Field(gt=0)
     watching_steps: int = Field(gt=0)
     batch: int = Field(6, gt=0)
     threads: int = Field(1, gt=0)
     workers: int = Field(1, ge=0)
+
+    @field_validator("levels")
+    @classmethod
+    def _known(cls, levels: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := set(levels) - set(ALL_LEVELS):
+            raise ValueError(
+                f"levels: toyworld has no {min(unknown)!r}; use some of {', '.join(ALL_LEVELS)}"
+            )
+        return levels
 
 
 def build(
@@ -289,21 +306,25 @@ def train_tiny(recipe: TinyRecipe) -> Path:
         model,
         _arguments(recipe, "reading", recipe.reading_steps, LANGUAGE_RATE, TEXTS_PER_STEP),
         NumberStream,
-        TextCollator(processor, recipe.levels),
+        TextCollator(processor, recipe.levels, with_lists=recipe.options_after < 1),
     )
-    collator = ClipCollator(processor, recipe.levels, *_remember(model, processor, recipe))
+    clips, foreign = _remember(model, processor, recipe)
+    asks_openly = round(recipe.options_after * recipe.watching_steps) * recipe.batch
+    options_from = asks_openly if recipe.options_after < 1 else None
+    collator = ClipCollator(processor, recipe.levels, clips, foreign, options_from)
     model.token_heads = token_heads(TEXT["hidden_size"])
     _train(
         ClipTeacher,
         model,
         _arguments(recipe, "watching", recipe.watching_steps, LANGUAGE_RATE, recipe.batch),
-        lambda seed: DrawStream(len(collator.clips), len(collator.foreign), seed),
+        lambda seed: DrawStream(len(clips), len(foreign), seed),
         collator,
     )
     del model.token_heads
     write_model(model, processor, target, torch.bfloat16)
-    for name in (CLIPS, FOREIGN):  # gigabytes that can be made again
-        shutil.rmtree(recipe.out / name)
+    if recipe.clips is None:
+        for name in (CLIPS, FOREIGN):  # gigabytes that can be made again
+            shutil.rmtree(recipe.out / name)
     return target
 
 
@@ -328,6 +349,10 @@ def _remember(
 ) -> tuple[ClipStore, ClipStore]:
     """Features of clips of toyworld and of foreign ones."""
     num_frames, size = processor.representation.max_frames, IMAGE_SIZE
+    num_foreign = max(1, recipe.num_clips // CLIPS_PER_FOREIGN)
+    folder = recipe.clips or recipe.out
+    encoder = save(dict(model.model.vision_encoder.state_dict()))
+    made_by = f"{num_frames} frames, seen by {hashlib.sha256(encoder).hexdigest()}"
 
     def draw(number: int) -> Frames:
         return render(training_script(number, recipe.levels), num_frames=num_frames, size=size)
@@ -340,10 +365,17 @@ def _remember(
         return features
 
     return (
-        fill_store(recipe.out / CLIPS, recipe.num_clips, draw, encode),
         fill_store(
-            recipe.out / FOREIGN,
-            max(1, recipe.num_clips // CLIPS_PER_FOREIGN),
+            folder / CLIPS,
+            f"{recipe.num_clips} of {', '.join(recipe.levels)}; {made_by}",
+            recipe.num_clips,
+            draw,
+            encode,
+        ),
+        fill_store(
+            folder / FOREIGN,
+            f"{num_foreign}; {made_by}",
+            num_foreign,
             lambda number: foreign_clip(FIRST_TRAINING_SEED + number, num_frames, size),
             encode,
         ),

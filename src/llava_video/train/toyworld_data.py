@@ -172,11 +172,14 @@ class DrawStream(IterableDataset[Draw]):
             )
 
 
-def conversations_about(script: Script, seed: int) -> list[list[Exchange]]:
+def conversations_about(
+    script: Script, seed: int, with_options: bool = True
+) -> list[list[Exchange]]:
     """Questions with options, open-ended ones, and one that follows up on another.
 
     One question of each kind comes before a second of any, so that rare kinds are asked about as
-    often as the clip allows. Half of the open-ended questions ask for one word.
+    often as the clip allows. Half of the open-ended questions ask for one word. Without options
+    there are more open-ended ones instead.
     """
     rng = random.Random(seed)
     choices: dict[str, Question] = {}
@@ -185,13 +188,14 @@ def conversations_about(script: Script, seed: int) -> list[list[Exchange]]:
         for question in make_questions(script, seed=_QUESTION_ROUNDS * seed + number):
             (choices if question.options else open_ended).setdefault(question.question, question)
     found: list[list[Exchange]] = []
-    for question in _kinds_in_turn(choices.values(), rng)[:MOST_CHOICES]:
+    most_choices = MOST_CHOICES if with_options else 0
+    for question in _kinds_in_turn(choices.values(), rng)[:most_choices]:
         found.append([as_exchange(question, rng)])
         if rng.random() < WORD_AND_LETTER_SHARE:
             asked = question.prompt_multiple_choice(ending=WORD_AND_LETTER_ENDING)
             found[-1] = [Exchange(asked, f"{question.answer} {question.answer_letter}.")]
     openly = [as_exchange(question, rng) for question in _kinds_in_turn(open_ended.values(), rng)]
-    found += [[one] for one in openly[:MOST_OPEN_ENDED]]
+    found += [[one] for one in openly[: MOST_CHOICES + MOST_OPEN_ENDED - most_choices]]
     if len(openly) > 1:
         found.append(openly[-2:])
     return found
@@ -219,12 +223,15 @@ class ClipCollator:
         levels: of the clips, in turn.
         clips: features of toyworld's clips.
         foreign: features of clips that are none of toyworld's.
+        options_from: seed of the first draw that is asked with options, too. With None there are
+            no options at all, and no lists.
     """
 
     processor: LlavaVideoProcessor
     levels: Sequence[str]
     clips: ClipStore
     foreign: ClipStore
+    options_from: int | None = 0
 
     def __call__(self, draws: list[Draw]) -> dict[str, Any]:
         """A batch of B clips and what is asked about them.
@@ -232,8 +239,8 @@ class ClipCollator:
         Returns:
             ``features`` (B, T, M, C), ``prompt_ids`` (B, P) up to the end of the video,
             ``token_labels`` (B, V, 6), ``branches``: of each kind of `BRANCHES` that there is
-            ``clip`` (N,), ``ids`` and ``labels`` (N, L), and ``lists``: ``ids`` and ``mask`` of
-            `lettered_lists`.
+            ``clip`` (N,), ``ids`` and ``labels`` (N, L), and perhaps ``lists``: ``ids`` and
+            ``mask`` of `lettered_lists`.
         """
         tokenizer = self.processor.tokenizer
         representation = self.processor.representation
@@ -245,7 +252,8 @@ class ClipCollator:
         branches = {name: _Branches() for name in BRANCHES}
         for clip, draw in enumerate(draws):
             script = training_script(draw.clip, self.levels)
-            asked = conversations_about(script, draw.seed)
+            with_options = self.options_from is not None and draw.seed >= self.options_from
+            asked = conversations_about(script, draw.seed, with_options)
             if describes:
                 asked.append([exchanges(script, draw.seed, most=1)[0]])
             if draw.is_foreign:
@@ -259,7 +267,7 @@ class ClipCollator:
                 shared = len(ids) - ids[::-1].index(self.processor.video_token_id)
                 branches[_kind_of(conversation)].add(clip, ids[shared:], own[shared:])
             prompts.append(ids[:shared])
-        return {
+        batch = {
             "features": torch.from_numpy(
                 np.stack([(self.foreign if d.is_foreign else self.clips)[d.clip] for d in draws])
             ).float(),
@@ -270,8 +278,10 @@ class ClipCollator:
                 for name, found in branches.items()
                 if found.ids
             },
-            "lists": _padded(lettered_lists(rng, LISTS_PER_CLIP * len(draws)), tokenizer),
         }
+        if self.options_from is not None:
+            batch["lists"] = _padded(lettered_lists(rng, LISTS_PER_CLIP * len(draws)), tokenizer)
+        return batch
 
 
 BRANCHES = ("choices", "open_ended", "longer")
@@ -343,21 +353,26 @@ class TextCollator:
     Attributes:
         processor: renders conversations.
         levels: of the clips, in turn.
+        with_lists: whether there are lists, too.
     """
 
     processor: LlavaVideoProcessor
     levels: Sequence[str]
+    with_lists: bool = True
 
     def __call__(self, numbers: list[int]) -> dict[str, dict[str, Tensor]]:
-        """``lists`` and ``conversations``, each with ``ids`` and ``mask`` (N, L)."""
+        """``conversations`` and perhaps ``lists``, each with ``ids`` and ``mask`` (N, L)."""
         tokenizer = self.processor.tokenizer
         rng = random.Random(numbers[0])
         texts = []
         for number in numbers:
             asked = exchanges(training_script(number, self.levels), number, most=3)
             texts.append("\n".join(f"{one.question}\n{one.answer}" for one in asked))
-        lists = lettered_lists(rng, LISTS_PER_TEXT * len(numbers))
-        return {"lists": _padded(lists, tokenizer), "conversations": _padded(texts, tokenizer)}
+        batch = {"conversations": _padded(texts, tokenizer)}
+        if self.with_lists:
+            lists = lettered_lists(rng, LISTS_PER_TEXT * len(numbers))
+            batch["lists"] = _padded(lists, tokenizer)
+        return batch
 
 
 def _padded(texts: list[str], tokenizer: Any) -> dict[str, Tensor]:
