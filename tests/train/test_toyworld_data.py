@@ -12,6 +12,7 @@ from llava_video.representation import make_layout
 from llava_video.toyworld import generate_script, render
 from llava_video.train.attention import WRITTEN
 from llava_video.train.clip_store import ClipStore, fill_store
+from llava_video.train.exchanges import conversations_about, exchanges, lettered_lists
 from llava_video.train.foreign import FOREIGN_ANSWER, foreign_clip
 from llava_video.train.lessons import clip_losses, token_heads
 from llava_video.train.rows import LABEL_IGNORED
@@ -24,9 +25,6 @@ from llava_video.train.toyworld_data import (
     NumberStream,
     PatchCollator,
     TextCollator,
-    conversations_about,
-    exchanges,
-    lettered_lists,
     render_exchanges,
     training_script,
 )

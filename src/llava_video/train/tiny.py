@@ -44,6 +44,7 @@ from llava_video.train.adapters import MODEL, write_model
 from llava_video.train.attention import WRITTEN
 from llava_video.train.checkpoints import newest_checkpoint
 from llava_video.train.clip_store import ClipStore, fill_store
+from llava_video.train.exchanges import exchanges
 from llava_video.train.foreign import foreign_clip
 from llava_video.train.lessons import ClipTeacher, PatchTeacher, TextTeacher, token_heads
 from llava_video.train.optimizer import MuonAdamWFactory
@@ -57,7 +58,6 @@ from llava_video.train.toyworld_data import (
     NumberStream,
     PatchCollator,
     TextCollator,
-    exchanges,
     training_script,
 )
 from llava_video.types import Frames
