@@ -15,14 +15,20 @@ from llava_video.train.tiny import TinyRecipe, check_tiny
 
 NEEDED = ["model=tiny", "mixture=mix.yaml", "out=run"]
 ON_TOYWORLD = [name for name in bundled_recipes() if is_on_toyworld(name)]
+COMPARED = [name for name in ON_TOYWORLD if name.startswith("toyworld-table")]
 
 
 @pytest.mark.parametrize("name", ON_TOYWORLD)
 def test_every_recipe_on_toyworld_needs_only_a_folder(name: str, tmp_path: Path) -> None:
     recipe = load_recipe_of(TinyRecipe, name, [f"out={tmp_path}"])
-    representation = VideoRepresentation.from_dict(recipe.representation)
-    num_tokens = make_layout(representation, representation.max_frames).num_tokens
-    if name.startswith("toyworld-table4/"):
+    representations = [VideoRepresentation.from_dict(own) for own in recipe.representations]
+    num_tokens = make_layout(representations[0], representations[0].max_frames).num_tokens
+    if name == "toyworld-base":
+        compared = [load_recipe_of(TinyRecipe, other, ["out=run"]) for other in COMPARED]
+        assert {*representations} == {
+            VideoRepresentation.from_dict(other.representations[0]) for other in compared
+        }
+    elif name.startswith("toyworld-table4/"):
         num_frames, tokens_per_frame = map(int, name.split("/")[1].split("x"))
         assert num_tokens == num_frames * tokens_per_frame
     else:
@@ -106,6 +112,8 @@ def test_levels_are_some_of_toyworld(tmp_path: Path, change: str, said: str) -> 
         (["vision_from={folder}/none"], "none"),
         (["vision_from={folder}/other"], "hidden_size.*64.*128.*take a model that `train tiny`"),
         (["out={folder}/done"], "holds a finished run; give another folder"),
+        (["start_from={folder}"], "holds no finished run; make one with .*train toyworld-base"),
+        (["start_from={folder}/done", "vision_from=tiny"], "not both"),
     ],
 )
 def test_a_dry_run_on_toyworld_finds_what_would_stop_it(
@@ -118,7 +126,6 @@ def test_a_dry_run_on_toyworld_finds_what_would_stop_it(
     other = LlavaVideoForConditionalGeneration(LlavaVideoConfig(**config))
     write_model(other, processor, tmp_path / "other", torch.bfloat16)
     written = [change.format(folder=tmp_path) for change in changes]
-    recipe = load_recipe_of(TinyRecipe, "tiny", [f"out={tmp_path}/new", *written])
     with pytest.raises(LlavaVideoError, match=said):
-        check_tiny(recipe)
+        check_tiny(load_recipe_of(TinyRecipe, "tiny", [f"out={tmp_path}/new", *written]))
     assert not (tmp_path / "new").exists()

@@ -115,6 +115,7 @@ class ClipLosses(NamedTuple):
 def clip_losses(model: Any, batch: dict[str, Any]) -> ClipLosses:
     """What the model makes of a batch of `ClipCollator`."""
     inner, language_model = model.model, model.model.language_model
+    model.config.representation = batch["representation"]
     prompt_ids = batch["prompt_ids"]
     video_tokens = [inner.tokens_of(features) for features in batch["features"]]
     cache = DynamicCache()

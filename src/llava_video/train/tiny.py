@@ -20,11 +20,12 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from safetensors.torch import load_model, save
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -54,6 +55,7 @@ from llava_video.train.toyworld_data import (
     FIRST_TRAINING_SEED,
     SEEN,
     ClipCollator,
+    CollatorsInTurn,
     DrawStream,
     NumberStream,
     PatchCollator,
@@ -65,8 +67,9 @@ from llava_video.types import Frames
 LEVELS = ("simple", "standard")
 """Levels of the clips that tiny is asked about."""
 
-CLIPS, FOREIGN = "clips", "foreign"
-"""Folders of features of clips."""
+STORES = "features"
+WATCHING = "watching"
+"""Folders in that of a run: of features of clips, by their number of frames, and of a lesson."""
 
 CLIPS_PER_FOREIGN = 6
 """One foreign clip is drawn for so many of toyworld's."""
@@ -78,6 +81,7 @@ LANGUAGE_RATE = 3e-3
 """Highest learning rates: AdamW's for the vision encoder, Muon's for the language model."""
 
 TEXTS_PER_STEP = 8
+_DRAWS_PER_SEED = 10_000_000
 
 IMAGE_SIZE = 64
 VISION: dict[str, Any] = {
@@ -105,16 +109,18 @@ class TinyRecipe(Strict):
     Attributes:
         out: the run folder; a run found there is continued.
         levels: of toyworld, to which the clips belong in turn.
-        representation: values of a `VideoRepresentation`; by default that of tiny.
+        representations: values of `VideoRepresentation`, by default of tiny's; the model is of the
+            first, and learns them in turn.
         vision_from: a model of the same sizes whose vision encoder is taken, in place of the first
             lesson.
+        start_from: a finished run from which everything is taken, in place of the first two
+            lessons.
         options_after: share of the third lesson after which questions with options are asked, too.
             They take most of a step, and can be answered when open-ended ones can. With 1 there are
             none, and no lists of options to read either.
-        clips: a folder for the features of clips, which runs can share whose levels, number of
-            frames and vision encoder are the same; by default they are in the run folder, and
-            removed at its end.
-        seed: of the weights; clips and questions are the same for every seed.
+        clips: a folder for the features of clips, which runs of the same levels and vision encoder
+            can share; by default they are in the run folder, and removed at its end.
+        seed: of the weights, and of what is asked about which clip; clips are the same for all.
         seeing_steps: steps of the first lesson.
         reading_steps: steps of the second lesson.
         num_clips: clips whose features are kept for the third.
@@ -126,8 +132,9 @@ class TinyRecipe(Strict):
 
     out: Path
     levels: tuple[str, ...] = Field(LEVELS, min_length=1)
-    representation: dict[str, Any] = REPRESENTATION.to_dict()
+    representations: tuple[dict[str, Any], ...] = Field((REPRESENTATION.to_dict(),), min_length=1)
     vision_from: str | None = None
+    start_from: Path | None = None
     options_after: float = Field(0.4, ge=0, le=1)
     clips: Path | None = None
     seed: int = 0
@@ -147,6 +154,12 @@ class TinyRecipe(Strict):
                 f"levels: toyworld has no {min(unknown)!r}; use some of {', '.join(ALL_LEVELS)}"
             )
         return levels
+
+    @model_validator(mode="after")
+    def _check(self) -> TinyRecipe:
+        if self.vision_from and self.start_from:
+            raise ValueError("vision_from or start_from, not both; leave one empty: vision_from=")
+        return self
 
 
 def build(
@@ -245,9 +258,10 @@ def _train(
         )
         trainer.train(resume_from_checkpoint=str(last) if last else None)
         trainer.save_model(str(out))
-    load_model(module, out / "model.safetensors")
+    load_model(module, out / _WEIGHTS_FILE)
 
 
+_WEIGHTS_FILE = "model.safetensors"
 _LAST_FILE = "training_args.bin"  # what the trainer writes after a model
 
 
@@ -255,14 +269,20 @@ def check_tiny(recipe: TinyRecipe) -> None:
     """Find what would keep a run from beginning.
 
     Raises:
-        InputError: the run folder belongs to another recipe or holds a finished run, or the model
-            that the vision encoder comes from is none of the same sizes.
+        InputError: the run folder belongs to another recipe or holds a finished run, the model
+            that the vision encoder comes from is none of the same sizes, or ``start_from`` is no
+            finished run.
     """
     recipe.check_folder(recipe.out)
     if (recipe.out / MODEL).is_dir():
         raise InputError(f"{recipe.out} holds a finished run; give another folder as out=DIR")
     if recipe.vision_from is not None:
         _taught(recipe.vision_from)
+    if recipe.start_from is not None and not (recipe.start_from / MODEL).is_dir():
+        raise InputError(
+            f"start_from={recipe.start_from} holds no finished run; make one with "
+            f"llava-video train toyworld-base out={recipe.start_from}"
+        )
 
 
 def _taught(model_name: str) -> nn.Module:
@@ -293,38 +313,27 @@ def train_tiny(recipe: TinyRecipe) -> Path:
     target = recipe.out / MODEL
     torch.manual_seed(recipe.seed)
     torch.set_num_threads(recipe.threads)
-    model, processor = build(VideoRepresentation.from_dict(recipe.representation))
+    representations = [VideoRepresentation.from_dict(values) for values in recipe.representations]
+    model, processor = build(representations[0])
+    model.token_heads = token_heads(TEXT["hidden_size"])
     if not torch.cuda.is_available():
         model.model.language_model.set_attn_implementation(WRITTEN)
-    if recipe.vision_from is None:
-        _see(model, processor, recipe)
-    else:
+    if recipe.start_from is not None:
+        load_model(model, recipe.start_from / WATCHING / _WEIGHTS_FILE)
+    elif recipe.vision_from is not None:
         model.model.vision_encoder.load_state_dict(_taught(recipe.vision_from).state_dict())
+    else:
+        _see(model, processor, recipe)
     model.model.vision_encoder.requires_grad_(False)
-    _train(
-        TextTeacher,
-        model,
-        _arguments(recipe, "reading", recipe.reading_steps, LANGUAGE_RATE, TEXTS_PER_STEP),
-        NumberStream,
-        TextCollator(processor, recipe.levels, with_lists=recipe.options_after < 1),
-    )
-    clips, foreign = _remember(model, processor, recipe)
-    asks_openly = round(recipe.options_after * recipe.watching_steps) * recipe.batch
-    options_from = asks_openly if recipe.options_after < 1 else None
-    collator = ClipCollator(processor, recipe.levels, clips, foreign, options_from)
-    model.token_heads = token_heads(TEXT["hidden_size"])
-    _train(
-        ClipTeacher,
-        model,
-        _arguments(recipe, "watching", recipe.watching_steps, LANGUAGE_RATE, recipe.batch),
-        lambda seed: DrawStream(len(clips), len(foreign), seed),
-        collator,
-    )
+    if recipe.start_from is None:
+        _read(model, processor, recipe)
+    _watch(model, processor, recipe, representations)
     del model.token_heads
+    model.config.representation = representations[0]
     write_model(model, processor, target, torch.bfloat16)
-    if recipe.clips is None:
-        for name in (CLIPS, FOREIGN):  # gigabytes that can be made again
-            shutil.rmtree(recipe.out / name)
+    if recipe.clips is None:  # gigabytes that can be made again
+        for folder in recipe.out.glob(f"{STORES}-*"):
+            shutil.rmtree(folder)
     return target
 
 
@@ -342,6 +351,44 @@ def _see(
     )
 
 
+def _read(
+    model: LlavaVideoForConditionalGeneration,
+    processor: LlavaVideoProcessor,
+    recipe: TinyRecipe,
+) -> None:
+    _train(
+        TextTeacher,
+        model,
+        _arguments(recipe, "reading", recipe.reading_steps, LANGUAGE_RATE, TEXTS_PER_STEP),
+        NumberStream,
+        TextCollator(processor, recipe.levels, with_lists=recipe.options_after < 1),
+    )
+
+
+def _watch(
+    model: LlavaVideoForConditionalGeneration,
+    processor: LlavaVideoProcessor,
+    recipe: TinyRecipe,
+    representations: Sequence[VideoRepresentation],
+) -> None:
+    first_draw = recipe.seed * _DRAWS_PER_SEED
+    asks_openly = round(recipe.options_after * recipe.watching_steps) * recipe.batch
+    options_from = first_draw + asks_openly if recipe.options_after < 1 else None
+    collators = []
+    for representation in representations:
+        shows = copy(processor)
+        shows.representation = representation
+        clips, foreign = _remember(model, shows, recipe)
+        collators.append(ClipCollator(shows, recipe.levels, clips, foreign, options_from))
+    _train(
+        ClipTeacher,
+        model,
+        _arguments(recipe, WATCHING, recipe.watching_steps, LANGUAGE_RATE, recipe.batch),
+        lambda done: DrawStream(len(clips), len(foreign), first_draw + done),
+        CollatorsInTurn(tuple(collators)),
+    )
+
+
 def _remember(
     model: LlavaVideoForConditionalGeneration,
     processor: LlavaVideoProcessor,
@@ -350,7 +397,7 @@ def _remember(
     """Features of clips of toyworld and of foreign ones."""
     num_frames, size = processor.representation.max_frames, IMAGE_SIZE
     num_foreign = max(1, recipe.num_clips // CLIPS_PER_FOREIGN)
-    folder = recipe.clips or recipe.out
+    folder = (recipe.clips or recipe.out) / f"{STORES}-{num_frames}"
     encoder = save(dict(model.model.vision_encoder.state_dict()))
     made_by = f"{num_frames} frames, seen by {hashlib.sha256(encoder).hexdigest()}"
 
@@ -366,14 +413,14 @@ def _remember(
 
     return (
         fill_store(
-            folder / CLIPS,
+            folder / "clips",
             f"{recipe.num_clips} of {', '.join(recipe.levels)}; {made_by}",
             recipe.num_clips,
             draw,
             encode,
         ),
         fill_store(
-            folder / FOREIGN,
+            folder / "foreign",
             f"{num_foreign}; {made_by}",
             num_foreign,
             lambda number: foreign_clip(FIRST_TRAINING_SEED + number, num_frames, size),

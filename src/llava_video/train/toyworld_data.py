@@ -131,10 +131,10 @@ class ClipCollator:
         """A batch of B clips and what is asked about them.
 
         Returns:
-            ``features`` (B, T, M, C), ``prompt_ids`` (B, P) up to the end of the video,
-            ``token_labels`` (B, V, 6), ``branches``: of each kind of `BRANCHES` that there is
-            ``clip`` (N,), ``ids`` and ``labels`` (N, L), and perhaps ``lists``: ``ids`` and
-            ``mask`` of `lettered_lists`.
+            ``representation`` of its videos, ``features`` (B, T, M, C), ``prompt_ids`` (B, P) up
+            to the end of the video, ``token_labels`` (B, V, 6), ``branches``: of each kind of
+            `BRANCHES` that there is ``clip`` (N,), ``ids`` and ``labels`` (N, L), and perhaps
+            ``lists``: ``ids`` and ``mask`` of `lettered_lists`.
         """
         tokenizer = self.processor.tokenizer
         representation = self.processor.representation
@@ -162,6 +162,7 @@ class ClipCollator:
                 branches[_kind_of(conversation)].add(clip, ids[shared:], own[shared:])
             prompts.append(ids[:shared])
         batch = {
+            "representation": representation,
             "features": torch.from_numpy(
                 np.stack([(self.foreign if d.is_foreign else self.clips)[d.clip] for d in draws])
             ).float(),
@@ -176,6 +177,17 @@ class ClipCollator:
         if self.options_from is not None:
             batch["lists"] = _padded(lettered_lists(rng, LISTS_PER_CLIP * len(draws)), tokenizer)
         return batch
+
+
+@dataclass(frozen=True, slots=True)
+class CollatorsInTurn:
+    """Gives each batch to the next of some collators, which show videos in other ways."""
+
+    collators: tuple[ClipCollator, ...]
+
+    def __call__(self, draws: list[Draw]) -> dict[str, Any]:
+        """As `ClipCollator`."""
+        return self.collators[draws[0].seed // len(draws) % len(self.collators)](draws)
 
 
 BRANCHES = ("choices", "open_ended", "longer")
