@@ -12,11 +12,17 @@ from llava_video.representation import make_layout
 from llava_video.toyworld import generate_script, render
 from llava_video.train.attention import WRITTEN
 from llava_video.train.clip_store import ClipStore, fill_store
-from llava_video.train.exchanges import conversations_about, exchanges, lettered_lists
+from llava_video.train.exchanges import (
+    Exchange,
+    conversations_about,
+    exchanges,
+    lettered_lists,
+)
 from llava_video.train.foreign import FOREIGN_ANSWER, foreign_clip
 from llava_video.train.lessons import clip_losses, token_heads
 from llava_video.train.rows import LABEL_IGNORED
 from llava_video.train.tiny import LEVELS, TEXT, build
+from llava_video.train.tokenizer import END, START
 from llava_video.train.toyworld_data import (
     LISTS_PER_TEXT,
     ClipCollator,
@@ -185,14 +191,26 @@ def test_every_clip_is_described_and_asked_about() -> None:
     assert script.actors[0].name in asked[0].answer
 
 
-def test_every_line_after_a_list_repeats_one_of_its_lines() -> None:
+def test_whatever_follows_a_list_repeats_one_of_its_lines() -> None:
     for text in lettered_lists(random.Random(3), 20):
-        lines = text.split("\n")
+        lines = text.replace(f"{END}\n{START}assistant\n", "\n").split("\n")
         letter_of = {option: letter for letter, option in (line.split(". ") for line in lines[:4])}
         assert sorted(letter_of.values()) == list("ABCD")
         for line in lines[4:]:
             letter, option = line.split(". ") if ". " in line else line.rsplit(" ", 1)[::-1]
-            assert letter_of[option.strip()] == letter
+            assert letter_of[option.strip()] == letter.rstrip(".")
+
+
+def test_lists_are_answered_with_the_tokens_of_questions(built) -> None:
+    """They are not those of the option in its list: there a space comes before."""
+    _, processor = built
+    asked = Exchange("Which?\nA. red\nB. pink", "pink B.")
+    prompt = render_exchanges(processor.renderer, [asked], num_tokens=1)
+    answer = f"{START}assistant\n{asked.answer}"
+    assert any(answer in text for text in lettered_lists(random.Random(0), 200))
+    ids = processor.tokenizer(answer)["input_ids"]
+    start = len(prompt.input_ids) - prompt.input_ids[::-1].index(ids[0]) - 1
+    assert prompt.input_ids[start : start + len(ids)] == ids
 
 
 def test_no_question_about_a_clip_comes_twice() -> None:

@@ -18,6 +18,7 @@ from llava_video.toyworld import (
 )
 from llava_video.toyworld.ask.questions import LETTERS
 from llava_video.toyworld.words import PERSON, PHRASES
+from llava_video.train.tokenizer import END, START
 
 _WORDS = (*COLOURS, *SHAPES, *DIRECTIONS, *"01234", "yes", "no")
 _NAMES = tuple(f"the {colour} {shape}" for colour in COLOURS for shape in (*SHAPES, PERSON))
@@ -42,6 +43,7 @@ say the answer learns from these which letter stands before it."""
 
 _QUESTION_ROUNDS = 6
 _QUERIES_PER_LIST = 8
+_ANSWERS = f"{END}\n{START}assistant\n"
 
 DESCRIBE_PROMPTS = ("Describe the video.", "What happens in the video?")
 
@@ -120,9 +122,10 @@ def _kinds_in_turn(questions: Iterable[Question], rng: random.Random) -> list[Qu
 
 
 def lettered_lists(rng: random.Random, num_lists: int) -> list[str]:
-    """Lists of lettered options, each followed by its lines again, or by options and letters.
+    """Lists of lettered options, each followed by lines and answers that look a letter up.
 
-    Nothing can be guessed there but by looking the letter up, which choosing an option takes.
+    Nothing can be guessed there but by looking up, which choosing an option takes. An answer begins
+    without a space, so with other tokens than the option in its list: that is to be learnt, too.
     """
     texts = []
     for _ in range(num_lists):
@@ -131,6 +134,7 @@ def lettered_lists(rng: random.Random, num_lists: int) -> list[str]:
         text = "\n".join(f"{letter}. {option}" for letter, option in lines)
         num_queries = _QUERIES_PER_LIST if options is _WORDS else _QUERIES_PER_LIST // 2
         for letter, option in rng.choices(lines, k=num_queries):
-            text += f"\n{letter}. {option}" if rng.random() < 0.5 else f"\n {option} {letter}"
+            line, answer = f"\n{letter}. {option}", f"{_ANSWERS}{option} {letter}."
+            text += rng.choice((line, f"\n {option} {letter}", answer, answer))
         texts.append(text)
     return texts
