@@ -5,11 +5,14 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import TrainingArguments
 
 from llava_video.errors import InputError
 from llava_video.model.loading import load
+from llava_video.train import lessons
 from llava_video.train.recipe import load_recipe_of
 from llava_video.train.tiny import TinyRecipe, check_tiny, train_tiny
+from llava_video.train.toyworld_data import NumberStream, TextCollator
 
 SMALL = ["num_clips=2", "watching_steps=2", "reading_steps=1", "workers=0", "batch=2"]
 
@@ -49,3 +52,26 @@ def test_a_model_of_all_representations_goes_on_with_one_of_them(tmp_path: Path)
         is_taken = "vision_encoder" in name
         assert is_taken == torch.equal(weight, ends[0][name]), name
         assert is_taken == torch.equal(ends[0][name], ends[1][name]), name
+
+
+@pytest.mark.parametrize(("found", "ends"), [(-1.0, 3), (1.0, 5)])
+def test_reading_ends_as_soon_as_letters_are_surely_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: float, ends: int
+) -> None:
+    monkeypatch.setattr(lessons, "_LETTERS_FOUND", found)
+    monkeypatch.setattr(lessons, "_STEPS_TO_BE_SURE", 3)
+    model, processor = load("tiny", dtype=torch.float32)
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path), max_steps=5, per_device_train_batch_size=1, learning_rate=0.0,
+        report_to=[], use_cpu=True, disable_tqdm=True, remove_unused_columns=False,
+        accelerator_config={"dispatch_batches": False, "split_batches": False},
+    )  # fmt: skip
+    teacher = lessons.TextTeacher(
+        model,
+        arguments,
+        train_dataset=NumberStream(0),
+        data_collator=TextCollator(processor, ["simple"]),
+    )
+    teacher.train()
+    assert teacher.state.global_step == ends
+    assert 0 <= teacher.state.log_history[-1]["right_letters"] <= 1

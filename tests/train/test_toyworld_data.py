@@ -1,6 +1,7 @@
 """Many questions about a clip cost less than single conversations, and teach the same."""
 
 import random
+import re
 from dataclasses import replace
 
 import pytest
@@ -199,6 +200,19 @@ def test_whatever_follows_a_list_repeats_one_of_its_lines() -> None:
         for line in lines[4:]:
             letter, option = line.split(". ") if ". " in line else line.rsplit(" ", 1)[::-1]
             assert letter_of[option.strip()] == letter.rstrip(".")
+
+
+def test_letters_to_look_up_stand_behind_options(built) -> None:
+    _, processor = built
+    lists = TextCollator(processor, LEVELS)([4])["lists"]
+    for text, ids, looked_up in zip(
+        lettered_lists(random.Random(4), LISTS_PER_TEXT),
+        lists["ids"],
+        lists["looked_up"],
+        strict=True,
+    ):
+        found = "".join(processor.tokenizer.decode(ids[looked_up]).split())
+        assert found == "".join(re.findall(r" ([A-D])(?=[\n<.]|$)", text))
 
 
 def test_lists_are_answered_with_the_tokens_of_questions(built) -> None:

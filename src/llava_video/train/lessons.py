@@ -6,12 +6,14 @@ language model read, and `ClipTeacher` asks about clips; see `tiny`.
 
 from __future__ import annotations
 
+from collections import deque
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import DynamicCache, Trainer
+from transformers import DynamicCache, Trainer, TrainerCallback
 
 from llava_video.model import LlavaVideoForConditionalGeneration
 from llava_video.model.outputs import CACHE
@@ -25,6 +27,8 @@ _PATCH_SCORES = [highest + 1 for highest in PATCH_NAMES.values()]
 _TOKEN_SCORES = [highest + 1 for highest in TOKEN_NAMES.values()]
 _PLACES = TOKEN_NAMES["place"] + 1
 
+_LETTERS_FOUND = 0.95
+_STEPS_TO_BE_SURE = 20
 _WEIGHT_OF_NONE = 0.2
 _SHARE_OF_TOKENS = 0.5
 _SHARE_OF_LISTS = 0.7
@@ -58,12 +62,40 @@ class PatchTeacher(nn.Module):
 
 
 class TextTeacher(Trainer):
-    """Teaches the language model alone."""
+    """Teaches the language model alone; it ends as soon as letters of lists are found.
+
+    That comes all at once, and not after the same number of steps for all weights to begin with.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.right_letters: deque[float] = deque(maxlen=_STEPS_TO_BE_SURE)
+        self.add_callback(_EndOfReading(self.right_letters))
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Tensor:
         """Loss of lettered lists and of conversations."""
         with self.accelerator.autocast():  # the trainer's own reaches only `model.forward`
-            return torch.stack([_text_loss(model, rows) for rows in inputs.values()]).sum()
+            read = {name: _text(model, rows) for name, rows in inputs.items()}
+        if "lists" in read:
+            is_wrong = read["lists"].wrong[inputs["lists"]["looked_up"][:, 1:]]
+            self.right_letters.append(1 - float(is_wrong.float().mean()))
+        return torch.stack([words.mean for words in read.values()]).sum()
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Add the share of letters that were found."""
+        if self.right_letters:
+            logs["right_letters"] = round(fmean(self.right_letters), 4)
+        super().log(logs, *args, **kwargs)
+
+
+class _EndOfReading(TrainerCallback):
+    def __init__(self, right_letters: deque[float]) -> None:
+        self._right = right_letters
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        is_sure = len(self._right) == self._right.maxlen
+        if is_sure and fmean(self._right) > _LETTERS_FOUND:
+            control.should_save = control.should_training_stop = True
 
 
 class ClipTeacher(Trainer):
@@ -133,7 +165,7 @@ def clip_losses(model: Any, batch: dict[str, Any]) -> ClipLosses:
     return ClipLosses(
         loss / num_words,
         _loss_of_tokens(model.token_heads(halfway), batch["token_labels"].flatten(0, 1)),
-        _text_loss(model, batch["lists"]) if "lists" in batch else loss.new_zeros(()),
+        _text(model, batch["lists"]).mean if "lists" in batch else loss.new_zeros(()),
         words["choices"].right if "choices" in words else none,
         words["open_ended"].right if "open_ended" in words else none,
     )
@@ -152,19 +184,24 @@ def _answer(model: Any, video: DynamicCache, branches: dict[str, Tensor]) -> _Wo
     return _read(model, said.last_hidden_state, branches["labels"])
 
 
-def _text_loss(model: Any, rows: dict[str, Tensor]) -> Tensor:
-    """Mean loss of every next word of texts."""
+def _text(model: Any, rows: dict[str, Tensor]) -> _Words:
+    """Every next word of texts."""
     ids, mask = rows["ids"], rows["mask"]
     said = model.model.language_model(input_ids=ids, attention_mask=mask, use_cache=False)
-    return _read(model, said.last_hidden_state, ids.masked_fill(mask == 0, LABEL_IGNORED)).mean
+    return _read(model, said.last_hidden_state, ids.masked_fill(mask == 0, LABEL_IGNORED))
 
 
 class _Words(NamedTuple):
-    """Words that were asked for: summed loss, their number, and the share of rows all right."""
+    """Words that were asked for: summed loss, their number, which were wrong (N, L - 1)."""
 
     loss: Tensor
     num_words: Tensor
-    right: Tensor
+    wrong: Tensor
+
+    @property
+    def right(self) -> Tensor:
+        """The share of rows that are all right."""
+        return (~self.wrong.any(dim=1)).float().mean()
 
     @property
     def mean(self) -> Tensor:
@@ -178,7 +215,7 @@ def _read(model: Any, hidden_NLD: Tensor, labels_NL: Tensor) -> _Words:
     wrong_NL = torch.zeros_like(asked_NL)
     wrong_NL[asked_NL] = logits.argmax(-1) != wanted_NL[asked_NL]
     loss = functional.cross_entropy(logits, wanted_NL[asked_NL], reduction="sum")
-    return _Words(loss, asked_NL.sum(), (~wrong_NL.any(dim=1)).float().mean())
+    return _Words(loss, asked_NL.sum(), wrong_NL)
 
 
 def _loss_of_tokens(scores: Tensor, labels_VK: Tensor) -> Tensor:

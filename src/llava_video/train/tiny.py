@@ -122,7 +122,7 @@ class TinyRecipe(Strict):
             can share; by default they are in the run folder, and removed at its end.
         seed: of the weights, and of what is asked about which clip; clips are the same for all.
         seeing_steps: steps of the first lesson.
-        reading_steps: steps of the second lesson.
+        reading_steps: steps of the second lesson, unless letters of lists are found before.
         num_clips: clips whose features are kept for the third.
         watching_steps: steps of the third lesson.
         batch: clips per step of the third.
@@ -139,7 +139,7 @@ class TinyRecipe(Strict):
     clips: Path | None = None
     seed: int = 0
     seeing_steps: int = Field(15000, gt=0)
-    reading_steps: int = Field(400, gt=0)
+    reading_steps: int = Field(2000, gt=0)
     num_clips: int = Field(gt=0)
     watching_steps: int = Field(gt=0)
     batch: int = Field(6, gt=0)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import IterableDataset, get_worker_info
 
@@ -24,6 +25,7 @@ from llava_video.model.processing import LlavaVideoProcessor
 from llava_video.model.prompt import Message, Prompt, PromptRenderer, VideoSlot
 from llava_video.representation import make_layout
 from llava_video.toyworld import Script, generate_script, render_at, times_of
+from llava_video.toyworld.ask.questions import LETTERS
 from llava_video.train.clip_store import ClipStore
 from llava_video.train.encoding import label
 from llava_video.train.exchanges import (
@@ -175,7 +177,7 @@ class ClipCollator:
             },
         }
         if self.options_from is not None:
-            batch["lists"] = _padded(lettered_lists(rng, LISTS_PER_CLIP * len(draws)), tokenizer)
+            batch["lists"] = _lists(lettered_lists(rng, LISTS_PER_CLIP * len(draws)), tokenizer)
         return batch
 
 
@@ -250,7 +252,10 @@ class TextCollator:
     with_lists: bool = True
 
     def __call__(self, numbers: list[int]) -> dict[str, dict[str, Tensor]]:
-        """``conversations`` and perhaps ``lists``, each with ``ids`` and ``mask`` (N, L)."""
+        """``conversations`` and perhaps ``lists``, each with ``ids`` and ``mask`` (N, L).
+
+        With lists comes where in them a letter is ``looked_up`` (N, L).
+        """
         tokenizer = self.processor.tokenizer
         rng = random.Random(numbers[0])
         texts = []
@@ -259,9 +264,17 @@ class TextCollator:
             texts.append("\n".join(f"{one.question}\n{one.answer}" for one in asked))
         batch = {"conversations": _padded(texts, tokenizer)}
         if self.with_lists:
-            lists = lettered_lists(rng, LISTS_PER_TEXT * len(numbers))
-            batch["lists"] = _padded(lists, tokenizer)
+            batch["lists"] = _lists(lettered_lists(rng, LISTS_PER_TEXT * len(numbers)), tokenizer)
         return batch
+
+
+def _lists(texts: list[str], tokenizer: Any) -> dict[str, Tensor]:
+    """Rows of lists, and where in them a letter stands that had to be looked up: after a space."""
+    rows = _padded(texts, tokenizer)
+    space, *letters = (tokenizer.convert_tokens_to_ids(token) for token in ("Ġ", *LETTERS))
+    is_letter = torch.isin(rows["ids"], torch.tensor(letters))
+    after_space = functional.pad(rows["ids"][:, :-1] == space, (1, 0))
+    return {**rows, "looked_up": is_letter & after_space}
 
 
 def _padded(texts: list[str], tokenizer: Any) -> dict[str, Tensor]:
