@@ -30,7 +30,7 @@ _CLAUSES = tuple(
     if verb not in ("take", "drop", "hit")
     for way in ("left", "up-right")
 )
-_LISTED = (_WORDS, _WORDS, _NAMES, _CLAUSES)
+_LISTED = (_WORDS, _NAMES, _CLAUSES)
 
 MOST_CHOICES = 5
 MOST_OPEN_ENDED = 4
@@ -124,17 +124,21 @@ def _kinds_in_turn(questions: Iterable[Question], rng: random.Random) -> list[Qu
 def lettered_lists(rng: random.Random, num_lists: int) -> list[str]:
     """Lists of lettered options, each followed by lines and answers that look a letter up.
 
-    Nothing can be guessed there but by looking up, which choosing an option takes. An answer begins
-    without a space, so with other tokens than the option in its list: that is to be learnt, too.
+    Nothing can be guessed there but by looking up, which choosing an option takes. Every second
+    list is easy, words that are said again as they stand in the list: letters are found there
+    first. An answer begins without a space, so with other tokens than its option, which is to be
+    learnt, too.
     """
     texts = []
-    for _ in range(num_lists):
-        options = rng.choice(_LISTED)
+    for number in range(num_lists):
+        is_easy = number % 2 == 0
+        options = _WORDS if is_easy else rng.choice(_LISTED)
         lines = list(zip(LETTERS, rng.sample(options, 4), strict=False))
         text = "\n".join(f"{letter}. {option}" for letter, option in lines)
         num_queries = _QUERIES_PER_LIST if options is _WORDS else _QUERIES_PER_LIST // 2
         for letter, option in rng.choices(lines, k=num_queries):
-            line, answer = f"\n{letter}. {option}", f"{_ANSWERS}{option} {letter}."
-            text += rng.choice((line, f"\n {option} {letter}", answer, answer))
+            again, answer = f"\n {option} {letter}", f"{_ANSWERS}{option} {letter}."
+            forms = (again,) if is_easy else (again, answer, f"\n{letter}. {option}")
+            text += rng.choice(forms)
         texts.append(text)
     return texts
