@@ -14,11 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import DynamicCache, Trainer, TrainerCallback
+from transformers.utils import logging
 
 from llava_video.model import LlavaVideoForConditionalGeneration
 from llava_video.model.outputs import CACHE
 from llava_video.train.rows import LABEL_IGNORED
 from llava_video.train.toyworld_labels import NUM_MEASURES, PATCH_NAMES, TOKEN_NAMES
+
+_LOGGER = logging.get_logger(__name__)
 
 HALFWAY = 2
 """Layers of the language model after which a video token tells what it shows."""
@@ -96,6 +99,13 @@ class _EndOfReading(TrainerCallback):
         is_sure = len(self._right) == self._right.maxlen
         if is_sure and fmean(self._right) > _LETTERS_FOUND:
             control.should_save = control.should_training_stop = True
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self._right and fmean(self._right) <= _LETTERS_FOUND:
+            _LOGGER.warning(
+                f"reading ended after {state.global_step} steps with {fmean(self._right):.0%} of "
+                "letters right: options will be guessed; set reading_steps higher"
+            )
 
 
 class ClipTeacher(Trainer):
