@@ -25,8 +25,6 @@ from llava_video.errors import VideoError
 from llava_video.toyworld import Question, generate_script, make_questions, render
 from llava_video.train.foreign import FOREIGN_ANSWER, foreign_clip
 
-FORMS = ("open-ended", "choice")
-
 Seen = Callable[[int], lv.Frames | None]
 
 
@@ -95,7 +93,7 @@ def main() -> None:
             ):
                 if condition == "video":
                     refusals.append(answer == FOREIGN_ANSWER)
-                for row in (_row(question, options.level), f"all, {form(question)}", "all"):
+                for row in (_row(question, options.level), f"all, {_form(question)}", "all"):
                     hits[row, condition].append(is_right(question, answer))
     print(f"| question | asked | {' | '.join(conditions)} | most frequent answer |")
     print("|---|---|" + "---|" * (len(conditions) + 1))
@@ -143,13 +141,13 @@ def _refused(name: str, num_videos: int, refusals: Sequence[bool]) -> str:
     return f"| {name} | {num_videos} | {len(refusals)} | {sum(refusals) / len(refusals):.2f} |"
 
 
-def form(question: Question) -> str:
-    return FORMS[bool(question.options)]
+def _form(question: Question) -> str:
+    return "choice" if question.options else "open-ended"
 
 
 def _row(question: Question, level: str) -> str:
     """Level "simple" has few types, each of several kinds; the others have all types."""
-    return f"{question.kind if level == 'simple' else question.type}, {form(question)}"
+    return f"{question.kind if level == 'simple' else question.type}, {_form(question)}"
 
 
 if __name__ == "__main__":
