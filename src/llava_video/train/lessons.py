@@ -19,6 +19,7 @@ from transformers.utils import logging
 from llava_video.model import LlavaVideoForConditionalGeneration
 from llava_video.model.outputs import CACHE
 from llava_video.train.rows import LABEL_IGNORED
+from llava_video.train.toyworld_data import KINDS
 from llava_video.train.toyworld_labels import NUM_MEASURES, PATCH_NAMES, TOKEN_NAMES
 
 _LOGGER = logging.get_logger(__name__)
@@ -143,7 +144,8 @@ class ClipLosses(NamedTuple):
         answers: loss of the answers.
         tokens: loss of what the video tokens show.
         lists: loss of lettered lists; 0 without any.
-        right_choices: share of right answers to questions with options, word by word.
+        right_choices: share of answers to questions with options that are right word by word; NaN
+            where none was asked, as below.
         right_open: share of right answers to the others.
     """
 
@@ -168,16 +170,16 @@ def clip_losses(model: Any, batch: dict[str, Any]) -> ClipLosses:
         **{CACHE: cache},
     )
     halfway = seen.hidden_states[HALFWAY][prompt_ids == model.config.video_token_id]
-    words = {kind: _answer(model, cache, found) for kind, found in batch["branches"].items()}
-    loss = torch.stack([told.loss for told in words.values()]).sum()
-    num_words = torch.stack([told.num_words for told in words.values()]).sum()
-    none = loss.new_tensor(float("nan"))
+    words = [_answer(model, cache, group) for group in batch["branches"]]
+    kinds = torch.cat([group["kind"] for group in batch["branches"]])
+    num_words = torch.stack([told.num_words for told in words]).sum()
+    is_right = torch.cat([told.is_right for told in words]).float()
     return ClipLosses(
-        loss / num_words,
+        torch.stack([told.loss for told in words]).sum() / num_words,
         _loss_of_tokens(model.token_heads(halfway), batch["token_labels"].flatten(0, 1)),
-        _text(model, batch["lists"]).mean if "lists" in batch else loss.new_zeros(()),
-        words["choices"].right if "choices" in words else none,
-        words["open_ended"].right if "open_ended" in words else none,
+        _text(model, batch["lists"]).mean if "lists" in batch else is_right.new_zeros(()),
+        is_right[kinds == KINDS.index("choices")].mean(),
+        is_right[kinds == KINDS.index("open_ended")].mean(),
     )
 
 
@@ -209,9 +211,9 @@ class _Words(NamedTuple):
     wrong: Tensor
 
     @property
-    def right(self) -> Tensor:
-        """The share of rows that are all right."""
-        return (~self.wrong.any(dim=1)).float().mean()
+    def is_right(self) -> Tensor:
+        """(N,) whether the row is all right."""
+        return ~self.wrong.any(dim=1)
 
     @property
     def mean(self) -> Tensor:

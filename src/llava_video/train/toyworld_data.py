@@ -8,10 +8,10 @@ the keys and values of its clip has the loss that the whole conversation would h
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import count
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -134,9 +134,9 @@ class ClipCollator:
 
         Returns:
             ``representation`` of its videos, ``features`` (B, T, M, C), ``prompt_ids`` (B, P) up
-            to the end of the video, ``token_labels`` (B, V, 6), ``branches``: of each kind of
-            `BRANCHES` that there is ``clip`` (N,), ``ids`` and ``labels`` (N, L), and perhaps
-            ``lists``: ``ids`` and ``mask`` of `lettered_lists`.
+            to the end of the video, ``token_labels`` (B, V, 6), ``branches``: groups of about one
+            length, each with ``clip`` and ``kind`` (N,), an index of `KINDS`, ``ids`` and
+            ``labels`` (N, L), and perhaps ``lists``: ``ids`` and ``mask`` of `lettered_lists`.
         """
         tokenizer = self.processor.tokenizer
         representation = self.processor.representation
@@ -145,7 +145,7 @@ class ClipCollator:
         describes = rng.random() < DESCRIBED_SHARE
         prompts: list[list[int]] = []
         told: list[NDArray[np.int64]] = []
-        branches = {name: _Branches() for name in BRANCHES}
+        branches: list[_Branch] = []
         for clip, draw in enumerate(draws):
             script = training_script(draw.clip, self.levels)
             with_options = self.options_from is not None and draw.seed >= self.options_from
@@ -161,7 +161,8 @@ class ClipCollator:
                 prompt = render_exchanges(self.processor.renderer, conversation, layout.num_tokens)
                 ids, own = prompt.input_ids, label(prompt, "assistant", tokenizer)
                 shared = len(ids) - ids[::-1].index(self.processor.video_token_id)
-                branches[_kind_of(conversation)].add(clip, ids[shared:], own[shared:])
+                kind = KINDS.index(_kind_of(conversation))
+                branches.append(_Branch(clip, kind, ids[shared:], own[shared:]))
             prompts.append(ids[:shared])
         batch = {
             "representation": representation,
@@ -170,11 +171,7 @@ class ClipCollator:
             ).float(),
             "prompt_ids": torch.tensor(prompts),
             "token_labels": torch.from_numpy(np.stack(told)),
-            "branches": {
-                name: found.tensors(tokenizer.pad_token_id)
-                for name, found in branches.items()
-                if found.ids
-            },
+            "branches": _grouped(branches, tokenizer.pad_token_id),
         }
         if self.options_from is not None:
             batch["lists"] = _lists(lettered_lists(rng, LISTS_PER_CLIP * len(draws)), tokenizer)
@@ -192,8 +189,10 @@ class CollatorsInTurn:
         return self.collators[draws[0].seed // len(draws) % len(self.collators)](draws)
 
 
-BRANCHES = ("choices", "open_ended", "longer")
-"""Questions with options, without, and longer conversations; each kind is padded to one length."""
+KINDS = ("choices", "open_ended", "longer")
+"""Questions with options, without, and longer conversations."""
+
+_BRANCHES_TOGETHER = 12
 
 
 def _kind_of(conversation: Sequence[Exchange]) -> str:
@@ -202,25 +201,35 @@ def _kind_of(conversation: Sequence[Exchange]) -> str:
     return "choices" if conversation[0].has_options else "open_ended"
 
 
-@dataclass(frozen=True, slots=True)
-class _Branches:
-    """Conversations of about one length, without the part that those of a clip share."""
+class _Branch(NamedTuple):
+    """A conversation without the part that those of a clip share."""
 
-    clips: list[int] = field(default_factory=list)
-    ids: list[Tensor] = field(default_factory=list)
-    labels: list[Tensor] = field(default_factory=list)
+    clip: int
+    kind: int
+    ids: Sequence[int]
+    labels: Sequence[int]
 
-    def add(self, clip: int, ids: Sequence[int], labels: Sequence[int]) -> None:
-        self.clips.append(clip)
-        self.ids.append(torch.tensor(ids))
-        self.labels.append(torch.tensor(labels))
 
-    def tensors(self, padding: int) -> dict[str, Tensor]:
-        return {
-            "clip": torch.tensor(self.clips),
-            "ids": pad_sequence(self.ids, batch_first=True, padding_value=padding),
-            "labels": pad_sequence(self.labels, batch_first=True, padding_value=LABEL_IGNORED),
-        }
+def _grouped(branches: Iterable[_Branch], padding: int) -> list[dict[str, Tensor]]:
+    """Branches of about one length together: padded to one length, they would be two fifths air."""
+    groups = []
+    by_length = sorted(branches, key=lambda branch: len(branch.ids))
+    for first in range(0, len(by_length), _BRANCHES_TOGETHER):
+        clips, kinds, ids, labels = zip(*by_length[first : first + _BRANCHES_TOGETHER], strict=True)
+        groups.append(
+            {
+                "clip": torch.tensor(clips),
+                "kind": torch.tensor(kinds),
+                "ids": _rows(ids, padding),
+                "labels": _rows(labels, LABEL_IGNORED),
+            }
+        )
+    return groups
+
+
+def _rows(numbers: Iterable[Sequence[int]], padding: int) -> Tensor:
+    rows = [torch.tensor(row) for row in numbers]
+    return pad_sequence(rows, batch_first=True, padding_value=padding)
 
 
 def render_exchanges(
