@@ -2,8 +2,8 @@
 
 Beside it stand four scores that show whether it looks: without the video, with the video of
 another clip, with only the first frame, and with the frames in another order. A second table tells
-how often it says that a video is none of toyworld: of toyworld's own videos, of drawn foreign ones,
-and of the files of a folder::
+how often it is right about a question that follows another, a third how often it says that a video
+is none of toyworld: of toyworld's own videos, of drawn foreign ones, and of the files of a folder::
 
     python benchmarks/tiny_accuracy.py [--num-videos 140] [--real-videos FOLDER]
     python benchmarks/tiny_accuracy.py --level standard     # as in training, all 16 types
@@ -15,7 +15,9 @@ from __future__ import annotations
 import argparse
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,13 +36,56 @@ def ask(
     questions: Sequence[Question],
     frames: lv.Frames | None,
 ) -> list[str]:
-    prompts = [
-        q.prompt_multiple_choice() if q.options else q.prompt_open_ended(one_word=True)
-        for q in questions
-    ]
-    inputs = processor(prompts, [frames] * len(prompts))
+    inputs = processor([prompt(q) for q in questions], [frames] * len(questions))
+    return answers_to(model, processor, inputs)
+
+
+def ask_after(
+    model: lv.LlavaVideoForConditionalGeneration,
+    processor: lv.LlavaVideoProcessor,
+    pairs: Sequence[tuple[Question, Question]],
+    frames: lv.Frames,
+) -> list[str]:
+    """Answers to the second question of each pair, the first of which was answered right."""
+    inputs = processor.apply_chat_template(
+        [
+            [
+                {"role": "user", "content": [video_part(frames), text_part(prompt(before))]},
+                {"role": "assistant", "content": [text_part(truth(before))]},
+                {"role": "user", "content": [text_part(prompt(question))]},
+            ]
+            for before, question in pairs
+        ],
+        add_generation_prompt=True,
+        tokenize=True,
+        return_dict=True,
+    )
+    return answers_to(model, processor, inputs)
+
+
+def answers_to(
+    model: lv.LlavaVideoForConditionalGeneration, processor: lv.LlavaVideoProcessor, inputs: Any
+) -> list[str]:
     output = model.generate(**inputs, max_new_tokens=20, do_sample=False)
     return [processor.decode_answer(row, inputs["input_ids"].shape[1]) for row in output]
+
+
+def video_part(frames: lv.Frames) -> dict[str, Any]:
+    return {"type": "video", "video": frames.pixels}
+
+
+def text_part(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def prompt(question: Question) -> str:
+    if question.options:
+        return question.prompt_multiple_choice()
+    return question.prompt_open_ended(one_word=True)
+
+
+def truth(question: Question) -> str:
+    return f"{question.answer_letter}." if question.options else question.answer
 
 
 def is_right(question: Question, answer: str) -> bool:
@@ -80,6 +125,7 @@ def main() -> None:
         "shuffled frames": shuffled,
     }
     hits: dict[tuple[str, str], list[bool]] = defaultdict(list)
+    follow_ups: dict[tuple[str, str], list[bool]] = defaultdict(list)
     refusals: list[bool] = []
     answers: dict[str, list[str]] = defaultdict(list)
     for seed in range(options.first_seed, options.first_seed + options.num_videos):
@@ -95,6 +141,11 @@ def main() -> None:
                     refusals.append(answer == FOREIGN_ANSWER)
                 for row in (_row(question, options.level), f"all, {_form(question)}", "all"):
                     hits[row, condition].append(is_right(question, answer))
+        pairs = list(pairwise(questions))
+        for (before, question), answer in zip(
+            pairs, ask_after(model, processor, pairs, video(seed)), strict=True
+        ):
+            follow_ups[_form(before), _form(question)].append(is_right(question, answer))
     print(f"| question | asked | {' | '.join(conditions)} | most frequent answer |")
     print("|---|---|" + "---|" * (len(conditions) + 1))
     for row in dict.fromkeys(row for row, _ in sorted(hits)):
@@ -103,6 +154,9 @@ def main() -> None:
         given = answers.get(row, [])
         most = max((given.count(a) for a in set(given)), default=0) / len(given) if given else None
         print(f"| {row} | {len(scores[0])} | {cells} | {'' if most is None else f'{most:.2f}'} |")
+    print("\n| question | follows | asked | right |\n|---|---|---|---|")
+    for (earlier, form), rights in sorted(follow_ups.items()):
+        print(f"| {form} | {earlier} | {len(rights)} | {sum(rights) / len(rights):.2f} |")
     print(f"\n| says {FOREIGN_ANSWER!r} | videos | questions | share |\n|---|---|---|---|")
     print(_refused(f"toyworld, level {options.level}", options.num_videos, refusals))
     foreign = [foreign_clip(seed, num_frames, size) for seed in range(options.num_videos)]

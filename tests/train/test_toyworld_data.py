@@ -236,5 +236,17 @@ def test_lists_are_answered_with_the_tokens_of_questions(built) -> None:
 def test_no_question_about_a_clip_comes_twice() -> None:
     for number in range(1, 20, 2):
         script = training_script(number, LEVELS)
-        choices = [one for one, *_ in conversations_about(script, number) if one.has_options]
+        alone = [one for one, *more in conversations_about(script, number) if not more]
+        choices = [one for one in alone if one.has_options]
         assert len({one.question for one in choices}) == len(choices)
+
+
+def test_any_question_may_follow_any_other() -> None:
+    followed = set()
+    for number in range(40):
+        for one in conversations_about(training_script(number, LEVELS), number):
+            if len(one) > 1:
+                before, after = one
+                assert before.question != after.question
+                followed.add((before.has_options, after.has_options))
+    assert followed == {(a, b) for a in (True, False) for b in (True, False)}

@@ -82,11 +82,12 @@ def as_exchange(question: Question, rng: random.Random) -> Exchange:
 def conversations_about(
     script: Script, seed: int, with_options: bool = True
 ) -> list[list[Exchange]]:
-    """Questions with options, open-ended ones, and one that follows up on another.
+    """Questions with options, open-ended ones, and one that follows another.
 
     One question of each kind comes before a second of any, so that rare kinds are asked about as
     often as the clip allows. Half of the open-ended questions ask for one word. Without options
-    there are more open-ended ones instead.
+    there are more open-ended ones instead. Any two may follow each other: a model that saw only
+    open-ended ones do so would go on saying letters once it has said one.
     """
     rng = random.Random(seed)
     choices: dict[str, Question] = {}
@@ -94,17 +95,18 @@ def conversations_about(
     for number in range(_QUESTION_ROUNDS):
         for question in make_questions(script, seed=_QUESTION_ROUNDS * seed + number):
             (choices if question.options else open_ended).setdefault(question.question, question)
-    found: list[list[Exchange]] = []
     most_choices = MOST_CHOICES if with_options else 0
+    choosing = []
     for question in _kinds_in_turn(choices.values(), rng)[:most_choices]:
-        found.append([as_exchange(question, rng)])
+        choosing.append(as_exchange(question, rng))
         if rng.random() < WORD_AND_LETTER_SHARE:
             asked = question.prompt_multiple_choice(ending=WORD_AND_LETTER_ENDING)
-            found[-1] = [Exchange(asked, f"{question.answer} {question.answer_letter}.")]
+            choosing[-1] = Exchange(asked, f"{question.answer} {question.answer_letter}.")
     openly = [as_exchange(question, rng) for question in _kinds_in_turn(open_ended.values(), rng)]
-    found += [[one] for one in openly[: MOST_CHOICES + MOST_OPEN_ENDED - most_choices]]
-    if len(openly) > 1:
-        found.append(openly[-2:])
+    most_open_ended = MOST_CHOICES + MOST_OPEN_ENDED - most_choices
+    found = [[one] for one in (*choosing, *openly[:most_open_ended])]
+    if len(choosing) + len(openly) > 1:
+        found.append(rng.sample([*choosing, *openly], 2))
     return found
 
 
