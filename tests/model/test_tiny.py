@@ -4,7 +4,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from llava_video.model.answering import answer_question
-from llava_video.model.loading import find_checkpoint
+from llava_video.model.loading import find_checkpoint, load
+from llava_video.toyworld.ask.questions import LETTER_ENDING
 
 ASSETS = Path(str(files("llava_video") / "assets"))
 
@@ -27,3 +28,26 @@ def test_answers_the_question_of_the_readme() -> None:
     assert asked.answer == "left"
     asked = answer_question(samples / "two_movers.mp4", "What shape is the blue thing?")
     assert asked.answer == "square"
+
+
+def test_answers_one_question_after_another_each_as_it_is_asked() -> None:
+    model, processor = load("tiny")
+    shown = {"type": "video", "path": str(ASSETS / "samples" / "three_shapes.mp4")}
+    content = [shown]
+    conversation = []
+    for question, answer in (
+        (
+            "Which way does the ring move?\nA. up\nB. left\nC. down\nD. right\n" + LETTER_ENDING,
+            "B.",
+        ),
+        ("What colour is the triangle? Answer in one word.", "white"),
+        ("How many shapes are seen in the video?\nA. 2\nB. 4\nC. 1\nD. 3\n" + LETTER_ENDING, "D."),
+    ):
+        content.append({"type": "text", "text": question})
+        conversation.append({"role": "user", "content": content})
+        inputs = processor.apply_chat_template(conversation)
+        output = model.generate(**inputs, max_new_tokens=8, do_sample=False)
+        said = processor.decode_answer(output[0], inputs["input_ids"].shape[1])
+        assert said == answer
+        conversation.append({"role": "assistant", "content": [{"type": "text", "text": said}]})
+        content = []
