@@ -47,18 +47,16 @@ def ask_after(
     frames: lv.Frames,
 ) -> list[str]:
     """Answers to the second question of each pair, the first of which was answered right."""
+    shown = {"type": "video", "video": frames.pixels}
     inputs = processor.apply_chat_template(
         [
             [
-                {"role": "user", "content": [video_part(frames), text_part(prompt(before))]},
+                {"role": "user", "content": [shown, text_part(prompt(before))]},
                 {"role": "assistant", "content": [text_part(truth(before))]},
                 {"role": "user", "content": [text_part(prompt(question))]},
             ]
             for before, question in pairs
-        ],
-        add_generation_prompt=True,
-        tokenize=True,
-        return_dict=True,
+        ]
     )
     return answers_to(model, processor, inputs)
 
@@ -68,10 +66,6 @@ def answers_to(
 ) -> list[str]:
     output = model.generate(**inputs, max_new_tokens=20, do_sample=False)
     return [processor.decode_answer(row, inputs["input_ids"].shape[1]) for row in output]
-
-
-def video_part(frames: lv.Frames) -> dict[str, Any]:
-    return {"type": "video", "video": frames.pixels}
 
 
 def text_part(text: str) -> dict[str, Any]:

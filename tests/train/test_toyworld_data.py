@@ -25,7 +25,7 @@ from llava_video.train.rows import LABEL_IGNORED
 from llava_video.train.tiny import LEVELS, TEXT, build
 from llava_video.train.tokenizer import END, START
 from llava_video.train.toyworld_data import (
-    KINDS,
+    FORMS,
     LISTS_PER_TEXT,
     ClipCollator,
     Draw,
@@ -91,8 +91,8 @@ def test_questions_about_clips_have_the_loss_that_they_have_one_by_one(
     assert float(together) == pytest.approx(total / count, rel=1e-3)  # features rest in float16
 
 
-def clips_asked(batch, kind: int) -> list[int]:
-    return [int(c) for group in batch["branches"] for c in group["clip"][group["kind"] == kind]]
+def clips_asked(batch, form: int) -> list[int]:
+    return [int(c) for group in batch["branches"] for c in group["clip"][group["form"] == form]]
 
 
 @torch.no_grad()
@@ -105,7 +105,7 @@ def test_options_and_their_lists_begin_with_a_draw_or_never(built, collator) -> 
     ):
         batch = replace(collator, options_from=options_from)([Draw(0, False, 5), Draw(1, False, 6)])
         assert ("lists" in batch) == has_lists
-        asked_about = {name: clips_asked(batch, kind) for kind, name in enumerate(KINDS)}
+        asked_about = {name: clips_asked(batch, form) for form, name in enumerate(FORMS)}
         if has_options:
             assert set(asked_about["choices"]) == {1}
         else:

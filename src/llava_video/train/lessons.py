@@ -19,7 +19,7 @@ from transformers.utils import logging
 from llava_video.model import LlavaVideoForConditionalGeneration
 from llava_video.model.outputs import CACHE
 from llava_video.train.rows import LABEL_IGNORED
-from llava_video.train.toyworld_data import KINDS
+from llava_video.train.toyworld_data import FORMS
 from llava_video.train.toyworld_labels import NUM_MEASURES, PATCH_NAMES, TOKEN_NAMES
 
 _LOGGER = logging.get_logger(__name__)
@@ -171,15 +171,15 @@ def clip_losses(model: Any, batch: dict[str, Any]) -> ClipLosses:
     )
     halfway = seen.hidden_states[HALFWAY][prompt_ids == model.config.video_token_id]
     words = [_answer(model, cache, group) for group in batch["branches"]]
-    kinds = torch.cat([group["kind"] for group in batch["branches"]])
+    forms = torch.cat([group["form"] for group in batch["branches"]])
     num_words = torch.stack([told.num_words for told in words]).sum()
     is_right = torch.cat([told.is_right for told in words]).float()
     return ClipLosses(
         torch.stack([told.loss for told in words]).sum() / num_words,
         _loss_of_tokens(model.token_heads(halfway), batch["token_labels"].flatten(0, 1)),
         _text(model, batch["lists"]).mean if "lists" in batch else is_right.new_zeros(()),
-        is_right[kinds == KINDS.index("choices")].mean(),
-        is_right[kinds == KINDS.index("open_ended")].mean(),
+        is_right[forms == FORMS.index("choices")].mean(),
+        is_right[forms == FORMS.index("open_ended")].mean(),
     )
 
 

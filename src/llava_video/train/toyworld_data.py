@@ -135,7 +135,7 @@ class ClipCollator:
         Returns:
             ``representation`` of its videos, ``features`` (B, T, M, C), ``prompt_ids`` (B, P) up
             to the end of the video, ``token_labels`` (B, V, 6), ``branches``: groups of about one
-            length, each with ``clip`` and ``kind`` (N,), an index of `KINDS`, ``ids`` and
+            length, each with ``clip`` and ``form`` (N,), an index of `FORMS`, ``ids`` and
             ``labels`` (N, L), and perhaps ``lists``: ``ids`` and ``mask`` of `lettered_lists`.
         """
         tokenizer = self.processor.tokenizer
@@ -161,8 +161,8 @@ class ClipCollator:
                 prompt = render_exchanges(self.processor.renderer, conversation, layout.num_tokens)
                 ids, own = prompt.input_ids, label(prompt, "assistant", tokenizer)
                 shared = len(ids) - ids[::-1].index(self.processor.video_token_id)
-                kind = KINDS.index(_kind_of(conversation))
-                branches.append(_Branch(clip, kind, ids[shared:], own[shared:]))
+                form = FORMS.index(_form_of(conversation))
+                branches.append(_Branch(clip, form, ids[shared:], own[shared:]))
             prompts.append(ids[:shared])
         batch = {
             "representation": representation,
@@ -189,13 +189,13 @@ class CollatorsInTurn:
         return self.collators[draws[0].seed // len(draws) % len(self.collators)](draws)
 
 
-KINDS = ("choices", "open_ended", "longer")
+FORMS = ("choices", "open_ended", "longer")
 """Questions with options, without, and longer conversations."""
 
 _BRANCHES_TOGETHER = 12
 
 
-def _kind_of(conversation: Sequence[Exchange]) -> str:
+def _form_of(conversation: Sequence[Exchange]) -> str:
     if len(conversation) > 1 or conversation[0].question in DESCRIBE_PROMPTS:
         return "longer"
     return "choices" if conversation[0].has_options else "open_ended"
@@ -205,21 +205,21 @@ class _Branch(NamedTuple):
     """A conversation without the part that those of a clip share."""
 
     clip: int
-    kind: int
+    form: int
     ids: Sequence[int]
     labels: Sequence[int]
 
 
 def _grouped(branches: Iterable[_Branch], padding: int) -> list[dict[str, Tensor]]:
-    """Branches of about one length together: padded to one length, they would be two fifths air."""
+    """Branches of about one length together: by form, two fifths of them would be padding."""
     groups = []
     by_length = sorted(branches, key=lambda branch: len(branch.ids))
     for first in range(0, len(by_length), _BRANCHES_TOGETHER):
-        clips, kinds, ids, labels = zip(*by_length[first : first + _BRANCHES_TOGETHER], strict=True)
+        clips, forms, ids, labels = zip(*by_length[first : first + _BRANCHES_TOGETHER], strict=True)
         groups.append(
             {
                 "clip": torch.tensor(clips),
-                "kind": torch.tensor(kinds),
+                "form": torch.tensor(forms),
                 "ids": _rows(ids, padding),
                 "labels": _rows(labels, LABEL_IGNORED),
             }
