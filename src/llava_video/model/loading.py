@@ -157,7 +157,7 @@ def load_model(
         **options,
     )
     _check_report(report, directory)
-    if model.device.type == "cpu" and "attn_implementation" not in options:
+    if "attn_implementation" not in options:
         model.set_attn_implementation({"text_config": GROUPED})
     if (directory / "generation_config.json").is_file():
         model.generation_config = GenerationConfig.from_pretrained(directory)

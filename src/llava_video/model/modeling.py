@@ -16,6 +16,7 @@ from transformers import GenerationMixin, PreTrainedModel, Qwen2Model, SiglipVis
 
 from llava_video.errors import InputError, RepresentationError
 from llava_video.model.configuration import LlavaVideoConfig
+from llava_video.model.decoding import RecordedDecoding, fixed_cache
 from llava_video.model.logits import answer_processors
 from llava_video.model.outputs import CACHE, LlavaVideoModelOutput, LlavaVideoOutput
 from llava_video.model.pixels import normalise
@@ -420,6 +421,7 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
         Each video and image is encoded once, before decoding starts, whatever the number of beams
         or samples. ``repetition_penalty``, which the released generation_config.json sets to 1.05,
         looks at generated tokens only, as in the official code; 1.0 switches it off.
+        On a GPU decoding is recorded as one graph (see `decoding`), unless a cache is chosen.
 
         Returns:
             ``(B, L + new)`` ids: the prompt, placeholders included, and what follows it.
@@ -441,4 +443,14 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
             *(kwargs.get("logits_processor") or ()),
         ]
         kwargs["repetition_penalty"] = 1.0  # transformers' own would look at the prompt too
+        prompt = kwargs["inputs_embeds"] if input_ids is None else input_ids
+        cache = fixed_cache(self, prompt.shape[1], kwargs, settings)
+        if cache is not None:
+            kwargs[CACHE] = cache
         return super().generate(input_ids, **kwargs)
+
+    def get_compiled_call(self, compile_config: Any) -> Any:
+        """What ``generate`` calls for each token where keys and values have a fixed place."""
+        if compile_config is None and self.device.type == "cuda":
+            return RecordedDecoding(self)
+        return super().get_compiled_call(compile_config)

@@ -1,0 +1,136 @@
+"""Decoding on a GPU as one recorded graph of kernels.
+
+One token of a 7B model is some 500 kernels of microseconds, and launching them from Python takes
+several times as long as running them. CUDA graphs launch them all at once, but need keys and values
+in memory that does not move. `FixedCache` has that, and unlike transformers' static cache it lets
+the prompt attend to itself alone: a mask over places still empty would keep a long video from the
+flash kernels. `RecordedDecoding` records the forward pass of one token and replays it for the
+others, which takes a fraction of a second where ``torch.compile`` takes a minute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Cache, GenerationConfig, PreTrainedConfig, PreTrainedModel
+from transformers.cache_utils import StaticLayer
+
+from llava_video.model.outputs import CACHE
+
+NUM_WARM_UP_TOKENS = 3
+"""Tokens decoded kernel by kernel before the graph is recorded: libraries set themselves up, and an
+answer of one letter never pays for a recording."""
+
+_OWN_CHOICES = (
+    CACHE,
+    "cache_implementation",
+    "compile_config",
+    "assistant_model",
+    "prompt_lookup_num_tokens",
+    "return_dict_in_generate",
+    "constraints",
+    "force_words_ids",
+)
+"""Options of ``generate`` whose callers need a cache of their own choice."""
+
+
+class PromptLayer(StaticLayer):
+    """Keys and values of one layer in memory that does not move; the prompt sees itself alone."""
+
+    def __init__(self, max_cache_len: int) -> None:
+        super().__init__(max_cache_len=max_cache_len)
+        self._holds_prompt = False
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        """Store keys and values; returns what to attend to, each (B, key heads, S, d)."""
+        stored: tuple[Tensor, Tensor] = super().update(key_states, value_states, *args, **kwargs)
+        if self._holds_prompt:
+            return stored
+        self._holds_prompt = True
+        return key_states, value_states
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """Positions that a mask covers, and the first of them."""
+        return (self.max_cache_len if self._holds_prompt else query_length), 0
+
+    def reset(self) -> None:
+        """Forget everything, in place."""
+        super().reset()
+        self._holds_prompt = False
+
+
+class FixedCache(Cache):
+    """Keys and values of a model with full attention in every layer, for ``num_positions``."""
+
+    def __init__(self, config: PreTrainedConfig, num_positions: int) -> None:
+        num_layers = config.get_text_config(decoder=True).num_hidden_layers
+        super().__init__(layers=[PromptLayer(num_positions) for _ in range(num_layers)])
+
+
+class RecordedDecoding:
+    """Calls a model, and once it has been called a few times, replays what it did.
+
+    Every call must bring tensors of the same shapes, and the same other values. The outputs are
+    those of the last call: the next one overwrites them.
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self._model = model
+        self._num_calls = 0
+        self._graph: torch.cuda.CUDAGraph | None = None
+        self._inputs: dict[str, Tensor] = {}
+        self._outputs: Any = None
+
+    def __call__(self, **inputs: Any) -> Any:
+        """What the model returns for these inputs."""
+        if self._num_calls < NUM_WARM_UP_TOKENS:
+            self._num_calls += 1
+            return self._model(**inputs)
+        tensors = {name: value for name, value in inputs.items() if isinstance(value, Tensor)}
+        if self._graph is None:
+            self._inputs = {name: value.clone() for name, value in tensors.items()}
+            self._graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(self._graph):  # records, and computes nothing yet
+                self._outputs = self._model(**{**inputs, **self._inputs})
+        for name, value in tensors.items():
+            self._inputs[name].copy_(value)
+        self._graph.replay()
+        return self._outputs
+
+
+def fixed_cache(
+    model: PreTrainedModel,
+    num_prompt_tokens: int,
+    options: Mapping[str, Any],
+    settings: GenerationConfig,
+) -> FixedCache | None:
+    """The cache with which ``generate`` can record its decoding, or None where it cannot.
+
+    Args:
+        model: the whole model.
+        num_prompt_tokens: L, video tokens included.
+        options: given to ``generate``.
+        settings: what holds where an option is not given.
+    """
+
+    def option(name: str) -> Any:
+        return options.get(name, getattr(settings, name, None))
+
+    num_new_tokens = option("max_new_tokens")
+    if (
+        model.device.type != "cuda"
+        or not num_new_tokens
+        or num_new_tokens <= 2 * NUM_WARM_UP_TOKENS
+        or (option("num_beams") or 1) > 1
+        or option("use_cache") is False
+        or any(option(name) for name in _OWN_CHOICES)
+        or len(set(getattr(model, "hf_device_map", None) or {})) > 1
+        or getattr(model, "hf_quantizer", None) is not None
+    ):
+        return None
+    return FixedCache(model.config, num_prompt_tokens + num_new_tokens)
