@@ -34,9 +34,10 @@ Here every actor is a coloured shape or a person, every picture is drawn, and ev
 a short list: a model that learns this world knows this world only.
 """
 
-from llava_video.toyworld.ask.questions import Question
+from llava_video.toyworld.captions.captions import Description, describe, describe_levels
 from llava_video.toyworld.draw.render import render, render_at, times_of
-from llava_video.toyworld.generate import LEVELS, generate_script, make_questions
+from llava_video.toyworld.entry import LEVELS, generate_script, make_questions
+from llava_video.toyworld.questions.question import Question
 from llava_video.toyworld.script import (
     Actor,
     Event,
@@ -45,7 +46,6 @@ from llava_video.toyworld.script import (
     parse_script,
     script_path_of,
 )
-from llava_video.toyworld.tell.describe import Description, describe, describe_levels
 from llava_video.toyworld.words import (
     COLOURS,
     DIRECTIONS,
