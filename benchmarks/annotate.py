@@ -30,22 +30,23 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.annotate.videos import write_toy_video
+from tests.annotate.make_videos import write_toy_video
 
-from llava_video.annotate.calls import Caller
-from llava_video.annotate.endpoint import OpenAIEndpoint
-from llava_video.annotate.engine import run
-from llava_video.annotate.frames import pictures_between
-from llava_video.annotate.ledger import Ledger
-from llava_video.annotate.messages import Picture, Request, Subject
-from llava_video.annotate.money import load_prices
-from llava_video.annotate.question_types import QUESTION_TYPES, find_type
-from llava_video.annotate.recipe import Describe, Endpoint, load_recipe
+from llava_video.annotate.export.statistics import count
+from llava_video.annotate.recipe import Describe, load_recipe
 from llava_video.annotate.records import QA, Facts
-from llava_video.annotate.statistics import count
-from llava_video.annotate.toy import load_script, true_questions
-from llava_video.annotate.windows import timetable
-from llava_video.toyworld.checker import Checker
+from llava_video.annotate.run import run
+from llava_video.annotate.steps.schedule import timetable
+from llava_video.annotate.videos.frames import pictures_between
+from llava_video.calls.caller import Caller
+from llava_video.calls.endpoint import Endpoint
+from llava_video.calls.ledger import Ledger
+from llava_video.calls.messages import Picture, Request, Subject
+from llava_video.calls.openai_endpoint import OpenAIEndpoint
+from llava_video.calls.pricing import load_prices
+from llava_video.calls.toy_annotator import load_script, true_questions
+from llava_video.records.question_types import QUESTION_TYPES, find_type
+from llava_video.toyworld.verify.checker import Checker
 
 DELAY_SECONDS = 0.05
 

@@ -44,7 +44,7 @@ def main() -> None:
         start = total - sum(stages.values())
         print(f"| cold {number + 1} | {total:.2f} | start {start:.2f}, {named} |")
 
-    from llava_video.model.answering import answer_question
+    from llava_video.chat.answer import answer_question
 
     for number in range(options.runs + 1):
         start = time.perf_counter()

@@ -24,11 +24,12 @@ from typing import Any
 import torch
 from transformers import LlavaOnevisionForConditionalGeneration
 
-from llava_video.model import LlavaVideoConfig, LlavaVideoForConditionalGeneration, layouts
-from llava_video.model.devices import parse_device
+from llava_video.budget.devices import parse_device
+from llava_video.budget.inference_memory import MemoryModel
+from llava_video.budget.latency import count_work, measure_rates
+from llava_video.checkpoints import layouts
+from llava_video.model import LlavaVideoConfig, LlavaVideoForConditionalGeneration
 from llava_video.model.grouped_attention import GROUPED
-from llava_video.model.latency import count_work, measure_rates
-from llava_video.model.memory import MemoryModel
 from llava_video.representation import VideoRepresentation, make_layout
 
 NUM_TEXT_TOKENS = 128

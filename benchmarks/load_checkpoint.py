@@ -142,9 +142,9 @@ def check_real_shapes() -> tuple[int, int]:
     """The released 7B on the meta device: number of tensors, and their bytes in bfloat16."""
     import torch
 
-    from llava_video.model.layouts import native_name
+    from llava_video.checkpoints.layouts import native_name
+    from llava_video.checkpoints.released import translate_config
     from llava_video.model.modeling import LlavaVideoForConditionalGeneration
-    from llava_video.model.released import translate_config
 
     config = released_config(3584, 1152)
     shapes = released_shapes(config)
@@ -158,7 +158,7 @@ def check_real_shapes() -> tuple[int, int]:
 
 def load_here(directory: Path) -> dict[str, float]:
     """Load in this process: seconds, and peak memory beyond what the libraries take."""
-    from llava_video.model.loading import load_model
+    from llava_video.checkpoints.load import load_model
 
     before = resident_bytes("VmRSS")
     start = time.perf_counter()

@@ -92,7 +92,7 @@ def resident_bytes() -> int:
 def measure(shape: dict[str, Any], num_new_tokens: int) -> dict[str, Any]:
     import torch
 
-    from llava_video.model.memory import MemoryModel
+    from llava_video.budget.inference_memory import MemoryModel
 
     torch.set_default_dtype(getattr(torch, shape["dtype"]))
     answer(random_model(WARM_UP), WARM_UP["frames"], 2, PeakMeter())  # libraries load their code

@@ -24,20 +24,11 @@ import torch
 
 import llava_video as lv
 from llava_video.errors import VideoError
+from llava_video.tiny.accuracy import answers_to, ask, is_right, prompt
+from llava_video.tiny.noise_clips import FOREIGN_ANSWER, foreign_clip
 from llava_video.toyworld import Question, generate_script, make_questions, render
-from llava_video.train.foreign import FOREIGN_ANSWER, foreign_clip
 
 Seen = Callable[[int], lv.Frames | None]
-
-
-def ask(
-    model: lv.LlavaVideoForConditionalGeneration,
-    processor: lv.LlavaVideoProcessor,
-    questions: Sequence[Question],
-    frames: lv.Frames | None,
-) -> list[str]:
-    inputs = processor([prompt(q) for q in questions], [frames] * len(questions))
-    return answers_to(model, processor, inputs)
 
 
 def ask_after(
@@ -61,31 +52,12 @@ def ask_after(
     return answers_to(model, processor, inputs)
 
 
-def answers_to(
-    model: lv.LlavaVideoForConditionalGeneration, processor: lv.LlavaVideoProcessor, inputs: Any
-) -> list[str]:
-    output = model.generate(**inputs, max_new_tokens=20, do_sample=False)
-    return [processor.decode_answer(row, inputs["input_ids"].shape[1]) for row in output]
-
-
 def text_part(text: str) -> dict[str, Any]:
     return {"type": "text", "text": text}
 
 
-def prompt(question: Question) -> str:
-    if question.options:
-        return question.prompt_multiple_choice()
-    return question.prompt_open_ended(one_word=True)
-
-
 def truth(question: Question) -> str:
     return f"{question.answer_letter}." if question.options else question.answer
-
-
-def is_right(question: Question, answer: str) -> bool:
-    if question.options:
-        return answer.strip()[:1] == question.answer_letter
-    return answer.strip().rstrip(".").casefold() == question.answer.casefold()
 
 
 def main() -> None:

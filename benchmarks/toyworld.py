@@ -25,10 +25,10 @@ from llava_video.toyworld import (
     render,
     render_at,
 )
-from llava_video.toyworld.blind import BlindResult, blind_accuracy
-from llava_video.toyworld.checker import Checker
 from llava_video.toyworld.dataset import write_video
 from llava_video.toyworld.draw.render import num_frames_of
+from llava_video.toyworld.verify.checker import Checker
+from llava_video.toyworld.verify.text_only_baseline import BlindResult, blind_accuracy
 
 
 def processor_seconds(work: Callable[[], object], repeats: int = 5) -> float:

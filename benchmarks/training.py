@@ -40,19 +40,16 @@ from transformers import (
     TrainingArguments,
 )
 
-from llava_video.model import (
-    LlavaVideoConfig,
-    LlavaVideoForConditionalGeneration,
-    LlavaVideoProcessor,
-)
-from llava_video.model.loading import load, load_config, load_model
+from llava_video.checkpoints.load import load, load_config, load_model
+from llava_video.model import LlavaVideoConfig, LlavaVideoForConditionalGeneration
+from llava_video.processing.processor import LlavaVideoProcessor
 from llava_video.representation import VideoRepresentation
 from llava_video.toyworld.dataset import DatasetSettings, make_dataset
 from llava_video.train.attention import PACKED
-from llava_video.train.encoding import Encoded, Encoder, RowCollator, RowDataset
+from llava_video.train.data.encode import Encoded, Encoder, RowCollator, RowDataset
+from llava_video.train.data.packing import LABEL_IGNORED, plan_rows
 from llava_video.train.plan import Plan, make_plan
 from llava_video.train.recipe import load_recipe
-from llava_video.train.rows import LABEL_IGNORED, plan_rows
 
 TOKENS_PER_STEP = 2500
 VISION = {

@@ -54,14 +54,11 @@ def prepare(folder: Path) -> None:
     import torch
 
     from llava_video import load
-    from llava_video.model import (
-        LlavaVideoConfig,
-        LlavaVideoForConditionalGeneration,
-        LlavaVideoProcessor,
-    )
+    from llava_video.model import LlavaVideoConfig, LlavaVideoForConditionalGeneration
+    from llava_video.processing.processor import LlavaVideoProcessor
     from llava_video.representation import VideoRepresentation
+    from llava_video.tiny.tokenizer import VIDEO
     from llava_video.toyworld.dataset import DatasetSettings, make_dataset
-    from llava_video.train.tokenizer import VIDEO
 
     list(make_dataset(folder / "data", 1, DatasetSettings(seed=1, level="simple")))
     tokenizer = load("tiny")[1].tokenizer

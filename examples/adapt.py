@@ -12,7 +12,7 @@ import peft
 import torch
 
 import llava_video as lv
-from llava_video.model.lora_targets import LORA_TARGETS
+from llava_video.train.lora_targets import LORA_TARGETS
 
 SAMPLE = str(files("llava_video") / "assets" / "samples" / "three_shapes.mp4")
 QUESTION = "In which direction does the ring move?"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from llava_video import _auto_classes
+from llava_video import registration
 
 __version__ = "0.1.0"
 
@@ -23,8 +23,8 @@ _HOMES = {
     "TokenLayout": "llava_video.representation",
     "LlavaVideoConfig": "llava_video.model",
     "LlavaVideoForConditionalGeneration": "llava_video.model",
-    "LlavaVideoProcessor": "llava_video.model",
-    "load": "llava_video.model",
+    "LlavaVideoProcessor": "llava_video.processing.processor",
+    "load": "llava_video.checkpoints.load",
     "LlavaVideoError": "llava_video.errors",
 }
 
@@ -44,13 +44,10 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from llava_video.checkpoints.load import load
     from llava_video.errors import LlavaVideoError
-    from llava_video.model import (
-        LlavaVideoConfig,
-        LlavaVideoForConditionalGeneration,
-        LlavaVideoProcessor,
-        load,
-    )
+    from llava_video.model import LlavaVideoConfig, LlavaVideoForConditionalGeneration
+    from llava_video.processing.processor import LlavaVideoProcessor
     from llava_video.representation import TokenLayout, VideoRepresentation
     from llava_video.types import Frames
     from llava_video.video import VideoInfo, probe_video, read_video
@@ -66,4 +63,4 @@ def __dir__() -> list[str]:
     return __all__
 
 
-_auto_classes.announce()
+registration.announce()

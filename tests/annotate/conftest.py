@@ -8,8 +8,8 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 
 from tests.annotate.fake_endpoint import FakeEndpoint
+from tests.annotate.make_videos import write_video
 from tests.annotate.running import recipe_for, run_quietly
-from tests.annotate.videos import write_video
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +26,7 @@ def finished(videos):
     """A finished run over these videos, with all sixteen types."""
     out = videos.parent / "finished"
     with FakeEndpoint() as fake:
-        from llava_video.annotate.question_types import SLUGS
+        from llava_video.records.question_types import SLUGS
 
         result = run_quietly(videos, recipe_for(fake, ask__types=list(SLUGS)), out)
     assert result.stopped_by is None

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from llava_video.annotate.engine import RunResult, run
 from llava_video.annotate.recipe import Recipe, load_recipe
+from llava_video.annotate.run import RunResult, run
 from tests.annotate.fake_endpoint import FakeEndpoint
 
 FAST = {

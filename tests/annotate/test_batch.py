@@ -5,7 +5,7 @@ import json
 import pytest
 
 from llava_video.annotate.batch import Wave, read_results, write_wave
-from llava_video.annotate.ledger import CallInfo, open_ledger
+from llava_video.calls.ledger import CallInfo, open_ledger
 from llava_video.errors import BudgetError, InputError
 from tests.annotate.fake_endpoint import FakeEndpoint, completion, write_answer
 from tests.annotate.running import recipe_for, run_quietly

@@ -14,7 +14,7 @@ import pytest
 
 from llava_video.cli.app import main
 from tests.annotate.fake_endpoint import FakeEndpoint
-from tests.annotate.videos import write_toy_video, write_video
+from tests.annotate.make_videos import write_toy_video, write_video
 
 
 @dataclass(frozen=True)

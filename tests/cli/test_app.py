@@ -9,7 +9,7 @@ import pytest
 @pytest.mark.parametrize(
     ("words", "package", "extra"),
     [
-        (["annotate", "plan", "videos"], "stamina", "annotate"),
+        (["annotate", "run", "videos", "--out", "data"], "stamina", "annotate"),
         (["train", "lora", "--dry-run"], "accelerate", "train"),
     ],
 )

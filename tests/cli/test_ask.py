@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from transformers.utils.logging import enable_progress_bar
 
+from llava_video.checkpoints.load import load
 from llava_video.errors import LlavaVideoError
-from llava_video.model.loading import load
+from tests.budget.test_planner import needed_bytes, set_free_memory
 from tests.cli.run import Shell
-from tests.model.test_planning import needed_bytes, set_free_memory
 from tests.video.media import write_video
 
 

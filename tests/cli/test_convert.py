@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from llava_video.model.loading import load_config
+from llava_video.checkpoints.load import load_config
 from tests.cli.run import Shell
 from tests.model.test_goldens import GOLDENS
 

@@ -6,13 +6,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from llava_video.model import (
-    LlavaVideoConfig,
-    LlavaVideoForConditionalGeneration,
-    LlavaVideoProcessor,
-)
+from llava_video.model import LlavaVideoConfig, LlavaVideoForConditionalGeneration
+from llava_video.processing.processor import LlavaVideoProcessor
 from llava_video.representation import VideoRepresentation
-from llava_video.train.tokenizer import VIDEO, train_tokenizer
+from llava_video.tiny.tokenizer import VIDEO, train_tokenizer
 from llava_video.types import Frames
 
 REPRESENTATION = VideoRepresentation(

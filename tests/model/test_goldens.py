@@ -16,10 +16,10 @@ import pytest
 import torch
 from PIL import Image
 
-from llava_video.model.loading import load_model
+from llava_video.checkpoints.load import load_model
+from llava_video.checkpoints.released import translate_representation
 from llava_video.model.modeling import LlavaVideoForConditionalGeneration
-from llava_video.model.processing import LlavaVideoProcessor
-from llava_video.model.released import translate_representation
+from llava_video.processing.processor import LlavaVideoProcessor
 from llava_video.representation import make_layout
 from llava_video.types import Frames
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from llava_video.checkpoints.load import load
 from llava_video.model.grouped_attention import GROUPED, grouped_attention
-from llava_video.model.loading import load
 from tests.model.small import random_frames
 
 

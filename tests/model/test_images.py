@@ -18,9 +18,10 @@ from transformers import (
     LlavaOnevisionImageProcessorPil,
 )
 
+from llava_video.checkpoints.load import load_config
 from llava_video.errors import CheckpointError, InputError
-from llava_video.model import LlavaVideoForConditionalGeneration, LlavaVideoProcessor
-from llava_video.model.loading import load_config
+from llava_video.model import LlavaVideoForConditionalGeneration
+from llava_video.processing.processor import LlavaVideoProcessor
 from llava_video.representation.image_layout import RELEASED_TILE_GRIDS
 from tests.model.small import random_frames, small_config, small_model, small_processor
 from tests.model.test_goldens import GOLDENS

@@ -8,10 +8,10 @@ import torch
 
 from llava_video.model import LlavaVideoConfig
 from llava_video.representation import VideoRepresentation
+from llava_video.train.data.packing import branch_mask
 from llava_video.train.memory import Batch, TrainingMemory, estimate_memory
 from llava_video.train.plan import dataset_and_collator, estimate_plan, make_plan
 from llava_video.train.recipe import load_recipe
-from llava_video.train.rows import branch_mask
 from llava_video.train.run import _build
 from llava_video.train.trainer import parameter_groups
 from tests.train.test_run import recipe_for

@@ -9,7 +9,9 @@ import torch
 from safetensors.torch import load_file
 
 from llava_video.errors import InputError
-from llava_video.train.encoding import RowCollator, label
+from llava_video.train.data.encode import RowCollator, label
+from llava_video.train.data.packing import LABEL_IGNORED
+from llava_video.train.data.samples import Folders
 from llava_video.train.plan import make_plan
 from llava_video.train.preferences import (
     PairCollator,
@@ -20,9 +22,7 @@ from llava_video.train.preferences import (
     preference_loss,
 )
 from llava_video.train.recipe import load_recipe
-from llava_video.train.rows import LABEL_IGNORED
 from llava_video.train.run import train
-from llava_video.train.samples import Folders
 from tests.model.small import small_model, small_processor
 from tests.train.test_run import recipe_for
 

@@ -1,6 +1,6 @@
 """The data engine: from videos to a filtered instruction dataset, by LLaVA-Video-178K's recipe.
 
-    from llava_video.annotate.engine import run
+    from llava_video.annotate.run import run
     from llava_video.annotate.recipe import load_recipe
 
     run(["videos/"], load_recipe("open", {"endpoint.base_url": "http://127.0.0.1:8000/v1"}),

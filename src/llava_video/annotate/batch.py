@@ -18,21 +18,23 @@ from typing import Any
 from pydantic import BaseModel, field_validator
 from rich.console import Console
 
-from llava_video.annotate.annotator import read_completion
-from llava_video.annotate.calls import call_info, used_tokens
-from llava_video.annotate.engine import check_any_selected, check_budget
-from llava_video.annotate.filters import check_filters
-from llava_video.annotate.inputs import common_folder, find_videos
-from llava_video.annotate.ledger import CallInfo, Ledger, open_ledger
-from llava_video.annotate.messages import Reply, Request
-from llava_video.annotate.money import PriceTable, load_prices
-from llava_video.annotate.pipeline import annotate_all, select_videos
-from llava_video.annotate.progress import Progress
+from llava_video.annotate.engines.local import annotate_all
+from llava_video.annotate.engines.progress import Progress
+from llava_video.annotate.preflight import check_any_selected, check_budget
 from llava_video.annotate.recipe import Recipe, load_recipe
-from llava_video.annotate.records import VideoRecord, dump_json, write_atomically
-from llava_video.annotate.runs import finish_records, save_records, start_run
-from llava_video.annotate.tools import WaitingError
+from llava_video.annotate.records import VideoRecord, write_atomically
+from llava_video.annotate.run_folder import finish_records, save_records, start_run
+from llava_video.annotate.steps.context import WaitingError
+from llava_video.annotate.steps.filter import check_filters
+from llava_video.annotate.videos.discover import common_folder, find_videos
+from llava_video.annotate.videos.select import select_videos
+from llava_video.calls.annotator import read_completion
+from llava_video.calls.caller import call_info, used_tokens
+from llava_video.calls.ledger import CallInfo, Ledger, open_ledger
+from llava_video.calls.messages import Reply, Request
+from llava_video.calls.pricing import PriceTable, load_prices
 from llava_video.errors import BudgetError, InputError
+from llava_video.records.json_lines import dump_json
 
 MAX_FILE_BYTES = 200_000_000
 MAX_FILE_REQUESTS = 50_000

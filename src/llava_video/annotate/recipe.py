@@ -10,9 +10,10 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from llava_video.annotate.question_types import SLUGS
 from llava_video.annotate.records import KINDS, Kind
+from llava_video.calls.endpoint import Endpoint
 from llava_video.errors import InputError
+from llava_video.records.question_types import SLUGS
 
 
 class Part(BaseModel):
@@ -97,27 +98,6 @@ class Blind(Check):
     """Can a text-only model answer without the video, in every one of several trials?"""
 
     trials: int = Field(default=4, ge=1)
-
-
-class Endpoint(Part):
-    """The annotator: any OpenAI-compatible endpoint, or `toy`."""
-
-    model: str = "gpt-4o-2024-05-13"
-    base_url: str | None = None
-    api_key_env: str = "OPENAI_API_KEY"
-    concurrency: int = Field(default=16, ge=1)
-    rpm: float | None = Field(default=None, gt=0)
-    tpm: float | None = Field(default=None, gt=0)
-    timeout_seconds: float = Field(default=120.0, gt=0)
-    attempts: int = Field(default=8, ge=1)
-    max_wait_seconds: float = Field(default=60.0, ge=0)
-    give_up_after_seconds: float = Field(default=120.0, ge=0)
-    temperature: float | None = None
-    seed: int | None = None
-    max_output_tokens: int = Field(default=2048, ge=16)
-    structured: Literal["json_schema", "json_object", "none"] = "json_schema"
-    extra_body: dict[str, Any] = Field(default_factory=dict)
-    prices_file: str | None = None
 
 
 class Export(Part):

@@ -8,11 +8,10 @@ stays in the ledger, which a record reaches through `Provenance.call_key`.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -234,8 +233,3 @@ def write_atomically(path: Path, text: str | bytes) -> None:
         raise InputError(
             f"{path}: cannot be written ({error.strerror}); mend that, or choose another folder"
         ) from error
-
-
-def dump_json(value: Any, *, indent: int | None = None) -> str:
-    """JSON as this package writes it everywhere: real characters, fixed separators."""
-    return json.dumps(value, ensure_ascii=False, indent=indent)

@@ -117,12 +117,12 @@ def plan(
     """Show what a run would do and cost. Nothing is sent or spent."""
     import dataclasses
 
-    from llava_video.annotate.engine import check_budget
-    from llava_video.annotate.inputs import find_videos
-    from llava_video.annotate.ledger import open_ledger
-    from llava_video.annotate.money import load_prices
-    from llava_video.annotate.pipeline import select_videos
-    from llava_video.annotate.plan import make_plan
+    from llava_video.annotate.forecast.forecast import make_plan
+    from llava_video.annotate.preflight import check_budget
+    from llava_video.annotate.videos.discover import find_videos
+    from llava_video.annotate.videos.select import select_videos
+    from llava_video.calls.ledger import open_ledger
+    from llava_video.calls.pricing import load_prices
 
     check_budget(recipe)
     ledger = open_ledger(out) if out is not None else None
@@ -132,7 +132,7 @@ def plan(
     if as_json:
         print(json.dumps(dataclasses.asdict(found), indent=2))
         return
-    from llava_video.annotate.screens import plan_screen
+    from llava_video.annotate.views.console import plan_screen
 
     Console().print(plan_screen(found, recipe))
 
@@ -155,7 +155,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Annotate videos: select, describe, ask, filter, export. Resumable at any point."""
-    from llava_video.annotate import engine as engines
+    from llava_video.annotate import run as engines
     from llava_video.errors import InputError
 
     if engine not in ("local", "ray"):
@@ -171,7 +171,7 @@ def run(
 @app.command()
 def status(folder: Folder, as_json: AsJson = False) -> None:
     """Show how far a run is, what it cost, and what failed; also while it runs."""
-    from llava_video.annotate.screens import status_of, status_screen
+    from llava_video.annotate.views.console import status_of, status_screen
 
     found = status_of(folder)
     if as_json:
@@ -189,8 +189,8 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Show where a question or caption comes from: calls, prompts, frames, parents, cost."""
-    from llava_video.annotate.explain import explain as find_chain
-    from llava_video.annotate.screens import chain_screen
+    from llava_video.annotate.views.console import chain_screen
+    from llava_video.annotate.views.explain import explain as find_chain
 
     chain = find_chain(folder, qa_id)
     if as_json:
@@ -229,7 +229,7 @@ def report(
     ] = None,
 ) -> None:
     """Write one offline HTML page about a run."""
-    from llava_video.annotate.report import write_report
+    from llava_video.annotate.views.report import write_report
 
     print(write_report(folder, output or folder / "report.html"))
 
@@ -252,9 +252,9 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write the dataset, with the reviewers' decisions applied."""
-    from llava_video.annotate.engine import export_run
-    from llava_video.annotate.ledger import open_ledger
-    from llava_video.annotate.runs import load_run
+    from llava_video.annotate.run import export_run
+    from llava_video.annotate.run_folder import load_run
+    from llava_video.calls.ledger import open_ledger
 
     paths = export_run(load_run(folder), format_name, output, open_ledger(folder), video_root)
     _print_paths(paths, as_json)
@@ -275,7 +275,7 @@ def compare_history(
     as_json: AsJson = False,
 ) -> None:
     """Describe a video with and without history, side by side (the paper's Figure 2)."""
-    from llava_video.annotate.history import compare, history_screen
+    from llava_video.annotate.views.compare_history import compare, history_screen
 
     found = compare(video, recipe, out)
     if as_json:
@@ -315,7 +315,7 @@ def batch_read(
 
 
 def _print_result(result: Any, out: Path, as_json: bool) -> None:
-    from llava_video.annotate.screens import result_of, result_screen
+    from llava_video.annotate.views.console import result_of, result_screen
 
     found = result_of(result, out)
     if as_json:

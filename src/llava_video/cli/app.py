@@ -18,6 +18,7 @@ from llava_video.cli import (
     merge,
     plan,
     presets,
+    tiny,
     tokens,
     toyworld,
     train,
@@ -43,10 +44,11 @@ app.command("plan")(plan.command)
 app.command("doctor")(doctor.command)
 app.command("train")(train.command)
 app.command("merge")(merge.command)
+app.add_typer(tiny.app, name="tiny")
 app.add_typer(toyworld.app, name="toyworld")
 app.add_typer(annotate.app, name="annotate")
 
-_EXTRAS = {"annotate": "annotate", "train": "train", "merge": "train"}
+_EXTRAS = {"annotate": "annotate", "train": "train", "merge": "train", "tiny": "train"}
 """What has to be installed for a command, beside the package itself."""
 
 

@@ -45,7 +45,7 @@ def command(
     import json
 
     with many_imports():
-        from llava_video.model.answering import answer_question
+        from llava_video.chat.answer import answer_question
     keep_libraries_quiet()
 
     answer = answer_question(

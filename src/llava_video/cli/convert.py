@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from llava_video.model.convert import Conversion, Layout
+    from llava_video.checkpoints.convert import Conversion, Layout
 
 
 def command(
@@ -53,7 +53,7 @@ def _convert_with_progress(source: str, destination: Path, to: Layout | str | No
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from llava_video.model.convert import convert_checkpoint
+    from llava_video.checkpoints.convert import convert_checkpoint
 
     columns = (TextColumn("converting"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     console = Console(stderr=True)

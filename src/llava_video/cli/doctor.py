@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from llava_video.model.environment import Environment
-    from llava_video.model.parity import Stage
+    from llava_video.checkpoints.parity import Stage
+    from llava_video.cli.environment import Environment
 
 
 def command(
@@ -44,7 +44,7 @@ def command(
 def _examine(as_json: bool) -> None:
     import json
 
-    from llava_video.model.environment import examine
+    from llava_video.cli.environment import examine
 
     found = examine()
     if as_json:
@@ -56,7 +56,7 @@ def _examine(as_json: bool) -> None:
 
 
 def _print_environment(found: Environment) -> None:
-    from llava_video.model.environment import COMPANIONS
+    from llava_video.cli.environment import COMPANIONS
 
     typer.echo(f"python    {found.python}, {found.system}")
     for name, version in found.packages.items():
@@ -89,9 +89,9 @@ def _compare(
 
     import torch
 
-    from llava_video.model.devices import parse_device
-    from llava_video.model.parity import check_parity, first_difference
-    from llava_video.model.planning import parse_dtype
+    from llava_video.budget.devices import parse_device
+    from llava_video.budget.planner import parse_dtype
+    from llava_video.checkpoints.parity import check_parity, first_difference
 
     if video is None:
         video = str(files("llava_video") / "assets" / "samples" / "two_movers.mp4")

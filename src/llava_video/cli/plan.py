@@ -13,9 +13,9 @@ from llava_video.errors import InputError
 if TYPE_CHECKING:
     import torch
 
-    from llava_video.model.latency import Rates
-    from llava_video.model.memory import MemoryModel
-    from llava_video.model.planning import Option, Plan, Planner
+    from llava_video.budget.inference_memory import MemoryModel
+    from llava_video.budget.latency import Rates
+    from llava_video.budget.planner import Option, Plan, Planner
 
 
 def command(
@@ -56,9 +56,9 @@ def command(
     """
     import json
 
-    from llava_video.model.devices import free_memory_bytes, parse_device
-    from llava_video.model.memory import MemoryModel
-    from llava_video.model.planning import Planner, parse_bytes, parse_dtype, read_config
+    from llava_video.budget.devices import free_memory_bytes, parse_device
+    from llava_video.budget.inference_memory import MemoryModel
+    from llava_video.budget.planner import Planner, parse_bytes, parse_dtype, read_config
 
     place = parse_device(device)
     memory_bytes = free_memory_bytes(place) if gpu_memory is None else parse_bytes(gpu_memory)
@@ -91,8 +91,8 @@ def _find_rates(
     *,
     measure: bool,
 ) -> Rates | None:
-    from llava_video.model.latency import Rates, measure_rates
-    from llava_video.model.planning import parse_bytes
+    from llava_video.budget.latency import Rates, measure_rates
+    from llava_video.budget.planner import parse_bytes
 
     if tflops is not None and bandwidth is not None:
         flops = tflops * 1e12
@@ -118,7 +118,7 @@ def _to_dict(model: str, planner: Planner, plan: Plan) -> dict[str, object]:
 
 
 def _print(model: str, planner: Planner, plan: Plan) -> None:
-    from llava_video.model.planning import size_text
+    from llava_video.budget.planner import size_text
 
     millions = planner.model.num_parameters / 1e6
     count = f"{millions:.2f} million" if millions < 100 else f"{millions / 1000:.2f} billion"
@@ -167,7 +167,7 @@ def _print_table(options: Sequence[Option], *, with_seconds: bool) -> None:
 
 
 def _cells(option: Option) -> list[str]:
-    from llava_video.model.planning import size_text
+    from llava_video.budget.planner import size_text
 
     if option.memory is None:
         return [option.name, "-", "-"]

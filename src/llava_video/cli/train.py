@@ -34,19 +34,12 @@ def command(
     import json
     import sys
 
-    from llava_video.errors import InputError
-
     with many_imports():
         from llava_video.train.plan import check_devices, estimate_plan, make_plan
-        from llava_video.train.recipe import is_on_toyworld, load_recipe
+        from llava_video.train.recipe import load_recipe
         from llava_video.train.run import train
     keep_libraries_quiet()
 
-    if is_on_toyworld(recipe):
-        if devices > 1:
-            raise InputError(f"--devices {devices}: {recipe} trains on one device; leave it out")
-        _train_on_toyworld(recipe, changes, dry_run=dry_run, as_json=as_json)
-        return
     chosen = load_recipe(recipe, changes)
     if not dry_run:
         model = train(chosen, bar=sys.stderr.isatty())
@@ -62,25 +55,6 @@ def command(
     else:
         _show(plan)
         _show_memory(memory, devices)
-
-
-def _train_on_toyworld(
-    recipe: str, changes: list[str] | None, *, dry_run: bool, as_json: bool
-) -> None:
-    """The recipes of the embedded model and of its like, which draw their own videos."""
-    with many_imports():
-        from llava_video.train.recipe import load_recipe_of
-        from llava_video.train.tiny import TinyRecipe, check_tiny, train_tiny
-
-    chosen = load_recipe_of(TinyRecipe, recipe, changes)
-    if not dry_run:
-        typer.echo(f"{train_tiny(chosen)}")
-        return
-    check_tiny(chosen)
-    if as_json:
-        typer.echo(chosen.model_dump_json())
-    else:
-        typer.echo(chosen.to_yaml(), nl=False)
 
 
 def _as_dict(plan: Plan) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The LLaVA-Video model: configuration, modeling, processing, and loading of released checkpoints.
+"""The LLaVA-Video model: configuration, modeling, and what both are made of.
 
 Names are imported when first used, so that `configuration` alone stays cheap: the Auto classes of
 transformers import it.
@@ -13,23 +13,17 @@ _HOMES = {
     "LlavaVideoConfig": "configuration",
     "LlavaVideoForConditionalGeneration": "modeling",
     "LlavaVideoModel": "modeling",
-    "LlavaVideoProcessor": "processing",
-    "load": "loading",
 }
 
 __all__ = [
     "LlavaVideoConfig",
     "LlavaVideoForConditionalGeneration",
     "LlavaVideoModel",
-    "LlavaVideoProcessor",
-    "load",
 ]
 
 if TYPE_CHECKING:
     from llava_video.model.configuration import LlavaVideoConfig
-    from llava_video.model.loading import load
     from llava_video.model.modeling import LlavaVideoForConditionalGeneration, LlavaVideoModel
-    from llava_video.model.processing import LlavaVideoProcessor
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from transformers import PreTrainedConfig, Qwen2Config, SiglipVisionConfig
@@ -19,6 +19,12 @@ SO400M_384: dict[str, Any] = {
     "patch_size": 14,
 }
 """google/siglip-so400m-patch14-384 as LLaVA-Video uses it: the last of its 27 layers is dropped."""
+
+
+ON_FIRST_CONFIGURATION: list[Callable[[], None]] = []
+"""Called when the first configuration is made: whoever makes one is about to make a model of it by
+an Auto class. `llava_video.registration` waits here with the model classes, because registering
+them earlier would import torch, or transformers in a circle."""
 
 
 class LlavaVideoConfig(PreTrainedConfig):
@@ -67,9 +73,8 @@ class LlavaVideoConfig(PreTrainedConfig):
             self.image_representation, self.tile_size, self.representation
         )
         super().__post_init__(**kwargs)
-        # Whoever makes a configuration is about to make a model or a processor of it by an Auto
-        # class. Registering them earlier would import torch, or transformers in a circle.
-        importlib.import_module("llava_video.model.auto_classes")
+        while ON_FIRST_CONFIGURATION:
+            ON_FIRST_CONFIGURATION.pop()()
 
     @property
     def grid_side(self) -> int:

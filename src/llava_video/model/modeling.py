@@ -21,8 +21,8 @@ from llava_video.model.logits import answer_processors
 from llava_video.model.outputs import CACHE, LlavaVideoModelOutput, LlavaVideoOutput
 from llava_video.model.pixels import normalise
 from llava_video.model.projector import Projector
-from llava_video.model.prompt import IMAGE, VIDEO
-from llava_video.model.released import WEIGHT_NAMES
+from llava_video.model.token_types import IMAGE, VIDEO
+from llava_video.model.weight_names import WEIGHT_NAMES
 from llava_video.representation import LINEAR_POOLINGS, make_layout
 from llava_video.representation.image_layout import make_image_layout
 from llava_video.representation.image_packing import pack_image

@@ -19,24 +19,27 @@ three levels. `VOCABULARY` lists every word and mark of all these texts; `WORD_P
 
 The rooms, in the order of the data:
 
-    write/      a seed becomes a `Script`; levels "simple", "standard", "crowded" and "long"
+    generate/   a seed becomes a `Script`; levels "simple", "standard", "crowded" and "long"
     script      the script language
     stage       a script performed: where everything is at any moment, as arrays
     draw/       the stage as pictures
-    tell/       the script as descriptions
-    ask/        the script as questions of all types of the paper's Table 1
-    watch       the other route to the truth: events recognised on the stage, not read
-    checker     answers questions (witness, answers) and reads descriptions by watching
-    blind       a reader without eyes, to show that questions give nothing away
+    story       what happens in a script, as descriptions and questions see it
+    captions/   the script as descriptions
+    questions/  the script as questions of all types of the paper's Table 1
+    verify/     the other route to the truth: events detected on the stage, not read; a checker
+                that answers questions (observer, solver) and reads descriptions by them; and a
+                baseline that reads text only, to show that questions give nothing away
+    entry       one entrance to all levels
     dataset     videos, scripts and LLaVA JSON files on disk
 
 Here every actor is a coloured shape or a person, every picture is drawn, and every word comes from
 a short list: a model that learns this world knows this world only.
 """
 
-from llava_video.toyworld.ask.questions import Question
+from llava_video.toyworld.captions.captions import Description, describe, describe_levels
 from llava_video.toyworld.draw.render import render, render_at, times_of
-from llava_video.toyworld.generate import LEVELS, generate_script, make_questions
+from llava_video.toyworld.entry import LEVELS, generate_script, make_questions
+from llava_video.toyworld.questions.question import Question
 from llava_video.toyworld.script import (
     Actor,
     Event,
@@ -45,7 +48,6 @@ from llava_video.toyworld.script import (
     parse_script,
     script_path_of,
 )
-from llava_video.toyworld.tell.describe import Description, describe, describe_levels
 from llava_video.toyworld.words import (
     COLOURS,
     DIRECTIONS,

@@ -26,11 +26,11 @@ import av
 import numpy as np
 
 from llava_video.errors import InputError
-from llava_video.toyworld.ask.questions import LETTER_ENDING, OPTION_ENDING, Question
+from llava_video.toyworld.captions.captions import describe
 from llava_video.toyworld.draw.render import num_frames_of, render_at
-from llava_video.toyworld.generate import generate_script, make_questions
+from llava_video.toyworld.entry import generate_script, make_questions
+from llava_video.toyworld.questions.question import LETTER_ENDING, OPTION_ENDING, Question
 from llava_video.toyworld.script import Script, format_script, script_path_of
-from llava_video.toyworld.tell.describe import describe
 
 _CHUNK = 32  # frames drawn together
 _DESCRIBE_PROMPTS = (

@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from llava_video.budget.inference_memory import dtype_of
+from llava_video.checkpoints.load import find_checkpoint, load_config, load_model, load_processor
 from llava_video.errors import CheckpointError, InputError
 from llava_video.model import LlavaVideoConfig
-from llava_video.model.loading import find_checkpoint, load_config, load_model, load_processor
-from llava_video.model.lora_targets import LORA_TARGETS
-from llava_video.model.memory import dtype_of
+from llava_video.train.lora_targets import LORA_TARGETS
 from llava_video.train.recipe import Lora
 
 BESIDE_FILE = "trained_beside.safetensors"

@@ -21,10 +21,9 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
 
 from llava_video.errors import InputError
-from llava_video.model import LlavaVideoProcessor
-from llava_video.model.processing import Seen
-from llava_video.train.encoding import Encoded, RowCollator
-from llava_video.train.rows import LABEL_IGNORED
+from llava_video.processing.processor import LlavaVideoProcessor, Seen
+from llava_video.train.data.encode import Encoded, RowCollator
+from llava_video.train.data.packing import LABEL_IGNORED
 from llava_video.types import Frames
 
 T = TypeVar("T")

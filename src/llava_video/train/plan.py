@@ -16,18 +16,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from llava_video.checkpoints.load import find_checkpoint, load_config, load_processor
 from llava_video.errors import InputError
-from llava_video.model import LlavaVideoConfig, LlavaVideoProcessor
-from llava_video.model.loading import find_checkpoint, load_config, load_processor
+from llava_video.model import LlavaVideoConfig
+from llava_video.processing.processor import LlavaVideoProcessor
+from llava_video.train.data.encode import Encoder, RowCollator, RowDataset
+from llava_video.train.data.lengths import measure
+from llava_video.train.data.packing import plan_rows
+from llava_video.train.data.samples import Folders, Part, Problem, Sample, as_sample, read_mixture
 from llava_video.train.devices import SeeingCollator
-from llava_video.train.encoding import Encoder, RowCollator, RowDataset
-from llava_video.train.measuring import measure
 from llava_video.train.memory import Batch, TrainingMemory, estimate_memory
 from llava_video.train.preferences import PairCollator, PairDataset, PairEncoder, as_preference
 from llava_video.train.recipe import Recipe
 from llava_video.train.report import RUN_FILE
-from llava_video.train.rows import plan_rows
-from llava_video.train.samples import Folders, Part, Problem, Sample, as_sample, read_mixture
 
 _VERSIONS = ("llava-video", "torch", "transformers", "accelerate")
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 from llava_video.errors import VideoError
 from llava_video.model.modeling import MEDIA_INPUTS
-from llava_video.train.encoding import Encoded, Encoder, RowCollator
-from llava_video.train.samples import Sample
+from llava_video.train.data.encode import Encoded, Encoder, RowCollator
+from llava_video.train.data.samples import Sample
 
 PREDICTIONS_FILE = "predictions.jsonl"
 

@@ -23,10 +23,10 @@ from transformers import TrainerCallback
 
 from llava_video.errors import InputError, VideoError
 from llava_video.model.modeling import MEDIA_INPUTS
-from llava_video.model.prompt import Message
-from llava_video.train.encoding import Encoded, Encoder, RowCollator, label
-from llava_video.train.rows import LABEL_IGNORED, branch_mask, join, stack
-from llava_video.train.samples import Folders, Sample, as_sample
+from llava_video.processing.prompt import Message
+from llava_video.train.data.encode import Encoded, Encoder, RowCollator, label
+from llava_video.train.data.packing import LABEL_IGNORED, branch_mask, join, stack
+from llava_video.train.data.samples import Folders, Sample, as_sample
 from llava_video.train.trainer import RowTrainer
 
 REFERENCE_FILE = "reference.safetensors"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -15,13 +15,16 @@ from llava_video.errors import InputError
 RECIPE_FILE = "recipe.yaml"
 """In the run folder: the recipe with every value."""
 
-_FOLDER = Path(str(files("llava_video") / "train" / "recipes"))
-
 
 class Strict(BaseModel):
-    """Values of a recipe, none of which is unknown."""
+    """Values of a recipe, none of which is unknown.
+
+    Attributes:
+        bundled: the folder of the recipes of this kind that come with the package.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    bundled: ClassVar[Path] = Path(str(files("llava_video") / "train" / "recipes"))
 
     def to_yaml(self) -> str:
         """The recipe with every value, as it can be run again."""
@@ -159,10 +162,10 @@ class Recipe(Strict):
         return self
 
 
-def bundled_recipes() -> list[str]:
-    """Names of the recipes inside the package."""
-    paths = _FOLDER.rglob("*.yaml")
-    return sorted(path.relative_to(_FOLDER).with_suffix("").as_posix() for path in paths)
+def bundled_recipes(kind: type[Strict] = Strict) -> list[str]:
+    """Names of the recipes of a kind inside the package."""
+    paths = kind.bundled.rglob("*.yaml")
+    return sorted(path.relative_to(kind.bundled).with_suffix("").as_posix() for path in paths)
 
 
 Kind = TypeVar("Kind", bound=Strict)
@@ -184,7 +187,7 @@ def load_recipe_of(kind: type[Kind], name_or_path: str, overrides: list[str] | N
     Raises:
         InputError: no such recipe, or a key or value that a recipe does not have.
     """
-    path, values = _read(name_or_path)
+    path, values = _read(kind, name_or_path)
     for override in overrides or []:
         _override(values, override)
     try:
@@ -193,24 +196,15 @@ def load_recipe_of(kind: type[Kind], name_or_path: str, overrides: list[str] | N
         raise InputError(f"{path.name}: {_explain(error, kind)}") from error
 
 
-def is_on_toyworld(name_or_path: str) -> bool:
-    """Whether a recipe draws its own videos, as that of tiny does.
-
-    Raises:
-        InputError: there is no such recipe.
-    """
-    return "watching_steps" in _read(name_or_path)[1]
-
-
-def _read(name_or_path: str) -> tuple[Path, dict[str, Any]]:
+def _read(kind: type[Strict], name_or_path: str) -> tuple[Path, dict[str, Any]]:
     """The file of a recipe, and the values in it."""
     path = Path(name_or_path)
-    if name_or_path in bundled_recipes():
-        path = _FOLDER / f"{name_or_path}.yaml"
+    if name_or_path in bundled_recipes(kind):
+        path = kind.bundled / f"{name_or_path}.yaml"
     elif not path.is_file():
         raise InputError(
             f"{name_or_path} is no recipe; give a YAML file or one of: "
-            + ", ".join(bundled_recipes())
+            + ", ".join(bundled_recipes(kind))
         )
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from llava_video.train.encoding import SKIPPED_FILE
-from llava_video.train.json_lines import read_lines
+from llava_video.records.json_lines import read_lines
+from llava_video.train.data.encode import SKIPPED_FILE
 from llava_video.train.predictions import PREDICTIONS_FILE
 from llava_video.train.recipe import RECIPE_FILE
 from llava_video.train.trainer import LOG_FILE

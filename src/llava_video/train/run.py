@@ -18,14 +18,14 @@ from torch.optim import AdamW
 from transformers import PrinterCallback, TrainingArguments, set_seed
 from transformers.integrations import TensorBoardCallback
 
+from llava_video.checkpoints.load import find_checkpoint, load_config, load_model, load_processor
 from llava_video.errors import InputError
 from llava_video.model import LlavaVideoConfig
-from llava_video.model.loading import find_checkpoint, load_config, load_model, load_processor
 from llava_video.train.adapters import MODEL, add_lora, merge_adapter, save_adapter, write_model
 from llava_video.train.attention import PACKED
 from llava_video.train.checkpoints import LAST_FILE, load_weights, newest_checkpoint, room_on_disk
+from llava_video.train.data.encode import SKIPPED_FILE, Encoder
 from llava_video.train.devices import by_first, join_processes, leave_processes, shard
-from llava_video.train.encoding import SKIPPED_FILE, Encoder
 from llava_video.train.plan import (
     Plan,
     check_devices,

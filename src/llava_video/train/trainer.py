@@ -23,7 +23,7 @@ from llava_video.train.checkpoints import (
     newest_checkpoint,
     save_state,
 )
-from llava_video.train.encoding import unwrapped
+from llava_video.train.data.encode import unwrapped
 from llava_video.train.recipe import Recipe
 
 T = TypeVar("T")

@@ -18,10 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from PIL import Image
 
-from llava_video.annotate.explain import explain
-from llava_video.annotate.question_types import QUESTION_TYPES
-from llava_video.annotate.records import VideoRecord
-from llava_video.annotate.review.overlay import (
+from llava_video.annotate.decisions import (
     Decisions,
     add_decision,
     agreements,
@@ -30,8 +27,11 @@ from llava_video.annotate.review.overlay import (
     parse_decision,
     read_decisions,
 )
-from llava_video.annotate.runs import Run, load_run
+from llava_video.annotate.records import VideoRecord
+from llava_video.annotate.run_folder import Run, load_run
+from llava_video.annotate.views.explain import explain
 from llava_video.errors import InputError, LlavaVideoError
+from llava_video.records.question_types import QUESTION_TYPES
 from llava_video.video import read_video
 
 _CHUNK_BYTES = 256 * 1024

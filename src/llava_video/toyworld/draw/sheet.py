@@ -6,7 +6,7 @@ import textwrap
 
 from PIL import Image, ImageDraw, ImageFont
 
-from llava_video.toyworld.ask.questions import LETTERS, Question
+from llava_video.toyworld.questions.question import LETTERS, Question
 from llava_video.toyworld.script import Script, format_script
 from llava_video.types import Frames
 from llava_video.video.contact_sheet import draw_contact_sheet

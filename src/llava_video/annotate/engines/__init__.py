@@ -1,0 +1,1 @@
+"""Engines: where the steps of each video run."""

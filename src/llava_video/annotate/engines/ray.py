@@ -1,0 +1,274 @@
+"""The cluster engine: the same steps on Ray Data, with output identical to the local engine.
+
+Measuring videos for selection is a ``map``; choosing among them compares numbers of all and
+stays on the driver. The chosen videos flow through ``map_batches`` on a pool of actors, each of
+which runs the local steps with its share of the concurrency. One more actor on the driver's node
+holds the ledger, so every call of every worker is committed in one place, the budget is one budget,
+and a worker that dies loses only calls that were in flight: its videos start anew on another worker
+and find their finished calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from llava_video.annotate.engines.local import (
+    DONE,
+    REJECTED,
+    UNSELECTED,
+    Outcome,
+    annotate_video,
+    work_fingerprint,
+)
+from llava_video.annotate.recipe import Recipe, Selection, make_recipe
+from llava_video.annotate.records import VideoRecord, from_json, to_json
+from llava_video.annotate.steps.context import Tools
+from llava_video.annotate.videos.select import measure
+from llava_video.calls.caller import ENDS_THE_RUN, Caller
+from llava_video.calls.ledger import CallInfo, Ledger
+from llava_video.calls.make_annotator import make_annotator
+from llava_video.calls.messages import Reply
+from llava_video.calls.pricing import load_prices
+from llava_video.errors import InputError, LlavaVideoError
+
+STOPPED = "stopped"
+_VIDEOS_PER_BLOCK = 4
+
+
+class LedgerKeeper:
+    """The actor that holds the ledger; its methods are the ledger's."""
+
+    def __init__(self, path: str, max_usd: float | None) -> None:
+        self._ledger = Ledger(Path(path), max_usd)
+
+    async def find(self, key: str) -> Reply | None:
+        """See `Ledger.find`."""
+        return await self._ledger.find(key)
+
+    async def reserve(self, info: CallInfo) -> int:
+        """See `Ledger.reserve`."""
+        return await self._ledger.reserve(info)
+
+    async def settle(self, attempt: int, reply: Reply, usd: float) -> None:
+        """See `Ledger.settle`."""
+        await self._ledger.settle(attempt, reply, usd)
+
+    async def fail(self, attempt: int, outcome: str, detail: str, may_be_billed: bool) -> None:
+        """See `Ledger.fail`."""
+        await self._ledger.fail(attempt, outcome, detail, may_be_billed=may_be_billed)
+
+    async def save_video(self, values: tuple[str, int, str, str, str]) -> None:
+        """See `Ledger.save_video`."""
+        await self._ledger.save_video(*values)
+
+    async def aclose(self) -> None:
+        """See `Ledger.aclose`."""
+        await self._ledger.aclose()
+
+
+class RemoteLedger:
+    """The calls' side of a `LedgerKeeper`."""
+
+    def __init__(self, keeper: Any) -> None:
+        self._keeper = keeper
+
+    async def find(self, key: str) -> Reply | None:
+        """The answer of a finished call."""
+        found: Reply | None = await self._keeper.find.remote(key)
+        return found
+
+    async def reserve(self, info: CallInfo) -> int:
+        """Set the budget aside."""
+        number: int = await _own_errors(self._keeper.reserve.remote(info))
+        return number
+
+    async def settle(self, attempt: int, reply: Reply, usd: float) -> None:
+        """Commit the answer."""
+        await _own_errors(self._keeper.settle.remote(attempt, reply, usd))
+
+    async def fail(self, attempt: int, outcome: str, detail: str, *, may_be_billed: bool) -> None:
+        """Commit the failure."""
+        await _own_errors(self._keeper.fail.remote(attempt, outcome, detail, may_be_billed))
+
+
+async def _own_errors(reference: Any) -> Any:
+    """The result of a remote call; errors that end a run come through as themselves."""
+    from ray.exceptions import RayTaskError
+
+    try:
+        return await reference
+    except RayTaskError as error:
+        if isinstance(error.cause, ENDS_THE_RUN):
+            raise type(error.cause)(str(error.cause)) from error
+        raise
+
+
+class AnnotateWorker:
+    """One actor of the pool: annotates batches of videos with the local steps."""
+
+    def __init__(self, recipe: dict[str, Any], keeper: Any, num_workers: int) -> None:
+        self._recipe = _share_of(make_recipe(recipe), num_workers)
+        self._keeper = keeper
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
+        """Rows of ``position`` and ``record`` in, rows of ``end`` and ``record`` out."""
+        positions = [int(position) for position in batch["position"]]
+        return asyncio.run(self._annotate(positions, list(batch["record"])))
+
+    async def _annotate(self, positions: list[int], texts: list[str]) -> dict[str, list[str]]:
+        prices = load_prices(self._recipe.endpoint.prices_file)
+        annotator = make_annotator(self._recipe.endpoint)
+        caller = Caller(annotator, RemoteLedger(self._keeper), self._recipe.endpoint, prices)
+        tools = Tools(self._recipe, caller)
+        try:
+            ends = await asyncio.gather(
+                *(self._one(p, t, tools) for p, t in zip(positions, texts, strict=True))
+            )
+        finally:
+            await annotator.aclose()
+        return {
+            "end": [end for end, _, _ in ends],
+            "record": [record for _, record, _ in ends],
+            "reason": [reason for _, _, reason in ends],
+        }
+
+    async def _one(self, position: int, text: str, tools: Tools) -> tuple[str, str, str]:
+        record = from_json(text)
+        try:
+            end, result = await annotate_video(record, tools, lambda video_id, stage: None)
+            name = work_fingerprint(record, tools.recipe)
+            values = (record.video_id, position, end, name, to_json(result))
+            await _own_errors(self._keeper.save_video.remote(values))
+        except ENDS_THE_RUN as error:
+            return STOPPED, text, f"{type(error).__name__}: {error}"
+        return end, to_json(result), ""
+
+
+def measure_with_ray(
+    jobs: list[tuple[VideoRecord, Selection]],
+) -> Iterator[tuple[int, VideoRecord]]:
+    """Measure videos on all nodes; they come as they are done.
+
+    Raises:
+        InputError: Ray is not installed.
+    """
+    ray = _ray()
+    rows = [
+        {"position": position, "record": to_json(record), "rules": rules.model_dump_json()}
+        for position, (record, rules) in enumerate(jobs)
+    ]
+    num_blocks = max(1, len(rows) // _VIDEOS_PER_BLOCK)
+    found = ray.data.from_items(rows, override_num_blocks=num_blocks).map(_measure_row)
+    for row in found.iter_rows():
+        yield int(row["position"]), from_json(row["record"])
+
+
+def _measure_row(row: dict[str, Any]) -> dict[str, Any]:
+    rules = Selection.model_validate_json(row["rules"])
+    measured = measure(from_json(row["record"]), rules)
+    return {"position": row["position"], "record": to_json(measured)}
+
+
+async def run_ray(records: list[VideoRecord], recipe: Recipe, ledger: Ledger) -> Outcome:
+    """Annotate selected videos on a Ray cluster, or on this machine's cores where there is none.
+
+    Args:
+        records: after selection; their paths must be readable on every node.
+        recipe: all choices; concurrency and limits are shared among the workers.
+        ledger: closed here and reopened by the ledger's actor, its only writer from then on.
+    """
+    saved = {video: (stage, name, text) for video, stage, name, text in ledger.saved_videos()}
+    results: dict[str, VideoRecord] = {}
+    todo: list[dict[str, Any]] = []
+    for position, record in enumerate(records):
+        name, old = work_fingerprint(record, recipe), saved.get(record.video_id)
+        if record.is_rejected:
+            text = to_json(record)
+            await ledger.save_video(record.video_id, position, UNSELECTED, name, text)
+            results[record.video_id] = record
+        elif old is not None and old[0] in (DONE, REJECTED) and old[1] == name:
+            results[record.video_id] = from_json(old[2])
+        else:
+            todo.append({"position": position, "record": to_json(record)})
+    ledger.forget_videos({record.video_id for record in records})
+    await ledger.aclose()
+    stopped_by: LlavaVideoError | None = None
+    if todo:
+        for row in await asyncio.to_thread(_map_videos, todo, recipe, ledger.path):
+            record = from_json(row["record"])
+            if row["end"] == STOPPED:
+                kind, _, message = row["reason"].partition(": ")
+                [error_type] = [known for known in ENDS_THE_RUN if known.__name__ == kind]
+                stopped_by = stopped_by or error_type(message)
+            else:
+                results[record.video_id] = record
+    unfinished = {r.video_id: r for r in records} | results
+    return Outcome([unfinished[r.video_id] for r in records], stopped_by)
+
+
+def _ray() -> Any:
+    """Ray, connected to the cluster or started here."""
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise InputError(
+            "--engine ray needs another package: pip install 'llava-video[scale]'"
+        ) from error
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    if not ray.is_initialized():
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    return ray
+
+
+def _map_videos(todo: list[dict[str, Any]], recipe: Recipe, path: Path) -> list[dict[str, Any]]:
+    ray = _ray()
+    resources: dict[str, float] = ray.cluster_resources()
+    num_workers = max(1, min(int(resources.get("CPU", 1)), len(todo)))
+    # A worker takes a batch up when it has ended the one before, so a batch holds twice the videos
+    # that keep its calls going; fewer where some worker would get none.
+    share = _share_of(recipe, num_workers).endpoint.concurrency
+    batch_size = min(2 * share, math.ceil(len(todo) / num_workers))
+    # The ledger is a file of this machine, so its actor stays here; it needs no core of its own.
+    here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
+        ray.get_runtime_context().get_node_id(), soft=False
+    )
+    keeper: Any = (
+        ray.remote(LedgerKeeper)
+        .options(num_cpus=0, scheduling_strategy=here, max_concurrency=1000)
+        .remote(str(path), recipe.max_usd)
+    )
+    try:
+        found = ray.data.from_items(
+            todo, override_num_blocks=math.ceil(len(todo) / batch_size)
+        ).map_batches(
+            AnnotateWorker,
+            fn_constructor_args=(recipe.model_dump(mode="json"), keeper, num_workers),
+            batch_size=batch_size,
+            compute=ray.data.ActorPoolStrategy(size=num_workers),
+            num_cpus=1,
+        )
+        rows: list[dict[str, Any]] = found.take_all()
+    finally:
+        ray.get(keeper.aclose.remote())
+        ray.kill(keeper)
+    return rows
+
+
+def _share_of(recipe: Recipe, num_workers: int) -> Recipe:
+    """The recipe with one worker's share of the concurrency and of the limits."""
+    endpoint = recipe.endpoint
+    share = endpoint.model_copy(
+        update={
+            "concurrency": max(1, endpoint.concurrency // num_workers),
+            "rpm": endpoint.rpm / num_workers if endpoint.rpm else None,
+            "tpm": endpoint.tpm / num_workers if endpoint.tpm else None,
+        }
+    )
+    return recipe.model_copy(update={"endpoint": share})

@@ -1,0 +1,166 @@
+"""The dataset card: Markdown beside the exported files, with one worked example."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+
+from llava_video.annotate.export.conversations import answer_text, question_text
+from llava_video.annotate.export.statistics import (
+    TABLE3,
+    TABLE3_HEAD,
+    Statistics,
+    count,
+    table3_row,
+)
+from llava_video.annotate.recipe import Recipe
+from llava_video.annotate.records import VideoRecord, write_atomically
+from llava_video.annotate.steps.prompts import load_prompt
+from llava_video.annotate.videos.frames import pictures_spread
+from llava_video.calls.ledger import Ledger
+from llava_video.calls.messages import Picture
+from llava_video.errors import VideoError
+from llava_video.records.question_types import QUESTION_TYPES
+
+_EXAMPLE_FRAMES = 4
+
+
+def write_card(
+    records: list[VideoRecord], recipe: Recipe, ledger: Ledger, folder: Path
+) -> list[Path]:
+    """Write ``README.md`` and the example's frames into the dataset's folder, and name them.
+
+    Args:
+        records: final records.
+        recipe: what they were made with.
+        ledger: for the cost.
+        folder: where the dataset is.
+    """
+    found = count(records)
+    model = recipe.endpoint.model
+    example, pictures = _example(records, recipe, folder)
+    sections = [
+        _overview(found, recipe, ledger),
+        _types(found),
+        _table3(found, model),
+        _distributions(found),
+        _waterfall(found),
+        _prompts(),
+        example,
+    ]
+    path = folder / "README.md"
+    write_atomically(path, "\n\n".join(sections) + "\n")
+    return [path, *pictures]
+
+
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    """A Markdown table."""
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
+
+
+def _overview(found: Statistics, recipe: Recipe, ledger: Ledger) -> str:
+    named = {"faithfulness checked": recipe.faithfulness, "blind filter": recipe.blind}
+    checks = [(name, check) for name, check in named.items() if check.enabled]
+    rows = [
+        ("videos", f"{found.num_kept} of {found.num_videos}"),
+        ("hours", f"{found.total_seconds / 3600:.3f}"),
+        ("descriptions", str(found.num_captions)),
+        ("open-ended questions", str(found.num_open_ended)),
+        ("multiple-choice questions", str(found.num_multi_choice)),
+        ("right letters", ", ".join(f"{k}: {v}" for k, v in found.letters.items()) or "-"),
+        ("right choice is the longest", f"{100 * found.longest_right_share:.1f} %"),
+        ("annotator", recipe.endpoint.model),
+        *((f"{name} by", check.model or recipe.endpoint.model) for name, check in checks),
+        ("history", recipe.describe.history),
+        ("question mode", recipe.ask.mode),
+        ("seed", str(recipe.seed)),
+        ("cost of the calls behind it", f"${ledger.totals().usd:.4f}"),
+    ]
+    return "# Dataset\n\n" + table(("what", "value"), rows)
+
+
+def _types(found: Statistics) -> str:
+    total = sum(found.types.values()) or 1
+    rows = [
+        (
+            t.title,
+            str(found.types.get(t.slug, 0)),
+            f"{100 * found.types.get(t.slug, 0) / total:.1f} %",
+            f"{t.paper_percent} %",
+        )
+        for t in QUESTION_TYPES
+    ]
+    return "## Question types\n\n" + table(("type", "questions", "here", "LLaVA-Video-178K"), rows)
+
+
+def _table3(found: Statistics, model: str) -> str:
+    rows = [table3_row("**this dataset**", model, found), *reversed(TABLE3)]
+    return "## Beside other datasets (the paper's Table 3)\n\n" + table(TABLE3_HEAD, rows)
+
+
+def _distributions(found: Statistics) -> str:
+    rows = [
+        ("video seconds", *_spread(found.durations)),
+        ("description words", *_spread(found.caption_words)),
+        ("open-ended answer words", *_spread(found.answer_words)),
+    ]
+    return "## Lengths\n\n" + table(("what", "least", "median", "mean", "most"), rows)
+
+
+def _spread(values: tuple[float, ...] | tuple[int, ...]) -> tuple[str, ...]:
+    if not values:
+        return ("-",) * 4
+    middle, mean = statistics.median(values), statistics.fmean(values)
+    return tuple(f"{value:.1f}" for value in (min(values), middle, mean, max(values)))
+
+
+def _waterfall(found: Statistics) -> str:
+    rows = [(stage, reason, str(n)) for (stage, reason), n in found.waterfall.items()]
+    return "## What was left out\n\n" + table(("step", "reason", "count"), rows)
+
+
+def _prompts() -> str:
+    names = ("level1", "level2", "level3", "open_ended", "multi_choice")
+    rows = [(name, load_prompt(name).version.split("@")[1]) for name in names]
+    return "## Prompts\n\n" + table(("prompt", "content hash"), rows)
+
+
+def find_example(records: list[VideoRecord]) -> VideoRecord | None:
+    """The first video that has a description and both kinds of questions."""
+    kept = [r for r in records if r.description is not None and not r.is_rejected]
+    full = [r for r in kept if {qa.kind for qa in r.qas} == {"open_ended", "multi_choice"}]
+    return next(iter(full or kept), None)
+
+
+def example_pictures(record: VideoRecord, recipe: Recipe) -> tuple[list[Picture], str]:
+    """Frames of an example, or why there are none: a dataset outlives the place of its videos."""
+    assert record.facts is not None
+    try:
+        found = pictures_spread(record.path, _EXAMPLE_FRAMES, record.facts, recipe.describe)
+    except (VideoError, OSError) as error:
+        return [], f"Its frames cannot be shown: {record.in_words(error)}"
+    return found, ""
+
+
+def _example(records: list[VideoRecord], recipe: Recipe, folder: Path) -> tuple[str, list[Path]]:
+    record = find_example(records)
+    if record is None or record.facts is None or record.description is None:
+        return "## Example\n\nNo video was kept.", []
+    pictures, why_not = example_pictures(record, recipe)
+    images, paths = [why_not] * bool(why_not), []
+    for number, picture in enumerate(pictures):
+        name = f"example/frame_{number}.jpg"
+        paths.append(folder / name)
+        write_atomically(folder / name, picture.jpeg)
+        images.append(f"![{picture.seconds:.1f} s]({name})")
+    lines = [f"## Example: {record.video_id}", " ".join(images), f"> {record.description.text}"]
+    for kind in ("open_ended", "multi_choice"):
+        qa = next((qa for qa in record.qas if qa.kind == kind), None)
+        if qa is not None:
+            question = question_text(qa, recipe.seed).replace("\n", "  \n")
+            lines.append(f"**{question}**\n\n{answer_text(qa, recipe.seed)}")
+    return "\n\n".join(lines), paths

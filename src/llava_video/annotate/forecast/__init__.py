@@ -1,0 +1,1 @@
+"""What a run will cost, from its recipe and from earlier runs."""

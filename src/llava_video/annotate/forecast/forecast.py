@@ -1,0 +1,289 @@
+"""What a run would do and cost, before anything is spent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from llava_video.annotate.forecast.calibration import (
+    PAIRS_SHARE,
+    STAGES,
+    Factors,
+    measured_answers,
+    measured_factors,
+)
+from llava_video.annotate.recipe import Recipe
+from llava_video.annotate.records import Facts, VideoRecord
+from llava_video.annotate.steps.ask import instructions, type_groups
+from llava_video.annotate.steps.prompts import load_prompt
+from llava_video.annotate.steps.schedule import Step, timetable
+from llava_video.annotate.videos.frames import count_between, count_spread, size_to_send
+from llava_video.calls.ledger import Ledger
+from llava_video.calls.messages import Usage
+from llava_video.calls.pricing import MESSAGE_OVERHEAD_TOKENS, Price, PriceTable, image_tokens
+from llava_video.calls.token_count import find_vocabulary, text_tokens
+
+# Tokens that annotators write: (least, likely, most) per answer, or per question pair for `ask`.
+ANSWER_TOKENS = {
+    "level1": (80, 160, 320),
+    "level2": (150, 320, 640),
+    "level3": (220, 480, 960),
+    "open_ended": (25, 45, 75),
+    "multi_choice": (45, 75, 120),
+    "faithfulness": (60, 120, 250),
+    "blind": (5, 12, 40),
+}
+SECONDS_PER_CALL = 5.0
+TextBasis = Literal["calibrated", "counted", "estimated"]
+_BOUNDS = (0, 1, 2)
+_BLIND_QUESTION_TOKENS = (100, 130, 180)
+_LABEL_TOKENS = 12  # "Description of 10 to 20 seconds: "
+_TIME_TOKENS = 6  # "t=12.0s"
+
+
+@dataclass(slots=True)
+class StagePlan:
+    """Calls and tokens of one stage; tokens as (least, likely, most)."""
+
+    num_calls: int = 0
+    num_images: int = 0
+    prompt_tokens: list[int] = field(default_factory=lambda: [0, 0, 0])
+    completion_tokens: list[int] = field(default_factory=lambda: [0, 0, 0])
+    usd: list[float] | None = field(default_factory=lambda: [0.0, 0.0, 0.0])
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A forecast.
+
+    Attributes:
+        num_videos: videos named.
+        num_selected: videos that would be annotated.
+        rejected: the others, by reason.
+        seconds_of_video: total length of the selected ones.
+        num_clips: level-1 clips.
+        stages: calls and tokens by stage.
+        num_calls: all calls.
+        usd: (least, likely, most), or None where the model has no price.
+        usd_batch: the same through batch files.
+        seconds: a rough duration of the run.
+        price_date: of the price table.
+        measured_answers: whether answer lengths were measured in an earlier run.
+        text_basis: where the tokens of texts come from: ``calibrated`` by what the server counted
+            in an earlier run, ``counted`` with the model's vocabulary, or ``estimated`` from their
+            length.
+        factors: what calibration multiplied the tokens of texts and of pictures by.
+    """
+
+    num_videos: int
+    num_selected: int
+    rejected: dict[str, int]
+    seconds_of_video: float
+    num_clips: int
+    stages: dict[str, StagePlan]
+    num_calls: int
+    usd: tuple[float, ...] | None
+    usd_batch: tuple[float, ...] | None
+    seconds: float
+    price_date: str
+    measured_answers: bool
+    text_basis: TextBasis
+    factors: Factors
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """What one model's calls take: its price, its own count over ours, its answers' lengths."""
+
+    price: Price
+    factors: Factors
+    answers: dict[str, tuple[int, int, int]]
+    is_measured: bool
+
+    @classmethod
+    def of(cls, name: str, recipe: Recipe, prices: PriceTable, ledger: Ledger | None) -> _Model:
+        if ledger is None:
+            return cls(prices.of(name), Factors(), ANSWER_TOKENS, is_measured=False)
+        types_per_call = len(type_groups(recipe.ask)[0])
+        answers = measured_answers(ledger, name, types_per_call)
+        factors = measured_factors(ledger, name)
+        return cls(prices.of(name), factors, ANSWER_TOKENS | answers, is_measured=bool(answers))
+
+    @property
+    def text_basis(self) -> TextBasis:
+        if self.factors.num_calls:
+            return "calibrated"
+        return "counted" if find_vocabulary(self.price.vocabulary) is not None else "estimated"
+
+
+def make_plan(
+    records: Iterable[VideoRecord], recipe: Recipe, prices: PriceTable, ledger: Ledger | None = None
+) -> Plan:
+    """Forecast a run over selected videos.
+
+    Args:
+        records: after selection.
+        recipe: all choices.
+        prices: the price table.
+        ledger: of an earlier run; what its server counted replaces what is assumed.
+    """
+    records = list(records)
+    selected = [r for r in records if not r.is_rejected and r.facts is not None]
+    counter = _Counter(recipe, prices, ledger)
+    longest_chain = 0
+    for record in selected:
+        longest_chain = max(longest_chain, counter.add_video(record))
+    num_calls = sum(stage.num_calls for stage in counter.stages.values())
+    usd = counter.usd()
+    rejected: dict[str, int] = {}
+    for record in records:
+        if record.is_rejected:
+            reason = record.rejections[-1].reason
+            rejected[reason] = rejected.get(reason, 0) + 1
+    return Plan(
+        num_videos=len(records),
+        num_selected=len(selected),
+        rejected=rejected,
+        seconds_of_video=sum(r.facts.duration_seconds for r in selected if r.facts),
+        num_clips=counter.stages["level1"].num_calls,
+        stages=counter.stages,
+        num_calls=num_calls,
+        usd=usd,
+        usd_batch=tuple(v * prices.batch_discount for v in usd) if usd is not None else None,
+        seconds=_duration(num_calls, longest_chain, counter, recipe),
+        price_date=prices.date,
+        measured_answers=counter.annotator.is_measured,
+        text_basis=counter.annotator.text_basis,
+        factors=counter.annotator.factors,
+    )
+
+
+class _Counter:
+    """Adds calls up, stage by stage."""
+
+    def __init__(self, recipe: Recipe, prices: PriceTable, ledger: Ledger | None) -> None:
+        self._recipe = recipe
+        own = recipe.endpoint.model
+        names = dict.fromkeys(STAGES, own)
+        names["faithfulness"] = recipe.faithfulness.model or own
+        names["blind"] = recipe.blind.model or own
+        models = {name: _Model.of(name, recipe, prices, ledger) for name in set(names.values())}
+        self._models = {stage: models[name] for stage, name in names.items()}
+        self.annotator = models[own]
+        self.stages = {"level1": StagePlan(), "level2": StagePlan(), "level3": StagePlan()}
+
+    def add_video(self, record: VideoRecord) -> int:
+        """Count a video's calls; returns how many of them wait for each other."""
+        assert record.facts is not None
+        facts, recipe = record.facts, self._recipe
+        steps = timetable(facts.duration_seconds, recipe.describe)
+        for step in steps:
+            self._add_step(record.path, facts, step, steps)
+        self._add_questions()
+        chain = len(steps) + 1
+        if recipe.faithfulness.enabled:
+            num_images = count_spread(recipe.faithfulness.max_frames, facts, recipe.describe)
+            claims = [2 * length for length in self._answer("level3")]
+            self._add("faithfulness", claims, facts=facts, num_images=num_images)
+            chain += 1
+        if recipe.blind.enabled:
+            num_asked = len(recipe.ask.types) * len(recipe.ask.kinds)
+            num_calls = round(num_asked * PAIRS_SHARE[1]) * recipe.blind.trials
+            self._add("blind", _BLIND_QUESTION_TOKENS, num_calls=num_calls)
+            chain += 1
+        return chain
+
+    def _add_step(self, path: str, facts: Facts, step: Step, steps: list[Step]) -> None:
+        stage = f"level{step.level}"
+        texts = [0, 0, 0]
+        for index in [*step.clips, *([] if step.summary is None else [step.summary])]:
+            length = self._answer(f"level{steps[index].level}")
+            texts = [texts[i] + length[i] + _LABEL_TOKENS for i in _BOUNDS]
+        num_images = 0
+        if step.level == 1:
+            rules = self._recipe.describe
+            num_images = count_between(path, step.start_seconds, step.end_seconds, facts, rules)
+        prompt = load_prompt(stage)
+        self._add(stage, texts, prompt.system, prompt.user, facts=facts, num_images=num_images)
+
+    def _add_questions(self) -> None:
+        ask = self._recipe.ask
+        for kind in ask.kinds:
+            for types in type_groups(ask):
+                system, schema = instructions(kind, types, ask)
+                texts = [system, load_prompt(kind).user]
+                if self._recipe.endpoint.structured == "json_schema":
+                    texts.append(json.dumps(schema.schema))
+                answer = self._answer(kind)
+                pairs = [len(types) * PAIRS_SHARE[i] * answer[i] for i in _BOUNDS]
+                answers = [max(1, round(length)) for length in pairs]
+                self._add(kind, self._answer("level3"), *texts, answers=answers)
+
+    def _add(
+        self,
+        stage: str,
+        lengths: Sequence[int],
+        *texts: str,
+        num_calls: int = 1,
+        facts: Facts | None = None,
+        num_images: int = 0,
+        answers: Sequence[int] | None = None,
+    ) -> None:
+        """Count calls that send these texts, texts of these (least, likely, most) tokens, images.
+
+        Args:
+            stage: the step that asks.
+            lengths: tokens of what earlier answers put into the prompt.
+            texts: what every such prompt holds.
+            num_calls: how many calls.
+            facts: of the video, for the size of its pictures.
+            num_images: pictures in each call, each with its time beside it.
+            answers: tokens of the answer; the stage's usual ones by default.
+        """
+        model = self._models[stage]
+        answers = self._answer(stage) if answers is None else answers
+        images = num_images * self._tokens_per_image(facts, model) if facts else 0.0
+        fixed = sum(text_tokens(text, model.price.vocabulary) for text in texts)
+        fixed += MESSAGE_OVERHEAD_TOKENS + num_images * _TIME_TOKENS
+        plan = self.stages.setdefault(stage, StagePlan())
+        plan.num_calls += num_calls
+        plan.num_images += num_images
+        for i in _BOUNDS:
+            prompt = round(num_calls * (images + (fixed + lengths[i]) * model.factors.text))
+            answer = num_calls * answers[i]
+            plan.prompt_tokens[i] += prompt
+            plan.completion_tokens[i] += answer
+            if not model.price.is_known:
+                plan.usd = None
+            elif plan.usd is not None:
+                plan.usd[i] += model.price.usd(Usage(prompt, answer))
+
+    def _answer(self, stage: str) -> tuple[int, int, int]:
+        return self._models[stage].answers[stage]
+
+    def _tokens_per_image(self, facts: Facts, model: _Model) -> float:
+        rules = self._recipe.describe
+        height, width = size_to_send(facts, rules.image_max_side)
+        return image_tokens(model.price, width, height, rules.image_detail) * model.factors.image
+
+    def usd(self) -> tuple[float, ...] | None:
+        """(least, likely, most) dollars of everything."""
+        amounts = [stage.usd for stage in self.stages.values()]
+        if any(amount is None for amount in amounts):
+            return None
+        return tuple(sum(amount[i] for amount in amounts if amount) for i in _BOUNDS)
+
+
+def _duration(num_calls: int, longest_chain: int, counter: _Counter, recipe: Recipe) -> float:
+    """The slowest of: calls through the concurrency, the longest video, the limits per minute."""
+    endpoint = recipe.endpoint
+    tokens = sum(s.prompt_tokens[1] + s.completion_tokens[1] for s in counter.stages.values())
+    per_call = 0.0 if endpoint.model == "toy" else SECONDS_PER_CALL
+    return max(
+        num_calls * per_call / endpoint.concurrency,
+        longest_chain * per_call,
+        60.0 * num_calls / endpoint.rpm if endpoint.rpm else 0.0,
+        60.0 * tokens / endpoint.tpm if endpoint.tpm else 0.0,
+    )

@@ -1,0 +1,117 @@
+"""A run's folder: what is in it, how a run ends, how it is read again.
+
+recipe.yaml       the resolved recipe
+run.json          the command's videos and their common folder
+ledger.sqlite     every call, every video's state
+records.jsonl     one final record per video, rejected ones included
+review/*.jsonl    decisions of reviewers, one file each
+dataset/          the exported dataset, with its card
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from llava_video.annotate.decisions import apply_decisions, read_decisions
+from llava_video.annotate.recipe import Recipe, dump_recipe, load_recipe
+from llava_video.annotate.records import (
+    VideoRecord,
+    from_json,
+    read_records,
+    write_atomically,
+    write_records,
+)
+from llava_video.annotate.steps.filter import compare
+from llava_video.annotate.steps.option_order import arrange_choices
+from llava_video.calls.ledger import Ledger
+from llava_video.errors import InputError
+from llava_video.records.json_lines import dump_json
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run folder that was read.
+
+    Attributes:
+        folder: where it is.
+        recipe: what it was made with.
+        root: the folder that the videos' paths in the dataset are relative to.
+        records: the final records, reviewers' decisions not applied.
+    """
+
+    folder: Path
+    recipe: Recipe
+    root: Path
+    records: tuple[VideoRecord, ...]
+
+    def reviewed(self) -> list[VideoRecord]:
+        """The records after the reviewers' decisions, choices balanced anew."""
+        decided = apply_decisions(self.records, read_decisions(self.folder))
+        return arrange_choices(decided, self.recipe.seed)
+
+
+def start_run(folder: Path, recipe: Recipe, root: Path) -> Ledger:
+    """Take a folder and write down what a run is made with.
+
+    Returns:
+        Its ledger, which keeps other runs out until it is closed.
+
+    Raises:
+        InputError: the folder cannot be written, holds something else, or another run is at work.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: is a file; give --out a folder")
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if names and not names & {"run.json", "ledger.sqlite.lock"}:
+        raise InputError(f"{folder}: holds something that is no run; give --out a new folder")
+    ledger = Ledger(folder / "ledger.sqlite", recipe.max_usd)
+    write_atomically(folder / "run.json", dump_json({"version": 1, "root": str(root)}) + "\n")
+    write_atomically(folder / "recipe.yaml", dump_recipe(recipe))
+    return ledger
+
+
+def finish_records(records: Iterable[VideoRecord], recipe: Recipe) -> list[VideoRecord]:
+    """The steps that need all videos at once: comparing filters, then the order of choices."""
+    return arrange_choices(compare(records, recipe), recipe.seed)
+
+
+def save_records(records: list[VideoRecord], folder: Path) -> None:
+    """Write the final records."""
+    write_records(records, folder / "records.jsonl")
+
+
+def load_run(folder: Path) -> Run:
+    """Read a run folder.
+
+    Raises:
+        InputError: it is none, or its run did not end yet.
+    """
+    note = folder / "run.json"
+    if not note.is_file():
+        raise InputError(
+            f"{folder}: no run there; `llava-video annotate run --out {folder}` makes one"
+        )
+    try:
+        root = Path(json.loads(note.read_text(encoding="utf-8"))["root"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{note}: does not name the videos' folder; run again into {folder}"
+        ) from error
+    recipe = load_recipe(folder / "recipe.yaml")
+    return Run(folder, recipe, root, tuple(read_records(folder / "records.jsonl")))
+
+
+def finished_records(ledger: Ledger) -> list[VideoRecord]:
+    """Every video's record as the ledger keeps it, also of a run that has not ended."""
+    return [from_json(text) for _, _, _, text in ledger.saved_videos()]
+
+
+def count_states(ledger: Ledger) -> dict[str, int]:
+    """Videos by how they ended."""
+    states: dict[str, int] = {}
+    for _, stage, _, _ in ledger.saved_videos():
+        states[stage] = states.get(stage, 0) + 1
+    return states

@@ -1,0 +1,1 @@
+"""The steps of each video: describe, ask, filter, check."""

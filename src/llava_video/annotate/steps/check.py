@@ -1,0 +1,164 @@
+"""Optional checks by a second model: do the frames show it, and is the video needed at all?"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import re
+from typing import Any
+
+from llava_video.annotate.records import QA, Rejection, VideoRecord
+from llava_video.annotate.steps.context import Tools
+from llava_video.annotate.steps.option_order import draw
+from llava_video.annotate.steps.parse_json import parse_json
+from llava_video.annotate.steps.prompts import fill, load_prompt
+from llava_video.annotate.steps.similarity import jaccard, shingles
+from llava_video.annotate.videos.frames import pictures_spread
+from llava_video.calls.messages import Picture, Schema, Subject
+
+VERDICTS = ("supported", "contradicted", "unclear")
+_SAME_ANSWER = 0.6
+
+
+async def check(record: VideoRecord, tools: Tools) -> VideoRecord:
+    """The record after the checks that the recipe asks for."""
+    if tools.recipe.faithfulness.enabled:
+        record = await check_faithfulness(record, tools)
+    if tools.recipe.blind.enabled:
+        record = await check_blind(record, tools)
+    return record
+
+
+async def check_faithfulness(record: VideoRecord, tools: Tools) -> VideoRecord:
+    """Judge every sentence of the description and every answer against frames of the video.
+
+    Contradicted answers are dropped or tagged; contradicted sentences are noted.
+    """
+    description, facts = record.description, record.facts
+    assert description is not None and facts is not None
+    rules = tools.recipe.faithfulness
+    sentences = re.split(r"(?<=[.!?])\s+", description.text)
+    claims = [*sentences, *(f"{qa.question} {qa.answer}" for qa in record.qas)]
+    pictures = await asyncio.to_thread(
+        pictures_spread, record.path, rules.max_frames, facts, tools.recipe.describe
+    )
+    verdicts = await _verdicts(record, claims, pictures, tools)
+    if verdicts is None:
+        return record.noting(
+            Rejection(f"{record.video_id}/faithfulness", "check", "unparsable", "no verdicts")
+        )
+    notes = [
+        Rejection(description.caption_id, "check", "contradicted_sentence", "tagged", sentence)
+        for sentence, verdict in zip(sentences, verdicts, strict=False)
+        if verdict == "contradicted"
+    ]
+    by_id = dict(zip((qa.qa_id for qa in record.qas), verdicts[len(sentences) :], strict=True))
+    kept, gone = [], []
+    for qa in record.qas:
+        if by_id[qa.qa_id] == "contradicted" and rules.action == "drop":
+            gone.append(Rejection(qa.qa_id, "check", "contradicted", qa.answer, qa.question))
+        else:
+            kept.append(dataclasses.replace(qa, tags=(*qa.tags, by_id[qa.qa_id])))
+    return dataclasses.replace(record, qas=tuple(kept)).noting(*notes, *gone)
+
+
+async def _verdicts(
+    record: VideoRecord, claims: list[str], pictures: list[Picture], tools: Tools
+) -> list[str] | None:
+    prompt = load_prompt("faithfulness")
+    numbered = "\n".join(f"{number}. {claim}" for number, claim in enumerate(claims, 1))
+    parts: list[str | Picture] = [fill(prompt.user, claims=numbered)]
+    for picture in pictures:
+        parts += [f"t={picture.seconds:.1f}s", picture]
+    for sample in range(tools.recipe.ask.max_parse_retries + 1):
+        request = tools.request(
+            stage="faithfulness",
+            record=record,
+            prompt=prompt.version,
+            system=prompt.system,
+            parts=tuple(parts),
+            schema=_object("verdicts", {"type": "string", "enum": list(VERDICTS)}, is_list=True),
+            sample=sample,
+            model=tools.recipe.faithfulness.model,
+            subject=Subject(record.path, claims=tuple(claims)),
+        )
+        found = _field((await tools.caller.call(request)).text, "verdicts")
+        if isinstance(found, list) and len(found) == len(claims):
+            verdicts = [str(verdict).strip().lower() for verdict in found]
+            if set(verdicts) <= set(VERDICTS):
+                return verdicts
+    return None
+
+
+async def check_blind(record: VideoRecord, tools: Tools) -> VideoRecord:
+    """Drop or tag what a model answers without the video in every one of several trials.
+
+    The choices are shuffled anew for each trial, so with four of them and four trials a guesser
+    passes for a knower once in 256.
+    """
+    rules = tools.recipe.blind
+    results = await asyncio.gather(
+        *(_trial(record, qa, n, tools) for qa in record.qas for n in range(rules.trials)),
+        return_exceptions=True,
+    )
+    hits: list[bool] = []
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+        hits.append(result)
+    kept, gone = [], []
+    for number, qa in enumerate(record.qas):
+        right = sum(hits[number * rules.trials : (number + 1) * rules.trials])
+        if right < rules.trials:
+            kept.append(qa)
+        elif rules.action == "tag":
+            kept.append(dataclasses.replace(qa, tags=(*qa.tags, "answerable_blind")))
+        else:
+            detail = f"right without the video in {right} of {rules.trials} trials"
+            gone.append(Rejection(qa.qa_id, "check", "answerable_blind", detail, qa.question))
+    return dataclasses.replace(record, qas=tuple(kept)).noting(*gone)
+
+
+async def _trial(record: VideoRecord, qa: QA, trial: int, tools: Tools) -> bool:
+    prompt = load_prompt("blind")
+    choices = sorted(qa.options, key=lambda option: draw(trial, f"{qa.qa_id} {option}"))
+    if choices:
+        lines = [qa.question, *(f"{chr(65 + i)}. {choice}" for i, choice in enumerate(choices))]
+        output, question = 'A JSON object: {"answer": <letter>}', "\n".join(lines)
+    else:
+        output, question = 'A JSON object: {"answer": <one short sentence>}', qa.question
+    request = tools.request(
+        stage="blind",
+        record=record,
+        prompt=prompt.version,
+        system=fill(prompt.system, output=output),
+        parts=(fill(prompt.user, question=question),),
+        schema=_object("answer", {"type": "string"}, is_list=False),
+        sample=trial,
+        model=tools.recipe.blind.model,
+        subject=Subject(record.path, claims=tuple(choices)),
+    )
+    answer = str(_field((await tools.caller.call(request)).text, "answer") or "").strip()
+    if choices:
+        return answer[:1].upper() == chr(65 + choices.index(qa.answer))
+    return jaccard(shingles(answer), shingles(qa.answer)) >= _SAME_ANSWER
+
+
+def _field(text: str, name: str) -> Any:
+    """One field of a JSON answer; a plain text answer is its own field."""
+    try:
+        value = parse_json(text)
+    except ValueError:
+        return text
+    return value.get(name) if isinstance(value, dict) else value
+
+
+def _object(name: str, item: dict[str, Any], *, is_list: bool) -> Schema:
+    value = {"type": "array", "items": item} if is_list else item
+    schema = {
+        "type": "object",
+        "properties": {name: value},
+        "required": [name],
+        "additionalProperties": False,
+    }
+    return Schema(name, schema)

@@ -1,0 +1,84 @@
+"""What every step that asks a model needs: the recipe and the way to call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from llava_video.annotate.recipe import Recipe
+from llava_video.annotate.records import VideoRecord
+from llava_video.calls.messages import Picture, Reply, Request, Schema, Stage, Subject
+from llava_video.errors import LlavaVideoError
+
+
+class AnswerError(LlavaVideoError):
+    """A model answered, and the answer cannot be used.
+
+    Attributes:
+        reason: one word for counting.
+        raw_text: what the model wrote.
+    """
+
+    def __init__(self, reason: str, message: str, raw_text: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.raw_text = raw_text
+
+
+class WaitingError(LlavaVideoError):
+    """An answer that a batch has still to bring; the video goes on in a later wave."""
+
+
+class CanCall(Protocol):
+    """`caller.Caller`, or one that collects requests for batch files."""
+
+    async def call(self, request: Request) -> Reply:
+        """The committed answer to a request."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Handed to every step.
+
+    Attributes:
+        recipe: all choices.
+        caller: asks and commits.
+    """
+
+    recipe: Recipe
+    caller: CanCall
+
+    def request(
+        self,
+        *,
+        stage: Stage,
+        record: VideoRecord,
+        prompt: str,
+        system: str,
+        parts: tuple[str | Picture, ...],
+        subject: Subject,
+        schema: Schema | None = None,
+        sample: int = 0,
+        model: str | None = None,
+    ) -> Request:
+        """A request with the recipe's model and parameters."""
+        settings = self.recipe.endpoint
+        params: dict[str, Any] = {"temperature": settings.temperature, "seed": settings.seed}
+        if settings.seed is not None:
+            params["seed"] = settings.seed + sample
+        sent = {name: value for name, value in params.items() if value is not None}
+        return Request(
+            stage=stage,
+            video_id=record.video_id,
+            model=model or settings.model,
+            prompt=prompt,
+            system=system,
+            parts=parts,
+            params=tuple((sent | settings.extra_body).items()),
+            max_output_tokens=settings.max_output_tokens,
+            schema=schema,
+            structured=settings.structured,
+            sample=sample,
+            subject=subject,
+        )

@@ -1,0 +1,1 @@
+"""Which videos are annotated: finding, measuring, choosing, reading frames."""

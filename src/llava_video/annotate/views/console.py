@@ -1,0 +1,239 @@
+"""What the commands print: plain values for ``--json``, and tables made of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from llava_video.annotate.export.statistics import count
+from llava_video.annotate.forecast.calibration import forecast_against_actual
+from llava_video.annotate.forecast.forecast import Plan
+from llava_video.annotate.recipe import Recipe
+from llava_video.annotate.records import VideoRecord
+from llava_video.annotate.run import RunResult
+from llava_video.annotate.run_folder import count_states, finished_records
+from llava_video.calls.ledger import open_ledger
+
+
+def plan_screen(plan: Plan, recipe: Recipe) -> RenderableType:
+    """A plan as tables."""
+    head = Text(
+        f"{plan.num_selected} of {plan.num_videos} videos, "
+        f"{plan.seconds_of_video / 60:.1f} minutes, "
+        f"{plan.num_clips} clips, {plan.num_calls} calls to {recipe.endpoint.model}"
+    )
+    table = _table("stage", "calls", "images", "in", "out", "usd: least", "likely", "most")
+    for name, stage in plan.stages.items():
+        usd = ["no price"] if stage.usd is None else [f"{v:.4f}" for v in stage.usd]
+        sent, written = stage.prompt_tokens, stage.completion_tokens
+        table.add_row(
+            *(name, str(stage.num_calls), str(stage.num_images)),
+            *(f"{sent[1]:,}", f"{written[1]:,}", *usd),
+        )
+    lines = []
+    if plan.rejected:
+        reasons = ", ".join(f"{reason} {n}" for reason, n in sorted(plan.rejected.items()))
+        lines.append(f"left out: {reasons}")
+    if plan.usd is None:
+        lines.append(
+            f"dollars unknown: no price of {recipe.endpoint.model} (table of {plan.price_date})"
+        )
+    else:
+        lines.append(f"dollars: {plan.usd[0]:.2f} to {plan.usd[2]:.2f}, likely {plan.usd[1]:.2f}")
+        if plan.usd_batch is not None:
+            lines.append(f"through batch files: likely {plan.usd_batch[1]:.2f}")
+        lines.append(
+            f"prices of {plan.price_date}; reasoning tokens come on top where a model has them"
+        )
+        if recipe.max_usd is not None and plan.usd[1] > recipe.max_usd:
+            lines.append(f"--max-usd {recipe.max_usd:g} will stop this run before it is done")
+    lines.append(f"tokens: {_basis(plan)}")
+    lines.append(f"time: about {_duration(plan.seconds)}")
+    return Group(head, table, Text("\n".join(lines)))
+
+
+def _basis(plan: Plan) -> str:
+    texts = {
+        "calibrated": (
+            f"calibrated by what the server counted in {plan.factors.num_calls} calls "
+            f"(texts x {plan.factors.text:.2f}, pictures x {plan.factors.image:.2f})"
+        ),
+        "counted": "texts counted with the model's vocabulary, pictures by its rule",
+        "estimated": "texts estimated from their length, pictures by the model's rule",
+    }[plan.text_basis]
+    answers = "measured in the earlier run" if plan.measured_answers else "assumed"
+    return f"{texts}; answer lengths are {answers}"
+
+
+def result_of(result: RunResult, folder: Path) -> dict[str, Any]:
+    """A finished run as plain values."""
+    ledger = open_ledger(folder)
+    found = count(result.records)
+    return {
+        "videos": found.num_videos,
+        "annotated": found.num_kept,
+        "open_ended": found.num_open_ended,
+        "multi_choice": found.num_multi_choice,
+        "left_out": {f"{stage}.{reason}": n for (stage, reason), n in found.waterfall.items()},
+        "problems": _problems(result.records),
+        "warnings": _warnings(result.records),
+        "totals": dataclasses.asdict(ledger.totals()),
+        "complete": result.stopped_by is None,
+        "files": [str(path) for path in result.files],
+    }
+
+
+def result_screen(found: dict[str, Any]) -> RenderableType:
+    """A finished run as text."""
+    lines = [
+        f"{found['annotated']} of {found['videos']} videos annotated: {found['open_ended']} "
+        f"open-ended and {found['multi_choice']} multiple-choice questions",
+    ]
+    if found["left_out"]:
+        lines.append("left out: " + ", ".join(f"{k} {n}" for k, n in found["left_out"].items()))
+    notes = _notes(found)
+    lines += [f"  {note}" for note in notes[:20]]
+    if len(notes) > 20:
+        lines.append(f"  and {len(notes) - 20} more; `annotate status` shows all")
+    lines.append(_totals_line(found["totals"]))
+    lines += found["files"]
+    return Text(harmless("\n".join(lines)), overflow="ignore", no_wrap=True)
+
+
+def status_of(folder: Path) -> dict[str, Any]:
+    """The state of a run as plain values, from its ledger alone."""
+    ledger = open_ledger(folder)
+    records = finished_records(ledger)
+    reasons = Counter(f"{x.stage}.{x.reason}" for r in records for x in r.rejections)
+    failed = ledger.query(
+        "SELECT COALESCE(outcome, 'unknown'), COUNT(*) FROM attempts WHERE outcome IS NOT 'ok'"
+        " GROUP BY 1 ORDER BY 2 DESC"
+    )
+    last = ledger.query("SELECT MAX(finished_at) FROM calls")[0][0]
+    return {
+        "videos": count_states(ledger),
+        "left_out": dict(reasons),
+        "problems": _problems(records),
+        "warnings": _warnings(records),
+        "totals": dataclasses.asdict(ledger.totals()),
+        "failed_attempts": {str(outcome): number for outcome, number in failed},
+        "stages": forecast_against_actual(ledger),
+        "seconds_since_last_call": round(time.time() - last, 1) if last else None,
+    }
+
+
+def status_screen(found: dict[str, Any]) -> RenderableType:
+    """The state of a run as tables."""
+    states = ", ".join(f"{state} {n}" for state, n in found["videos"].items()) or "none ended yet"
+    table = _table("stage", "calls", "forecast", "in", "ratio", "out", "reasoning", "usd")
+    for row in found["stages"]:
+        table.add_row(
+            *(row["stage"], str(row["calls"]), f"{row['forecast_prompt_tokens']:,}"),
+            *(f"{row['prompt_tokens']:,}", ratio_text(row["actual_over_forecast"])),
+            *(f"{row['completion_tokens']:,}", f"{row['reasoning_tokens']:,}", f"{row['usd']:.4f}"),
+        )
+    lines = [_totals_line(found["totals"])]
+    if found["failed_attempts"]:
+        lines.append(
+            "failed attempts: "
+            + ", ".join(f"{k}: {v}" for k, v in found["failed_attempts"].items())
+        )
+    lines += _notes(found)
+    return Group(Text(f"videos: {states}"), table, Text(harmless("\n".join(lines))))
+
+
+def harmless(text: str) -> str:
+    """Names of files and words of models without the control characters that a terminal obeys."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", text)
+
+
+def ratio_text(ratio: float | None) -> str:
+    """Actual over forecast, or a dash where no server counted."""
+    return "-" if ratio is None else f"{ratio:.2f}"
+
+
+def chain_screen(chain: dict[str, Any]) -> RenderableType:
+    """A provenance chain as a tree."""
+    tree = Tree(Text(harmless(chain["id"])))
+    _grow(tree, chain)
+    return tree
+
+
+def _grow(tree: Tree, node: dict[str, Any]) -> None:
+    for key, value in node.items():
+        if key in ("id", "parents"):
+            continue
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        tree.add(Text(harmless(f"{key}: {text}")))
+    for parent in node.get("parents", ()):
+        branch = tree.add(Text(harmless(parent["id"])))
+        _grow(branch, parent)
+
+
+def _table(first: str, *others: str) -> Table:
+    """A table of numbers, the first column their name; narrow enough for 80 columns."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table.add_column(first, no_wrap=True)
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _problems(records: Iterable[VideoRecord]) -> list[dict[str, str]]:
+    """Why selected videos were left out."""
+    return [
+        {"video": r.video_id, "step": x.stage, "reason": x.reason, "detail": x.detail}
+        for r in records
+        for x in r.rejections
+        if x.subject_id == r.video_id and x.stage != "select"
+    ]
+
+
+def _warnings(records: Iterable[VideoRecord]) -> list[dict[str, str]]:
+    """What was wrong with the files of annotated videos."""
+    return [
+        {"video": r.video_id, "warning": w}
+        for r in records
+        if not r.is_rejected
+        for w in r.warnings
+    ]
+
+
+def _notes(found: dict[str, Any]) -> list[str]:
+    """Problems and warnings, a line each."""
+    return [
+        *(f"{p['video']}: {p['step']}: {p['reason']}: {p['detail']}" for p in found["problems"]),
+        *(f"{w['video']}: warning: {w['warning']}" for w in found["warnings"]),
+    ]
+
+
+def _totals_line(totals: dict[str, Any]) -> str:
+    line = (
+        f"{totals['num_calls']} calls in {totals['num_attempts']} attempts, "
+        f"{totals['prompt_tokens']:,} tokens in, {totals['completion_tokens']:,} out "
+        f"({totals['reasoning_tokens']:,} reasoning), ${totals['usd']:.4f}"
+    )
+    if totals["num_unknown"]:
+        line += (
+            f"; {totals['num_unknown']} more were in flight when a run broke off and may have been "
+            f"billed, ${totals['unknown_usd']:.4f} at most"
+        )
+    return line
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,395 @@
+"""Which video representations fit: into memory, a model's context, and somebody's patience."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+from llava_video.budget.devices import free_memory_bytes
+from llava_video.budget.inference_memory import MemoryEstimate, MemoryModel, dtype_of
+from llava_video.budget.latency import Latency, Rates, count_work
+from llava_video.checkpoints.load import TINY, find_checkpoint, fit_representation, load_config
+from llava_video.checkpoints.released import (
+    implied_weight_names,
+    is_released_layout,
+    translate_config,
+)
+from llava_video.checkpoints.safetensors_files import read_headers
+from llava_video.errors import CheckpointError, InputError, RepresentationError
+from llava_video.model.configuration import LlavaVideoConfig
+from llava_video.processing.prompt import describe_sampling
+from llava_video.representation import PRESETS, VideoRepresentation, make_layout
+from llava_video.types import Frames
+
+FRAME_COUNTS = (8, 16, 32, 64, 128, 256)
+
+DEFAULT_CLIP_SECONDS = 600.0
+"""Only the length of the time instruction depends on it where no clip is given."""
+
+RUNTIME_BYTES = 1 << 29
+"""What the runtime of a GPU takes for itself: an assumption, which depends on the driver."""
+
+SLOW_STRIDE = 3
+"""Of the paper's SlowFast; also offered with a checkpoint's own pooling and newlines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One way of showing a video to a model, and whether it fits.
+
+    Attributes:
+        name: what ``--representation`` takes: four numbers or the name of a preset.
+        representation: how frames become tokens; None where the model cannot have it.
+        num_frames: T.
+        num_video_tokens: V, exact.
+        num_prompt_tokens: with the text, at most.
+        context_share: prompt and answer, of the longest context.
+        memory: what an answer takes.
+        latency: how long an answer takes, where the rates of the device are known.
+        rejection: why it does not fit, or None.
+    """
+
+    name: str
+    representation: VideoRepresentation | None
+    num_frames: int
+    num_video_tokens: int
+    num_prompt_tokens: int
+    context_share: float
+    memory: MemoryEstimate | None
+    latency: Latency | None
+    rejection: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values under the names of the attributes."""
+        values: dict[str, Any] = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        values["context_share"] = round(self.context_share, 4)
+        if self.representation is not None:
+            values["representation"] = self.representation.to_dict()
+        if self.memory is not None:
+            values["memory"] = self.memory.to_dict()
+        if self.latency is not None:
+            values["latency"] = self.latency.to_dict()
+        return values
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Options for one model on one device.
+
+    Attributes:
+        options: the checkpoint's own representation at several frame counts, the same with slow
+            and fast frames, then those that have a name.
+        pick: the one to take, or None if nothing fits.
+        reason: why that one.
+        most_frames: the most frames that fit in the checkpoint's own representation; 0 if none do.
+    """
+
+    options: tuple[Option, ...]
+    pick: Option | None
+    reason: str
+    most_frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Planner:
+    """Judges representations for one model, one device and one kind of request.
+
+    Attributes:
+        model: its configuration and how its memory is counted.
+        memory_bytes: what the device has.
+        clip_seconds: length of the video.
+        num_text_tokens: of the question and everything around it but the time instruction.
+        num_new_tokens: the longest answer.
+        rates: what the device does per second; without them no time is told.
+        max_latency_seconds: the longest that the longest answer may take.
+    """
+
+    model: MemoryModel
+    memory_bytes: int
+    clip_seconds: float | None = None
+    num_text_tokens: int = 256
+    num_new_tokens: int = 256
+    rates: Rates | None = None
+    max_latency_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        seconds = self.clip_seconds
+        if seconds is not None and not 0 < seconds < math.inf:
+            raise InputError(f"a clip of {seconds} seconds cannot be planned for; give its length")
+        most = self.max_latency_seconds
+        if most is not None and not 0 < most < math.inf:
+            raise InputError(f"no answer takes {most} seconds; give a longest wait above zero")
+        if most is not None and self.rates is None:
+            raise InputError("a longest wait needs the rates of the device")
+
+    @property
+    def reserve_bytes(self) -> int:
+        """What the device's runtime takes for itself; a CPU's is this program, running already."""
+        return 0 if self.model.device_type == "cpu" else RUNTIME_BYTES
+
+    def judge(self, representation: VideoRepresentation, name: str | None = None) -> Option:
+        """Count the tokens and the bytes of a representation with all its frames."""
+        num_frames = representation.max_frames
+        num_video_tokens = make_layout(representation, num_frames).num_tokens
+        num_prompt_tokens = num_video_tokens + self.num_text_tokens + self._time_tokens(num_frames)
+        counts = {
+            "num_frames": num_frames,
+            "num_video_tokens": num_video_tokens,
+            "num_prompt_tokens": num_prompt_tokens,
+            "num_new_tokens": self.num_new_tokens,
+        }
+        memory = self.model.estimate(**counts)
+        work = count_work(self.model.config, self.model.dtype, **counts)
+        latency = None if self.rates is None else work.at(self.rates)
+        text: Any = self.model.config.text_config
+        num_positions = num_prompt_tokens + self.num_new_tokens
+        return Option(
+            name or _four_numbers(representation),
+            representation,
+            num_frames,
+            num_video_tokens,
+            num_prompt_tokens,
+            num_positions / text.max_position_embeddings,
+            memory,
+            latency,
+            self._reject(num_positions, memory, latency),
+        )
+
+    def _reject(
+        self, num_positions: int, memory: MemoryEstimate, latency: Latency | None
+    ) -> str | None:
+        text: Any = self.model.config.text_config
+        if num_positions > text.max_position_embeddings:
+            return (
+                f"prompt and answer are {num_positions:,} tokens, the context is "
+                f"{text.max_position_embeddings:,}"
+            )
+        if memory.peak + self.reserve_bytes > self.memory_bytes:
+            reserve = self.reserve_bytes
+            runtime = f" and {size_text(reserve)} for the runtime," if reserve else ""
+            return (
+                f"needs {size_text(memory.peak)}{runtime} of {size_text(self.memory_bytes)}: "
+                f"weights {size_text(memory.weights)}, cache {size_text(memory.key_value_cache)}, "
+                f"activations {size_text(memory.activations)}"
+            )
+        most = self.max_latency_seconds
+        if latency is not None and most is not None and latency.total_seconds > most:
+            return (
+                f"takes {latency.total_seconds:,.2f} s of {most:,g} s: frames "
+                f"{latency.vision_seconds:,.2f}, prompt {latency.prefill_seconds:,.2f}, "
+                f"{self.num_new_tokens} tokens {latency.decode_seconds:,.2f}"
+            )
+        return None
+
+    def plan(self) -> Plan:
+        """Judge the checkpoint's own representation and those with a name, and pick one."""
+        own = self.model.config.representation
+        counts = {*FRAME_COUNTS, own.max_frames}
+        if self.clip_seconds is not None:
+            counts.add(math.ceil(self.clip_seconds))  # one frame per second
+        options = [self.judge(_with_frames(own, count)) for count in sorted(counts)]
+        if own.slow_stride == 1:
+            options.append(self.judge(replace(own, slow_stride=SLOW_STRIDE)))
+        options += self._named()
+        most = self._most_frames(own)
+        pick, reason = self._pick(options, most)
+        return Plan(tuple(options), pick, reason, most)
+
+    def _named(self) -> Iterator[Option]:
+        for name in PRESETS:
+            try:
+                yield self.judge(fit_representation(name, self.model.config), name)
+            except RepresentationError as error:
+                yield Option(name, None, 0, 0, 0, 0.0, None, None, str(error))
+
+    def _most_frames(self, representation: VideoRepresentation) -> int:
+        """The most frames that fit, by halving: more frames never take less."""
+
+        def fits(num_frames: int) -> bool:
+            return self.judge(_with_frames(representation, num_frames)).rejection is None
+
+        low, high = 0, 1
+        while fits(high):
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if fits(middle) else (low, middle)
+        return low
+
+    def _pick(self, options: list[Option], most: int) -> tuple[Option | None, str]:
+        """The checkpoint's own way of showing as many frames as it was made with, or near it."""
+        own = self.model.config.representation
+        if most >= own.max_frames:
+            return self.judge(own), "the checkpoint's own representation with all its frames fits"
+        short = f"the checkpoint's own representation fits with {most} of its {own.max_frames}"
+        with_more = [o for o in options if o.rejection is None and o.num_frames > most]
+        if with_more:
+            shown = max(min(o.num_frames, own.max_frames) for o in with_more)
+            option = next(o for o in with_more if o.num_frames >= shown)
+            return option, f"{short} frames, this one shows {option.num_frames}"
+        if most:
+            return self.judge(_with_frames(own, most)), f"{short} frames"
+        return None, f"nothing fits; one frame {self.judge(_with_frames(own, 1)).rejection}"
+
+    def _time_tokens(self, num_frames: int) -> int:
+        """At most as many as the time instruction has bytes, were every time as long as the last.
+
+        Tokens of text are one byte or more.
+        """
+        if not self.model.config.add_time_instruction:
+            return 0
+        seconds = self.clip_seconds or DEFAULT_CLIP_SECONDS
+        one_frame = Frames(
+            np.zeros((1, 1, 1, 3), np.uint8), np.array([seconds]), np.zeros(1, np.int64), seconds
+        )
+        num_more_bytes = len(f"{seconds:.2f}s,") * (num_frames - 1) + len(str(num_frames)) - 1
+        return len(describe_sampling(one_frame).encode()) + num_more_bytes
+
+
+def _four_numbers(representation: VideoRepresentation) -> str:
+    """What ``--representation`` takes to change a checkpoint's own representation to this one."""
+    return str(representation).split(" ", maxsplit=1)[0]
+
+
+def _with_frames(representation: VideoRepresentation, num_frames: int) -> VideoRepresentation:
+    return replace(representation, max_frames=num_frames)
+
+
+def size_text(num_bytes: float) -> str:
+    """Bytes as somebody reads them: ``13.7 MiB``, ``800 MiB``, ``2.10 GiB``."""
+    if num_bytes < 100 * 2**20:
+        return f"{num_bytes / 2**20:.1f} MiB"
+    if num_bytes < 2**30:
+        return f"{num_bytes / 2**20:,.0f} MiB"
+    return f"{num_bytes / 2**30:,.2f} GiB"
+
+
+def fit_memory(
+    config: LlavaVideoConfig,
+    directory: Path,
+    device: torch.device,
+    *,
+    num_frames: int | None = None,
+    num_new_tokens: int = 256,
+    may_change: bool = True,
+) -> str | None:
+    """See that an answer fits into a device's free memory; take another representation if not.
+
+    Args:
+        config: its representation is judged, and changed where it does not fit.
+        directory: its checkpoint, whose weights are counted.
+        device: where it is to run.
+        num_frames: frames that are wanted; by default T of the representation.
+        num_new_tokens: the longest answer.
+        may_change: whether another representation may be taken.
+
+    Returns:
+        What was changed and why, or None if the answer fits as it is, or if the system does not say
+        what is free.
+
+    Raises:
+        RepresentationError: it does not fit, and no other representation may be taken or fits.
+    """
+    free_bytes = free_memory_bytes(device)
+    if free_bytes is None:
+        return None
+    num_values = sum(tensor.num_values for shard in read_headers(directory) for tensor in shard)
+    model = MemoryModel(config, dtype_of(config), num_values, device.type)
+    planner = Planner(model, free_bytes, num_new_tokens=num_new_tokens)
+    own = config.representation
+    wanted = planner.judge(_with_frames(own, min(num_frames or own.max_frames, own.max_frames)))
+    needed = planner.reserve_bytes + (wanted.memory.peak if wanted.memory else 0)
+    if needed <= free_bytes:
+        return None
+    short = (
+        f"V = {wanted.name} needs {size_text(needed)}, {device} has {size_text(free_bytes)} free"
+    )
+    if not may_change:
+        raise RepresentationError(f"{short}; leave --representation out, or see `llava-video plan`")
+    plan = planner.plan()
+    if plan.pick is None or plan.pick.representation is None:
+        raise RepresentationError(f"{short}; {plan.reason}")
+    config.representation = plan.pick.representation
+    return f"{short}; took V = {plan.pick.name}: {plan.reason}"
+
+
+def read_config(model: str | Path) -> LlavaVideoConfig:
+    """The configuration of a model whose weights need not be there.
+
+    Args:
+        model: ``"tiny"``, a directory with a config.json, or a hub name, of which only config.json
+            is downloaded.
+
+    Raises:
+        CheckpointError: there is no configuration, or it is of another architecture.
+    """
+    directory = Path(model).expanduser()
+    if model == TINY or (directory.is_dir() and any(directory.glob("*.safetensors"))):
+        return load_config(find_checkpoint(model))
+    if not directory.is_dir() and str(model).count("/") == 1 and not str(model).startswith("."):
+        try:
+            directory = Path(hf_hub_download(str(model), "config.json")).parent
+        except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+            raise CheckpointError(
+                f"{model}: neither a directory nor a checkpoint whose config.json can be "
+                f"downloaded ({type(error).__name__}); check the name and the network"
+            ) from error
+    file = directory / "config.json"
+    if not file.is_file():
+        raise CheckpointError(
+            f"{model}: no config.json there; give 'tiny', a directory with one, or "
+            "a hub name like lmms-lab/LLaVA-Video-7B-Qwen2"
+        )
+    try:
+        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{file} is not valid JSON ({error}); download it again") from error
+    if is_released_layout(values):
+        return translate_config(values, implied_weight_names(values), str(directory))
+    if values.get("model_type") == LlavaVideoConfig.model_type:
+        config: LlavaVideoConfig = LlavaVideoConfig.from_dict(values)
+        return config
+    raise CheckpointError(
+        f"{file} describes a {values.get('model_type')!r} model; LLaVA-Video needs model_type "
+        "'llava_video', or the official release's LlavaQwenForCausalLM"
+    )
+
+
+def parse_bytes(text: str) -> int:
+    """Read an amount of memory: ``24GiB``, ``24GB``, ``24G`` (GB) or a number of bytes.
+
+    Raises:
+        InputError: it is none of these, or so few bytes that the unit was forgotten.
+    """
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *([KMGT]?)(i?)B?", text.strip(), re.IGNORECASE)
+    if match is None or (match[3] and not match[2]):
+        raise InputError(f"{text!r} is not an amount of memory; write it like 24GiB or 80GB")
+    power = "KMGT".index(match[2].upper()) + 1 if match[2] else 0
+    num_bytes = int(float(match[1]) * (1024 if match[3] else 1000) ** power)
+    if num_bytes <= 0:
+        raise InputError(f"{text!r}: the amount of memory must be above zero")
+    if not match[2] and num_bytes < 2**20:
+        raise InputError(f"{match[1]} bytes? give a unit, such as {match[1]}GiB")
+    return num_bytes
+
+
+def parse_dtype(name: str | None) -> torch.dtype | None:
+    """The dtype of that name; None stays None.
+
+    Raises:
+        InputError: models are not run in it.
+    """
+    known = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+    if name is not None and name not in known:
+        raise InputError(f"no dtype is called {name!r} here; known are {', '.join(known)}")
+    return None if name is None else known[name]

@@ -1,0 +1,1 @@
+"""Paid calls: requests, annotators, limits per minute, the ledger, prices, token counts."""

@@ -1,0 +1,176 @@
+"""One paid call, from request to usable answer: ledger, budget, pace, attempts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Protocol
+
+import stamina
+
+from llava_video.calls.annotator import Annotator, AttemptError
+from llava_video.calls.endpoint import Endpoint
+from llava_video.calls.ledger import CallInfo, LedgerError
+from llava_video.calls.messages import Reply, Request, Usage
+from llava_video.calls.pricing import Price, PriceTable, request_tokens, upper_usd
+from llava_video.calls.rate_limit import LONGEST_PAUSE_SECONDS, Breaker, Pacer
+from llava_video.calls.token_count import text_tokens
+from llava_video.errors import BudgetError, EndpointError, LlavaVideoError
+
+# Attempts are in the ledger; stamina's own warnings would print each of them into the progress
+# table.
+logging.getLogger("stamina").addHandler(logging.NullHandler())
+
+
+class InterruptedRunError(LlavaVideoError):
+    """The user asked the run to stop; what is done stays."""
+
+
+ENDS_THE_RUN = (EndpointError, BudgetError, LedgerError, InterruptedRunError)
+"""Errors that concern every call; all others cost one video."""
+
+
+class CallLedger(Protocol):
+    """The part of a ledger that calls need; `ledger.Ledger`, or a remote one."""
+
+    async def find(self, key: str) -> Reply | None:
+        """The answer of a finished call."""
+        ...
+
+    async def reserve(self, info: CallInfo) -> int:
+        """Set the budget aside and write the intent down."""
+        ...
+
+    async def settle(self, attempt: int, reply: Reply, usd: float) -> None:
+        """Commit the answer."""
+        ...
+
+    async def fail(self, attempt: int, outcome: str, detail: str, *, may_be_billed: bool) -> None:
+        """Commit the failure."""
+        ...
+
+
+def call_info(request: Request, key: str, price: Price) -> CallInfo:
+    """What the ledger writes down about a request before it is sent."""
+    return CallInfo(
+        *(key, request.video_id, request.stage, request.model, request.prompt),
+        *request_tokens(request, price),
+        upper_usd(request, price),
+    )
+
+
+def used_tokens(reply: Reply, info: CallInfo, price: Price) -> Usage:
+    """The tokens that an answer took; the forecast where the server did not say."""
+    if reply.usage is not None:
+        return reply.usage
+    return Usage(info.forecast_tokens, text_tokens(reply.text, price.vocabulary))
+
+
+class Caller:
+    """Asks each question once: finished calls come from the ledger, the others are paid for.
+
+    Args:
+        annotator: who answers.
+        ledger: where every call is committed.
+        settings: limits and patience.
+        prices: for dollars.
+    """
+
+    def __init__(
+        self, annotator: Annotator, ledger: CallLedger, settings: Endpoint, prices: PriceTable
+    ) -> None:
+        self._annotator = annotator
+        self._ledger = ledger
+        self._settings = settings
+        self._prices = prices
+        self._slots = asyncio.Semaphore(settings.concurrency)
+        self._pacer = Pacer(settings.rpm, settings.tpm)
+        self._breaker = Breaker(settings.give_up_after_seconds, settings.attempts)
+        self._flying: dict[str, asyncio.Task[Reply]] = {}
+        self._stopped_by: LlavaVideoError | None = None
+
+    async def call(self, request: Request) -> Reply:
+        """The answer to a request, committed.
+
+        Raises:
+            AttemptError: this request cannot be answered (a 4xx, or every attempt failed).
+            LlavaVideoError: one of `ENDS_THE_RUN`.
+        """
+        key = request.key()
+        if key in self._flying:  # the same question at the same time, say from a copied video
+            return await asyncio.shield(self._flying[key])
+        task = asyncio.create_task(self._find_or_pay(request, key))
+        self._flying[key] = task
+        try:
+            return await task
+        except ENDS_THE_RUN as error:
+            self.stop(error)
+            raise
+        finally:
+            del self._flying[key]
+
+    def stop(self, reason: LlavaVideoError) -> None:
+        """Send nothing more: calls in flight may finish, new ones raise ``reason``."""
+        self._stopped_by = self._stopped_by or reason
+
+    async def _find_or_pay(self, request: Request, key: str) -> Reply:
+        found = await self._ledger.find(key)
+        if found is not None:
+            return found
+        price = self._prices.of(request.model)
+        info = call_info(request, key, price)
+        async for attempt in stamina.retry_context(
+            on=self._backoff,
+            attempts=self._settings.attempts,
+            timeout=None,
+            wait_initial=0.5,
+            wait_max=self._settings.max_wait_seconds,
+            wait_jitter=min(1.0, self._settings.max_wait_seconds),
+        ):
+            with attempt:
+                number, reply = await self._attempt(request, info)
+        await self._ledger.settle(number, reply, price.usd(used_tokens(reply, info, price)))
+        return reply
+
+    async def _attempt(self, request: Request, info: CallInfo) -> tuple[int, Reply]:
+        """One attempt, which holds a slot until the endpoint has answered."""
+        async with self._slots:
+            await self._pacer.wait(info.forecast_tokens)
+            self._check_not_stopped()
+            number = await self._ledger.reserve(info)
+            reply = await self._send(request, info, number)
+        self._breaker.succeeded()
+        self._pacer.learn(reply.rate_limits)
+        return number, reply
+
+    async def _send(self, request: Request, info: CallInfo, number: int) -> Reply:
+        try:
+            self._check_not_stopped()  # it may have waited for the budget
+            return await self._annotator.complete(request, info.key)
+        except AttemptError as error:
+            await self._ledger.fail(
+                number, error.outcome, str(error), may_be_billed=error.may_be_billed
+            )
+            self._pacer.learn(error.rate_limits)
+            if error.retry_after_seconds is not None:
+                self._pacer.pause(error.retry_after_seconds)
+            self._breaker.failed(error)
+            raise
+        except LlavaVideoError as error:
+            await self._ledger.fail(number, "refused", str(error), may_be_billed=False)
+            raise
+        except asyncio.CancelledError:
+            await asyncio.shield(self._ledger.fail(number, "cancelled", "", may_be_billed=True))
+            raise
+
+    def _check_not_stopped(self) -> None:
+        if self._stopped_by is not None:
+            raise self._stopped_by
+
+    def _backoff(self, error: Exception) -> bool | float:
+        """Whether to try again, and after how many seconds where the server said so."""
+        if not isinstance(error, AttemptError) or not error.is_transient:
+            return False
+        if error.retry_after_seconds is not None:
+            return min(error.retry_after_seconds, LONGEST_PAUSE_SECONDS)
+        return True

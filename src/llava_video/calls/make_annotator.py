@@ -1,0 +1,39 @@
+"""Which annotator the settings of an endpoint name."""
+
+from __future__ import annotations
+
+import os
+
+from llava_video.calls.annotator import Annotator
+from llava_video.calls.endpoint import Endpoint
+from llava_video.errors import InputError
+
+
+def make_annotator(settings: Endpoint) -> Annotator:
+    """The annotator that the settings name."""
+    if settings.model == "toy":
+        from llava_video.calls.toy_annotator import ToyAnnotator
+
+        return ToyAnnotator()
+    from llava_video.calls.openai_endpoint import OpenAIEndpoint
+
+    return OpenAIEndpoint(settings)
+
+
+def check_endpoint(settings: Endpoint) -> None:
+    """Find out what keeps an endpoint from answering before any video is measured.
+
+    Raises:
+        InputError: there is no key, or no address.
+    """
+    if settings.model == "toy":
+        return
+    if settings.base_url is None and not os.environ.get(settings.api_key_env):
+        raise InputError(
+            f"no API key: set {settings.api_key_env}, or give --base-url of your own server, "
+            "or --model toy for a run without any"
+        )
+    if not (settings.base_url or "https://").startswith(("http://", "https://")):
+        raise InputError(
+            f"--base-url {settings.base_url}: no address; write it like http://127.0.0.1:8000/v1"
+        )

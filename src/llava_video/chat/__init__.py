@@ -1,0 +1,1 @@
+"""From a video and a question to an answer."""

@@ -1,0 +1,1 @@
+"""Checkpoints: loading, released names and layouts, converting, parity."""

@@ -1,0 +1,333 @@
+"""Checkpoints from one layout to another, tensor by tensor, without loading a model.
+
+Three layouts: ``released`` (lmms-lab/LLaVA-Video-7B-Qwen2), ``native`` (our ``save_pretrained``)
+and ``llava-onevision`` (transformers' class, where that computes the same). Bytes of tensors are
+copied as they are; only names and configurations change. Each file of the source becomes one file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+from transformers import AutoTokenizer
+
+from llava_video.checkpoints import layouts
+from llava_video.checkpoints.load import find_checkpoint, load_config, load_processor
+from llava_video.checkpoints.released import RELEASED_PREFIX, is_released_layout
+from llava_video.checkpoints.safetensors_files import StoredTensor, read_headers, write_shards
+from llava_video.errors import CheckpointError
+from llava_video.model.configuration import LlavaVideoConfig
+from llava_video.model.modeling import LlavaVideoForConditionalGeneration
+
+Layout = Literal["released", "native", "llava-onevision"]
+
+Shards = list[list[tuple[str, StoredTensor]]]
+"""For each file, the names and places of its tensors."""
+
+ORIGINAL = "released_config"
+"""Key of our config.json that keeps the released one: the official code reads more than we do."""
+
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+    "chat_template.json",
+)
+_OTHER_FILES = ("generation_config.json", "preprocessor_config.json", "README.md", "LICENSE")
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What was converted.
+
+    Attributes:
+        source: the directory that was read.
+        source_layout: its layout.
+        destination: the directory that was written.
+        layout: its layout.
+        num_tensors: tensors written.
+        num_files: weight files written.
+        num_bytes: bytes of tensors.
+        notes: what the reader should know, one sentence each.
+    """
+
+    source: str
+    source_layout: Layout
+    destination: str
+    layout: Layout
+    num_tensors: int
+    num_files: int
+    num_bytes: int
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values under the names of the attributes."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A checkpoint that was looked at.
+
+    Attributes:
+        directory: where it is.
+        layout: how it is laid out.
+        config: its configuration as one of ours.
+        original: the released config.json that it has or once had, or nothing.
+        shards: where its tensors lie, under our names.
+    """
+
+    directory: Path
+    layout: Layout
+    config: LlavaVideoConfig
+    original: dict[str, Any]
+    shards: Shards
+
+
+def convert_checkpoint(
+    source: str | Path,
+    destination: str | Path,
+    to: Layout | None = None,
+    on_bytes: Callable[[int, int], None] = lambda done, total: None,
+) -> Conversion:
+    """Write a checkpoint in another layout.
+
+    The destination appears under its name when it is complete, and not before.
+
+    Args:
+        source: what `load` takes: a directory, or a name on the model hub.
+        destination: a directory that does not exist.
+        to: the layout to write; by default the other one of ``released`` and ``native``.
+        on_bytes: told how many bytes of how many were just written.
+
+    Raises:
+        CheckpointError: the source is unusable, the destination exists or cannot be written, or
+            the target layout would lose something.
+    """
+    target = Path(destination).expanduser()
+    if target.exists() or target.is_symlink():
+        raise CheckpointError(f"{target} exists already; give a directory that does not")
+    checkpoint = look_at(find_checkpoint(source))
+    layout = to or ("native" if checkpoint.layout == "released" else "released")
+    if layout not in get_args(Layout):
+        known = ", ".join(get_args(Layout))
+        raise CheckpointError(f"no layout is called {layout!r}; known are {known}")
+    if layout == checkpoint.layout:
+        raise CheckpointError(f"{source} is in the {layout} layout already; nothing to convert")
+    total = sum(tensor.num_bytes for shard in checkpoint.shards for _, tensor in shard)
+    with _appearing_at(target, total) as directory:
+        if layout == "native":
+            shards, notes = _prepare_native(checkpoint, directory)
+        elif layout == "released":
+            shards, notes = _prepare_released(checkpoint, directory)
+        else:
+            shards, notes = _prepare_onevision(checkpoint, directory)
+        write_shards(directory, shards, lambda done: on_bytes(done, total))
+    return Conversion(
+        source=str(checkpoint.directory),
+        source_layout=checkpoint.layout,
+        destination=str(target),
+        layout=layout,
+        num_tensors=sum(map(len, shards)),
+        num_files=len(shards),
+        num_bytes=total,
+        notes=tuple(notes),
+    )
+
+
+def look_at(directory: Path) -> Source:
+    """Read configuration and headers, and check that they are of one model.
+
+    Raises:
+        CheckpointError: something is missing, unknown, or of another shape.
+    """
+    config = load_config(directory)
+    values = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    is_released = is_released_layout(values)
+    shards: Shards = [
+        [(layouts.native_name(t.name) if is_released else t.name, t) for t in shard]
+        for shard in read_headers(directory)
+    ]
+    if is_released and not any(t.name.startswith(RELEASED_PREFIX) for s in shards for _, t in s):
+        shards += _vision_encoder_beside(directory, values, config)
+    _check_complete(directory, config, shards)
+    return Source(
+        directory,
+        "released" if is_released else "native",
+        config,
+        values if is_released else values.get(ORIGINAL, {}),
+        shards,
+    )
+
+
+def _vision_encoder_beside(
+    directory: Path, values: dict[str, Any], config: LlavaVideoConfig
+) -> Shards:
+    """Tensors of a vision encoder that lies in a checkpoint of its own, as ``mm_vision_tower``.
+
+    The last layer, the pooling head and the text encoder of SigLIP are left behind, as the official
+    code does.
+    """
+    name = str(values.get("mm_vision_tower", ""))
+    place = directory / name
+    if not place.is_dir():
+        place = find_checkpoint(name)
+    vision: Any = config.vision_config
+    shards: Shards = []
+    for shard in read_headers(place):
+        kept = []
+        for tensor in shard:
+            _, inside, rest = tensor.name.partition("vision_model.")
+            if not inside or rest.startswith("head."):
+                continue
+            parts = rest.split(".")
+            if parts[:2] == ["encoder", "layers"] and int(parts[2]) >= vision.num_hidden_layers:
+                continue
+            kept.append((f"model.vision_encoder.{rest}", tensor))
+        if kept:
+            shards.append(kept)
+    return shards
+
+
+def _check_complete(directory: Path, config: LlavaVideoConfig, shards: Shards) -> None:
+    """Refuse tensors that are missing, unknown, double or of another shape, before any is read."""
+    with torch.device("meta"):
+        model = LlavaVideoForConditionalGeneration(config)
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    found: dict[str, tuple[int, ...]] = {}
+    for name, tensor in (pair for shard in shards for pair in shard):
+        if name not in wanted:
+            raise CheckpointError(
+                f"{tensor.file} has a tensor that the model does not know: {tensor.name}; weights "
+                "and config.json are not of one model"
+            )
+        if name in found:
+            raise CheckpointError(f"{tensor.file} has the tensor {tensor.name} a second time")
+        if tensor.shape != wanted[name]:
+            raise CheckpointError(
+                f"{tensor.file}: {tensor.name} has the shape {tensor.shape}, config.json says "
+                f"{wanted[name]}; weights and config.json are not of one model"
+            )
+        found[name] = tensor.shape
+    tied = {"lm_head.weight"} if config.tie_word_embeddings else set()
+    missing = sorted(set(wanted) - set(found) - tied)
+    if missing:
+        raise CheckpointError(f"{directory} lacks the tensor {missing[0]}; download it again")
+
+
+def _prepare_native(source: Source, directory: Path) -> tuple[Shards, list[str]]:
+    config = LlavaVideoConfig.from_dict({**source.config.to_dict(), ORIGINAL: source.original})
+    config.architectures = [LlavaVideoForConditionalGeneration.__name__]
+    config.save_pretrained(directory)
+    _copy_files(source.directory, directory, (*_TOKENIZER_FILES, *_OTHER_FILES))
+    if not _has_tokenizer(source.directory):
+        return source.shards, ["the source has no tokenizer, so no processor was written"]
+    with tempfile.TemporaryDirectory() as elsewhere:
+        load_processor(directory, config).save_pretrained(elsewhere)
+        shutil.copyfile(
+            Path(elsewhere, "processor_config.json"), directory / "processor_config.json"
+        )
+    return source.shards, []
+
+
+def _prepare_released(source: Source, directory: Path) -> tuple[Shards, list[str]]:
+    shards = [[(layouts.released_name(name), t) for name, t in shard] for shard in source.shards]
+    names = {name for shard in shards for name, _ in shard}
+    values = layouts.released_values(source.config, names, source.original, str(source.directory))
+    _write_json(directory / "config.json", values)
+    _copy_files(source.directory, directory, (*_TOKENIZER_FILES, *_OTHER_FILES))
+    notes = []
+    max_frames = source.config.representation.max_frames
+    if max_frames != 64:
+        notes.append(f"the released layout does not say T = {max_frames}; readers sample 64 frames")
+    if "vision_config" in values:
+        notes.append("the vision encoder is not so400m; the official code cannot load it")
+    return shards, notes
+
+
+def _prepare_onevision(source: Source, directory: Path) -> tuple[Shards, list[str]]:
+    reason = layouts.why_not_onevision(source.config)
+    if reason is not None:
+        raise CheckpointError(
+            f"{source.directory} cannot become a LlavaOnevisionForConditionalGeneration without "
+            f"loss: {reason}"
+        )
+    if not _has_tokenizer(source.directory):
+        raise CheckpointError(
+            f"{source.directory} has no tokenizer, which must learn LlavaOnevision's placeholders; "
+            "copy the tokenizer files of the checkpoint into it"
+        )
+    _copy_files(source.directory, directory, _OTHER_FILES)
+    tokenizer = AutoTokenizer.from_pretrained(source.directory)
+    tokenizer.add_tokens(["<image>", "<video>"], special_tokens=True)  # those it does not have
+    text: Any = source.config.text_config
+    if len(tokenizer) > text.vocab_size:
+        raise CheckpointError(
+            f"{source.directory}: LlavaOnevision needs the tokens <image> and <video>, but the "
+            f"embedding has only {text.vocab_size} rows"
+        )
+    tokenizer.save_pretrained(directory)
+    image_id, video_id = tokenizer.convert_tokens_to_ids(["<image>", "<video>"])
+    config = layouts.onevision_config(source.config, image_id, video_id)
+    config.save_pretrained(directory)
+    for name, values in layouts.onevision_processor_files(source.config, config).items():
+        _write_json(directory / name, values)
+    shards = [[(layouts.onevision_name(name), t) for name, t in shard] for shard in source.shards]
+    notes = [
+        "transformers samples other frames and writes no time instruction; see docs/checkpoints.md"
+    ]
+    if not source.config.images.tile_grids:
+        notes.append(
+            "this checkpoint shows an image as one square, LlavaOnevision cuts it in tiles"
+        )
+    return shards, notes
+
+
+def _has_tokenizer(directory: Path) -> bool:
+    return any((directory / name).is_file() for name in ("tokenizer.json", "vocab.json"))
+
+
+def _copy_files(source: Path, target: Path, names: tuple[str, ...]) -> None:
+    for name in names:
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+
+
+def _write_json(file: Path, values: dict[str, Any]) -> None:
+    file.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _appearing_at(target: Path, num_bytes: int) -> Iterator[Path]:
+    """A hidden directory beside the target, which takes its name if all goes well.
+
+    What a process that was killed leaves there is no checkpoint either: the last weight file is cut
+    short, or the index, which is written after the last one, is missing.
+    """
+    partial = target.absolute().with_name(f".{target.name}.partial-{os.getpid()}")
+    try:
+        partial.mkdir(parents=True)
+        free = shutil.disk_usage(partial).free
+        if free < num_bytes:
+            raise CheckpointError(
+                f"{target} needs {num_bytes / 1e9:.1f} GB, {free / 1e9:.1f} GB are free there"
+            )
+        yield partial
+        partial.rename(target)
+    except OSError as error:
+        raise CheckpointError(f"{target} cannot be written: {error}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""From conversations with videos and images to model inputs; needs no weights."""

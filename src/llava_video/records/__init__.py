@@ -1,0 +1,1 @@
+"""Records that several rooms read and write."""

@@ -1,0 +1,43 @@
+"""Files of one JSON object a line, which a kill or a full disk may leave with half a line."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def append_line(path: Path, record: dict[str, Any]) -> None:
+    """Add a record at the end of a file, to which other processes may be adding, too.
+
+    It begins a line of its own, also behind one that was cut off.
+    """
+    line = f"{json.dumps(record, ensure_ascii=False)}\n".encode()
+    with path.open("ab+", buffering=0) as file:
+        if file.seek(0, os.SEEK_END):
+            file.seek(-1, os.SEEK_END)
+            if file.read(1) != b"\n":
+                line = b"\n" + line
+        file.write(line)  # in one piece: others do not come in between
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The records of a file without those that were cut off; none if there is no file."""
+    if not path.is_file():
+        return []
+    lines = path.read_bytes().split(b"\n")
+    return [record for record in map(_parse, lines) if record is not None]
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
+
+
+def dump_json(value: Any, *, indent: int | None = None) -> str:
+    """JSON as this package writes it everywhere: real characters, fixed separators."""
+    return json.dumps(value, ensure_ascii=False, indent=indent)

@@ -1,0 +1,46 @@
+"""Asking a model of toyworld, and whether its answers are right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from llava_video.model import LlavaVideoForConditionalGeneration
+from llava_video.processing.processor import LlavaVideoProcessor
+from llava_video.toyworld import Question
+from llava_video.types import Frames
+
+_MAX_NEW_TOKENS = 20
+
+
+def ask(
+    model: LlavaVideoForConditionalGeneration,
+    processor: LlavaVideoProcessor,
+    questions: Sequence[Question],
+    frames: Frames | None,
+) -> list[str]:
+    """The answers to questions about one video, or about none, in one batch."""
+    inputs = processor([prompt(q) for q in questions], [frames] * len(questions))
+    return answers_to(model, processor, inputs)
+
+
+def answers_to(
+    model: LlavaVideoForConditionalGeneration, processor: LlavaVideoProcessor, inputs: Any
+) -> list[str]:
+    """The most probable answer to each prompt of a batch."""
+    output = model.generate(**inputs, max_new_tokens=_MAX_NEW_TOKENS, do_sample=False)
+    return [processor.decode_answer(row, inputs["input_ids"].shape[1]) for row in output]
+
+
+def prompt(question: Question) -> str:
+    """What the model is asked: for a letter, or for one word."""
+    if question.options:
+        return question.prompt_multiple_choice()
+    return question.prompt_open_ended(one_word=True)
+
+
+def is_right(question: Question, answer: str) -> bool:
+    """Whether an answer has the right letter, or is the right word."""
+    if question.options:
+        return answer.strip()[:1] == question.answer_letter
+    return answer.strip().rstrip(".").casefold() == question.answer.casefold()

@@ -1,0 +1,146 @@
+"""What a model of toyworld is asked about a clip, and the lists it reads to learn letters."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from llava_video.tiny.tokenizer import END, START
+from llava_video.toyworld import (
+    COLOURS,
+    DIRECTIONS,
+    SHAPES,
+    Question,
+    Script,
+    describe,
+    make_questions,
+)
+from llava_video.toyworld.questions.question import LETTERS
+from llava_video.toyworld.words import PERSON, PHRASES
+
+_WORDS = (*COLOURS, *SHAPES, *DIRECTIONS, *"01234", "yes", "no")
+_NAMES = tuple(f"the {colour} {shape}" for colour in COLOURS for shape in (*SHAPES, PERSON))
+_CLAUSES = tuple(
+    f"the {colour} {shape} {one.format(value=way)}"
+    for colour in COLOURS
+    for shape in SHAPES
+    for verb, (one, _) in PHRASES.items()
+    if verb not in ("take", "drop", "hit")
+    for way in ("left", "up-right")
+)
+_LISTED = (_WORDS, _NAMES, _CLAUSES)
+
+MOST_CHOICES = 5
+MOST_OPEN_ENDED = 4
+"""Questions about one clip at a time, with options and without."""
+
+WORD_AND_LETTER_ENDING = "Answer in one word, with the letter."
+WORD_AND_LETTER_SHARE = 0.4
+"""Share of questions with options whose answer names the option before its letter: a model that can
+say the answer learns from these which letter stands before it."""
+
+_QUESTION_ROUNDS = 6
+_QUERIES_PER_LIST = 8
+_ANSWERS = f"{END}\n{START}assistant\n"
+
+DESCRIBE_PROMPTS = ("Describe the video.", "What happens in the video?")
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One question and the answer to learn."""
+
+    question: str
+    answer: str
+
+    @property
+    def has_options(self) -> bool:
+        """Whether options to choose from belong to the question."""
+        return f"\n{LETTERS[0]}. " in self.question
+
+
+def exchanges(script: Script, seed: int, most: int) -> list[Exchange]:
+    """A description and up to ``most - 1`` questions, open-ended ones first, for one clip."""
+    rng = random.Random(seed)
+    questions = make_questions(script, seed=seed)
+    rng.shuffle(questions)
+    questions.sort(key=lambda question: bool(question.options))
+    found = [as_exchange(question, rng) for question in questions]
+    text = describe(script, 0.0, script.duration_seconds, seed=seed)
+    return [Exchange(rng.choice(DESCRIBE_PROMPTS), text), *found[: most - 1]]
+
+
+def as_exchange(question: Question, rng: random.Random) -> Exchange:
+    """A question as it is put to the model, and what it should say."""
+    if question.options:
+        return Exchange(question.prompt_multiple_choice(), f"{question.answer_letter}.")
+    return Exchange(question.prompt_open_ended(one_word=rng.random() < 0.5), question.answer)
+
+
+def conversations_about(
+    script: Script, seed: int, with_options: bool = True
+) -> list[list[Exchange]]:
+    """Questions with options, open-ended ones, and one that follows another.
+
+    One question of each kind comes before a second of any, so that rare kinds are asked about as
+    often as the clip allows. Half of the open-ended questions ask for one word. Without options
+    there are more open-ended ones instead. Any two may follow each other: a model that saw only
+    open-ended ones do so would go on saying letters once it has said one.
+    """
+    rng = random.Random(seed)
+    choices: dict[str, Question] = {}
+    open_ended: dict[str, Question] = {}
+    for number in range(_QUESTION_ROUNDS):
+        for question in make_questions(script, seed=_QUESTION_ROUNDS * seed + number):
+            (choices if question.options else open_ended).setdefault(question.question, question)
+    most_choices = MOST_CHOICES if with_options else 0
+    choosing = []
+    for question in _kinds_in_turn(choices.values(), rng)[:most_choices]:
+        choosing.append(as_exchange(question, rng))
+        if rng.random() < WORD_AND_LETTER_SHARE:
+            asked = question.prompt_multiple_choice(ending=WORD_AND_LETTER_ENDING)
+            choosing[-1] = Exchange(asked, f"{question.answer} {question.answer_letter}.")
+    openly = [as_exchange(question, rng) for question in _kinds_in_turn(open_ended.values(), rng)]
+    most_open_ended = MOST_CHOICES + MOST_OPEN_ENDED - most_choices
+    found = [[one] for one in (*choosing, *openly[:most_open_ended])]
+    if len(choosing) + len(openly) > 1:
+        found.append(rng.sample([*choosing, *openly], 2))
+    return found
+
+
+def _kinds_in_turn(questions: Iterable[Question], rng: random.Random) -> list[Question]:
+    """All questions in random order, but the first of each kind before the second of any."""
+    shuffled = list(questions)
+    rng.shuffle(shuffled)
+    before: Counter[str] = Counter()
+    turns = []
+    for question in shuffled:
+        turns.append(before[question.kind])
+        before[question.kind] += 1
+    order = sorted(range(len(shuffled)), key=turns.__getitem__)
+    return [shuffled[index] for index in order]
+
+
+def lettered_lists(rng: random.Random, num_lists: int) -> list[str]:
+    """Lists of lettered options, each followed by lines and answers that look a letter up.
+
+    Nothing can be guessed there but by looking up, which choosing an option takes. Every second
+    list is easy, words that are said again as they stand in the list: letters are found there
+    first. An answer begins without a space, so with other tokens than its option, which is to be
+    learnt, too.
+    """
+    texts = []
+    for number in range(num_lists):
+        is_easy = number % 2 == 0
+        options = _WORDS if is_easy else rng.choice(_LISTED)
+        lines = list(zip(LETTERS, rng.sample(options, 4), strict=False))
+        text = "\n".join(f"{letter}. {option}" for letter, option in lines)
+        num_queries = _QUERIES_PER_LIST if options is _WORDS else _QUERIES_PER_LIST // 2
+        for letter, option in rng.choices(lines, k=num_queries):
+            again, answer = f"\n {option} {letter}", f"{_ANSWERS}{option} {letter}."
+            forms = (again,) if is_easy else (again, answer, f"\n{letter}. {option}")
+            text += rng.choice(forms)
+        texts.append(text)
+    return texts

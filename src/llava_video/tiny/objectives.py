@@ -1,0 +1,248 @@
+"""The lessons of models of toyworld: what is asked of them, and how far off they are.
+
+`PatchTeacher` asks the vision encoder what each patch of a frame shows, `TextTeacher` lets the
+language model read, and `ClipTeacher` asks about clips; see `tiny`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from statistics import fmean
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import DynamicCache, Trainer, TrainerCallback
+from transformers.utils import logging
+
+from llava_video.model import LlavaVideoForConditionalGeneration
+from llava_video.model.outputs import CACHE
+from llava_video.tiny.batches import FORMS
+from llava_video.tiny.dense_labels import NUM_MEASURES, PATCH_NAMES, TOKEN_NAMES
+from llava_video.train.data.packing import LABEL_IGNORED
+
+_LOGGER = logging.get_logger(__name__)
+
+HALFWAY = 2
+"""Layers of the language model after which a video token tells what it shows."""
+
+_PATCH_SCORES = [highest + 1 for highest in PATCH_NAMES.values()]
+_TOKEN_SCORES = [highest + 1 for highest in TOKEN_NAMES.values()]
+_PLACES = TOKEN_NAMES["place"] + 1
+
+_LETTERS_FOUND = 0.95
+_STEPS_TO_BE_SURE = 20
+_WEIGHT_OF_NONE = 0.2
+_SHARE_OF_TOKENS = 0.5
+_SHARE_OF_LISTS = 0.7
+
+
+class PatchTeacher(nn.Module):
+    """The vision encoder with heads that say what each patch shows; see `patch_labels`."""
+
+    def __init__(self, model: LlavaVideoForConditionalGeneration) -> None:
+        super().__init__()
+        self.vision_encoder = model.model.vision_encoder
+        self.encode = model.model.encode_frames
+        num_scores = sum(_PATCH_SCORES) + NUM_MEASURES + _PLACES
+        self.heads = nn.Linear(model.model.projector.linear_1.in_features, num_scores)
+
+    def forward(
+        self, pixel_values: Tensor, names: Tensor, measures: Tensor, place: Tensor
+    ) -> dict[str, Tensor]:
+        """Loss over patches; measures count where somebody is."""
+        scores = self.heads(self.encode(pixel_values))
+        named, measured, placed = scores.split([sum(_PATCH_SCORES), NUM_MEASURES, _PLACES], dim=-1)
+        says = named.split(_PATCH_SCORES, dim=-1)
+        told = names.unbind(-1)
+        occupied = (told[0] > 0).unsqueeze(-1)
+        apart = functional.smooth_l1_loss(measured, measures, reduction="none", beta=0.05)
+        loss = 4 * (apart * occupied).sum() / occupied.sum().clamp(min=1)
+        for said, name in zip(says, told, strict=True):
+            loss = loss + _loss_of_names(said.flatten(0, 1), name.flatten())
+        loss = loss + functional.cross_entropy(placed.mean(dim=1), place)
+        return {"loss": loss}
+
+
+class TextTeacher(Trainer):
+    """Teaches the language model alone; it ends as soon as letters of lists are found.
+
+    That comes all at once, and not after the same number of steps for all weights to begin with.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.right_letters: deque[float] = deque(maxlen=_STEPS_TO_BE_SURE)
+        self.add_callback(_EndOfReading(self.right_letters))
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Tensor:
+        """Loss of lettered lists and of conversations."""
+        with self.accelerator.autocast():  # the trainer's own reaches only `model.forward`
+            read = {name: _text(model, rows) for name, rows in inputs.items()}
+        if "lists" in read:
+            is_wrong = read["lists"].wrong[inputs["lists"]["looked_up"][:, 1:]]
+            self.right_letters.append(1 - float(is_wrong.float().mean()))
+        return torch.stack([words.mean for words in read.values()]).sum()
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Add the share of letters that were found."""
+        if self.right_letters:
+            logs["right_letters"] = round(fmean(self.right_letters), 4)
+        super().log(logs, *args, **kwargs)
+
+
+class _EndOfReading(TrainerCallback):
+    def __init__(self, right_letters: deque[float]) -> None:
+        self._right = right_letters
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        is_sure = len(self._right) == self._right.maxlen
+        if is_sure and fmean(self._right) > _LETTERS_FOUND:
+            control.should_save = control.should_training_stop = True
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self._right and fmean(self._right) <= _LETTERS_FOUND:
+            _LOGGER.warning(
+                f"reading ended after {state.global_step} steps with {fmean(self._right):.0%} of "
+                "letters right: options will be guessed; set reading_steps higher"
+            )
+
+
+class ClipTeacher(Trainer):
+    """Asks many questions about each clip, and of every video token what it shows.
+
+    Beside the loss it logs the parts of it and the share of answers that are right to the letter,
+    of clips that nearly all are new.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._seen: list[ClipLosses] = []
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Tensor:
+        """The weighted sum of `clip_losses`."""
+        with self.accelerator.autocast():  # see `TextTeacher`
+            losses = clip_losses(model, inputs)
+        self._seen.append(ClipLosses(*(value.detach() for value in losses)))
+        return losses.answers + _SHARE_OF_TOKENS * losses.tokens + _SHARE_OF_LISTS * losses.lists
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Add what was seen since the last time."""
+        if self._seen:
+            columns = zip(*self._seen, strict=True)
+            for name, values in zip(ClipLosses._fields, columns, strict=True):
+                logs[name] = round(float(torch.stack(values).nanmean()), 4)
+            self._seen = []
+        super().log(logs, *args, **kwargs)
+
+
+class ClipLosses(NamedTuple):
+    """What a batch of clips tells.
+
+    Attributes:
+        answers: loss of the answers.
+        tokens: loss of what the video tokens show.
+        lists: loss of lettered lists; 0 without any.
+        right_choices: share of answers to questions with options that are right word by word; NaN
+            where none was asked, as below.
+        right_open: share of right answers to the others.
+    """
+
+    answers: Tensor
+    tokens: Tensor
+    lists: Tensor
+    right_choices: Tensor
+    right_open: Tensor
+
+
+def clip_losses(model: Any, batch: dict[str, Any]) -> ClipLosses:
+    """What the model makes of a batch of `ClipCollator`."""
+    inner, language_model = model.model, model.model.language_model
+    model.config.representation = batch["representation"]
+    prompt_ids = batch["prompt_ids"]
+    video_tokens = [inner.tokens_of(features) for features in batch["features"]]
+    cache = DynamicCache()
+    seen = language_model(
+        inputs_embeds=inner.embed(prompt_ids, video_tokens),
+        output_hidden_states=True,
+        use_cache=True,
+        **{CACHE: cache},
+    )
+    halfway = seen.hidden_states[HALFWAY][prompt_ids == model.config.video_token_id]
+    words = [_answer(model, cache, group) for group in batch["branches"]]
+    forms = torch.cat([group["form"] for group in batch["branches"]])
+    num_words = torch.stack([told.num_words for told in words]).sum()
+    is_right = torch.cat([told.is_right for told in words]).float()
+    return ClipLosses(
+        torch.stack([told.loss for told in words]).sum() / num_words,
+        _loss_of_tokens(model.token_heads(halfway), batch["token_labels"].flatten(0, 1)),
+        _text(model, batch["lists"]).mean if "lists" in batch else is_right.new_zeros(()),
+        is_right[forms == FORMS.index("choices")].mean(),
+        is_right[forms == FORMS.index("open_ended")].mean(),
+    )
+
+
+def _answer(model: Any, video: DynamicCache, branches: dict[str, Tensor]) -> _Words:
+    """Read what follows the video of each branch's clip, given the clips' keys and values."""
+    cache = DynamicCache()
+    for number, layer in enumerate(video.layers):
+        cache.update(layer.keys[branches["clip"]], layer.values[branches["clip"]], number)
+    ids, first = branches["ids"], video.get_seq_length()
+    positions = torch.arange(first, first + ids.shape[1], device=ids.device)[None]
+    said = model.model.language_model(
+        input_ids=ids, position_ids=positions, use_cache=True, **{CACHE: cache}
+    )
+    return _read(model, said.last_hidden_state, branches["labels"])
+
+
+def _text(model: Any, rows: dict[str, Tensor]) -> _Words:
+    """Every next word of texts."""
+    ids, mask = rows["ids"], rows["mask"]
+    said = model.model.language_model(input_ids=ids, attention_mask=mask, use_cache=False)
+    return _read(model, said.last_hidden_state, ids.masked_fill(mask == 0, LABEL_IGNORED))
+
+
+class _Words(NamedTuple):
+    """Words that were asked for: summed loss, their number, which were wrong (N, L - 1)."""
+
+    loss: Tensor
+    num_words: Tensor
+    wrong: Tensor
+
+    @property
+    def is_right(self) -> Tensor:
+        """(N,) whether the row is all right."""
+        return ~self.wrong.any(dim=1)
+
+    @property
+    def mean(self) -> Tensor:
+        return self.loss / self.num_words
+
+
+def _read(model: Any, hidden_NLD: Tensor, labels_NL: Tensor) -> _Words:
+    wanted_NL = labels_NL[:, 1:]
+    asked_NL = wanted_NL != LABEL_IGNORED
+    logits = model.lm_head(hidden_NLD[:, :-1][asked_NL]).float()
+    wrong_NL = torch.zeros_like(asked_NL)
+    wrong_NL[asked_NL] = logits.argmax(-1) != wanted_NL[asked_NL]
+    loss = functional.cross_entropy(logits, wanted_NL[asked_NL], reduction="sum")
+    return _Words(loss, asked_NL.sum(), wrong_NL)
+
+
+def _loss_of_tokens(scores: Tensor, labels_VK: Tensor) -> Tensor:
+    """Loss of all that video tokens tell; see `token_labels`."""
+    columns = zip(scores.split(_TOKEN_SCORES, -1), labels_VK.unbind(-1), strict=True)
+    return torch.stack([_loss_of_names(said, names) for said, names in columns]).sum()
+
+
+def _loss_of_names(scores: Tensor, names: Tensor) -> Tensor:
+    """Mean loss of names, in which "none" counts less: it is by far the most frequent."""
+    weight = scores.new_ones(scores.shape[-1], dtype=torch.float32)
+    weight[0] = _WEIGHT_OF_NONE
+    return functional.cross_entropy(scores.float(), names, weight)
+
+
+def token_heads(hidden_size: int) -> nn.Linear:
+    """What tells out of a video token, halfway through, who is there and what happens."""
+    return nn.Linear(hidden_size, sum(_TOKEN_SCORES))

@@ -1,0 +1,56 @@
+"""Check questions and descriptions against what is seen on stage.
+
+They are made from the script's list of events. The checker never reads that list: its witness has
+watched the performance. It says whether a question's own answer is the one seen, and whether a
+description tells what was seen, all of it and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from llava_video.toyworld.captions.wordings import find_deeds
+from llava_video.toyworld.questions.question import LETTERS, Question
+from llava_video.toyworld.script import Script
+from llava_video.toyworld.verify.observer import Witness
+from llava_video.toyworld.verify.solver import ANSWERS
+
+_EDGE = 0.05  # seconds by which the moment of a sighting may be off
+
+
+class Checker:
+    """Checks what is said about one video."""
+
+    def __init__(self, script: Script) -> None:
+        self._witness = Witness(script)
+
+    def answer(self, question: Question) -> str:
+        """The answer as seen; it may depend on the options where a question is about them."""
+        return ANSWERS[question.kind](self._witness, question)
+
+    def check(self, question: Question) -> str:
+        """What is wrong with a question's answer; "" if nothing is."""
+        truth = self.answer(question)
+        if truth != question.answer:
+            return f"{question.question} is answered {question.answer!r}, but I saw {truth!r}"
+        if question.options:
+            place = LETTERS.index(question.answer_letter)
+            if len(set(question.options)) != len(question.options):
+                return f"{question.question} has the same option twice"
+            if question.options[place] != truth:
+                return f"{question.question} has {question.options[place]!r} as the right option"
+        return ""
+
+    def check_description(self, text: str, start_seconds: float, end_seconds: float) -> str:
+        """What is wrong with a description of a span of the video; "" if nothing is."""
+        told = Counter(find_deeds(text))
+        surely, perhaps = Counter[tuple[str, str, str]](), Counter[tuple[str, str, str]]()
+        for seen in self._witness.seen:
+            # The eye is a step late or early: at the edges of the span a deed may be told or not.
+            inside = start_seconds - _EDGE <= seen.start_seconds <= end_seconds + _EDGE
+            well_inside = start_seconds + _EDGE < seen.start_seconds < end_seconds - _EDGE
+            perhaps[seen.who, seen.verb, seen.value] += inside
+            surely[seen.who, seen.verb, seen.value] += well_inside
+        problems = [f"not seen: {deed}" for deed in (told - perhaps)]
+        problems += [f"not told: {deed}" for deed in (surely - told)]
+        return "; ".join(problems)

@@ -1,0 +1,1 @@
+"""From a mixture of datasets to rows of tokens."""

@@ -1,0 +1,194 @@
+"""The limits of docs/architecture.md: small files, small functions, small rooms, tests for all."""
+
+import ast
+import functools
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src"
+PACKAGE = SOURCE / "llava_video"
+TESTS = ROOT / "tests"
+MAX_FILE_LINES = 450
+MAX_FUNCTION_LINES = 85
+MAX_MODULES_PER_FOLDER = 15
+
+COVERED_BY = {
+    "annotate/decisions.py": "annotate/review/test_server.py",
+    "annotate/engines/local.py": "annotate/test_run.py",
+    "annotate/export/card.py": "annotate/export/test_conversations.py",
+    "annotate/export/formats.py": "annotate/export/test_conversations.py",
+    "annotate/export/statistics.py": "annotate/export/test_conversations.py",
+    "annotate/forecast/calibration.py": "annotate/forecast/test_forecast.py",
+    "annotate/preflight.py": "annotate/test_batch.py",
+    "annotate/records.py": "annotate/videos/test_select.py",
+    "annotate/run_folder.py": "annotate/review/test_server.py",
+    "annotate/steps/ask.py": "annotate/steps/test_parse_json.py",
+    "annotate/steps/context.py": "annotate/test_batch.py",
+    "annotate/steps/decontaminate.py": "annotate/steps/test_filter.py",
+    "annotate/steps/evidence.py": "annotate/test_run.py",
+    "annotate/steps/prompts.py": "annotate/steps/test_describe.py",
+    "annotate/videos/frames.py": "annotate/videos/test_select.py",
+    "annotate/views/compare_history.py": "annotate/views/test_report.py",
+    "annotate/views/console.py": "annotate/views/test_report.py",
+    "annotate/views/explain.py": "annotate/views/test_report.py",
+    "budget/devices.py": "budget/test_planner.py",
+    "calls/annotator.py": "calls/test_rate_limit.py",
+    "calls/endpoint.py": "calls/test_caller.py",
+    "calls/ledger_file.py": "calls/test_ledger.py",
+    "calls/make_annotator.py": "annotate/views/test_report.py",
+    "calls/messages.py": "calls/test_caller.py",
+    "calls/openai_endpoint.py": "annotate/test_run.py",
+    "checkpoints/layouts.py": "checkpoints/test_convert.py",
+    "cli/merge.py": "train/test_run.py",
+    "cli/presets.py": "cli/test_tokens.py",
+    "cli/startup.py": "cli/test_ask.py",
+    "cli/train.py": "train/test_run.py",
+    "errors.py": "cli/test_frames.py",
+    "model/configuration.py": "checkpoints/test_auto_config.py",
+    "model/logits.py": "model/test_generation.py",
+    "model/outputs.py": "budget/test_latency.py",
+    "model/pixels.py": "checkpoints/test_parity.py",
+    "model/projector.py": "model/test_modeling.py",
+    "model/token_types.py": "model/test_modeling.py",
+    "model/weight_names.py": "checkpoints/test_load.py",
+    "processing/media.py": "processing/test_conventions.py",
+    "processing/tiles.py": "model/test_images.py",
+    "records/question_types.py": "annotate/steps/test_describe.py",
+    "registration.py": "test_package.py",
+    "representation/image_packing.py": "representation/test_image_layout.py",
+    "representation/presets.py": "representation/test_layout.py",
+    "representation/tape.py": "cli/test_tokens.py",
+    "representation/video_representation.py": "representation/test_layout.py",
+    "tiny/accuracy.py": "tiny/test_tables.py",
+    "tiny/conversations.py": "tiny/test_batches.py",
+    "tiny/feature_cache.py": "tiny/test_batches.py",
+    "tiny/noise_clips.py": "tiny/test_batches.py",
+    "tiny/objectives.py": "tiny/test_batches.py",
+    "toyworld/captions/simple.py": "toyworld/captions/test_captions.py",
+    "toyworld/captions/wordings.py": "toyworld/captions/test_captions.py",
+    "toyworld/draw/backgrounds.py": "toyworld/draw/test_render.py",
+    "toyworld/draw/shapes.py": "toyworld/draw/test_render.py",
+    "toyworld/draw/sheet.py": "cli/test_toyworld.py",
+    "toyworld/draw/sprites.py": "toyworld/draw/test_render.py",
+    "toyworld/entry.py": "toyworld/test_script.py",
+    "toyworld/generate/floor.py": "toyworld/generate/test_director.py",
+    "toyworld/generate/pieces.py": "toyworld/generate/test_director.py",
+    "toyworld/generate/soloist.py": "toyworld/generate/test_director.py",
+    "toyworld/questions/appearance.py": "toyworld/questions/test_question.py",
+    "toyworld/questions/attribute_changes.py": "toyworld/questions/test_question.py",
+    "toyworld/questions/distractors.py": "toyworld/questions/test_question.py",
+    "toyworld/questions/events.py": "toyworld/questions/test_question.py",
+    "toyworld/questions/motion.py": "toyworld/questions/test_question.py",
+    "toyworld/questions/registry.py": "toyworld/questions/test_question.py",
+    "toyworld/questions/simple.py": "toyworld/questions/test_question.py",
+    "toyworld/story.py": "toyworld/verify/test_detectors.py",
+    "toyworld/verify/observer.py": "toyworld/verify/test_checker.py",
+    "toyworld/verify/solver.py": "toyworld/verify/test_checker.py",
+    "toyworld/words.py": "toyworld/draw/test_render.py",
+    "train/adapters.py": "train/test_run.py",
+    "train/attention.py": "train/data/test_encode.py",
+    "train/data/lengths.py": "train/data/test_webdataset.py",
+    "train/plan.py": "train/test_memory.py",
+    "train/predictions.py": "train/test_report.py",
+    "types.py": "processing/test_conventions.py",
+    "video/album.py": "video/test_pictures.py",
+    "video/contact_sheet.py": "cli/test_frames.py",
+    "video/decoding.py": "video/test_exactness.py",
+    "video/in_order.py": "video/test_exactness.py",
+    "video/index.py": "video/test_exactness.py",
+    "video/info.py": "video/test_sampling.py",
+    "video/opening.py": "video/test_hostile.py",
+    "video/picture.py": "video/test_pictures.py",
+    "video/planning.py": "video/test_exactness.py",
+    "video/reading.py": "video/test_exactness.py",
+}
+"""Modules without a test of their own path, and the test that runs them."""
+
+PYTHON_FILES = [
+    path
+    for name in ("src", "tests", "benchmarks", "examples")
+    for path in (ROOT / name).rglob("*.py")
+]
+MODULES = sorted(
+    path.relative_to(PACKAGE).as_posix()
+    for path in PACKAGE.rglob("*.py")
+    if path.name not in ("__init__.py", "__main__.py")
+)
+
+
+def _own_test(module: str) -> str:
+    path = Path(module)
+    return (path.parent / f"test_{path.name}").as_posix()
+
+
+def test_files_are_short() -> None:
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in PYTHON_FILES}
+    assert {path: length for path, length in lengths.items() if length > MAX_FILE_LINES} == {}
+
+
+def test_functions_are_short() -> None:
+    lengths = {
+        f"{path}: {node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for path in PYTHON_FILES
+        for node in ast.walk(_parse(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert {name: length for name, length in lengths.items() if length > MAX_FUNCTION_LINES} == {}
+
+
+def test_folders_are_small() -> None:
+    folders: dict[Path, int] = {}
+    for path in PYTHON_FILES:
+        folders[path.parent] = folders.get(path.parent, 0) + (path.name != "__init__.py")
+    assert {f: number for f, number in folders.items() if number > MAX_MODULES_PER_FOLDER} == {}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_has_a_test_or_is_covered_by_another(module: str) -> None:
+    has_own = (TESTS / _own_test(module)).is_file()
+    assert has_own != (module in COVERED_BY), "a test of its own path, or an entry in COVERED_BY"
+
+
+@pytest.mark.parametrize("module", sorted(COVERED_BY))
+def test_a_module_is_imported_by_the_test_that_covers_it(module: str) -> None:
+    assert module in MODULES
+    covering = TESTS / COVERED_BY[module]
+    assert covering.is_file()
+    assert PACKAGE / module in _reached_from(covering)
+
+
+def _reached_from(start: Path) -> set[Path]:
+    """Files that a file imports, directly or through others, also inside functions."""
+    reached: set[Path] = set()
+    waiting = [start]
+    while waiting:
+        for path in _imports_of(waiting.pop()) - reached:
+            reached.add(path)
+            waiting.append(path)
+    return reached
+
+
+@functools.cache
+def _imports_of(path: Path) -> frozenset[Path]:
+    names: set[str] = set()
+    for node in ast.walk(_parse(path)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    # A module brings the __init__.py of each package that it is in.
+    names |= {name.rsplit(".", n)[0] for name in names for n in range(1, name.count(".") + 1)}
+    found = (_file_of(name) for name in names if name.split(".")[0] in ("llava_video", "tests"))
+    return frozenset(file for file in found if file is not None)
+
+
+def _file_of(name: str) -> Path | None:
+    base = (SOURCE if name.startswith("llava_video") else ROOT) / name.replace(".", "/")
+    return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
+
+
+@functools.cache
+def _parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))

@@ -1,0 +1,77 @@
+"""The recipes on toyworld run from random weights to a model, and on from there."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import TrainingArguments
+
+from llava_video.checkpoints.load import load
+from llava_video.errors import InputError
+from llava_video.tiny import objectives
+from llava_video.tiny.batches import NumberStream, TextCollator
+from llava_video.tiny.train import TinyRecipe, check_tiny, train_tiny
+from llava_video.train.recipe import load_recipe_of
+
+SMALL = ["num_clips=2", "watching_steps=2", "reading_steps=1", "workers=0", "batch=2"]
+
+
+def recipe_of(name: str, *changes: str) -> TinyRecipe:
+    return load_recipe_of(TinyRecipe, name, [*SMALL, *changes])
+
+
+def weights_of(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "model" / "model.safetensors")
+
+
+def test_a_model_of_all_representations_goes_on_with_one_of_them(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    of_one = '{"grid_side": 8, "max_frames": 3, "pool_stride": 4}'
+    of_other = '{"grid_side": 8, "max_frames": 4, "slow_stride": 2, "pool_stride": 4}'
+    clips = f"clips={tmp_path}"
+    train_tiny(
+        recipe_of("toyworld-base", f"out={base}", clips, f"representations=[{of_one},{of_other}]")
+    )
+    assert load(base / "model")[0].config.representation.max_frames == 3
+    assert (tmp_path / "features-3").is_dir() and (tmp_path / "features-4").is_dir()
+
+    ends = []
+    for seed in (0, 1):
+        out = tmp_path / f"seed{seed}"
+        changes = [f"out={out}", clips, f"start_from={base}", f"seed={seed}"]
+        recipe = recipe_of("toyworld-table4/80x4", *changes, f"representations=[{of_other}]")
+        train_tiny(recipe)
+        assert load(out / "model")[0].config.representation.max_frames == 4
+        assert {path.name for path in out.iterdir()} == {"recipe.yaml", "watching", "model"}
+        with pytest.raises(InputError, match="holds a finished run"):
+            check_tiny(recipe)
+        ends.append(weights_of(out))
+    begin = weights_of(base)
+    for name, weight in begin.items():
+        is_taken = "vision_encoder" in name
+        assert is_taken == torch.equal(weight, ends[0][name]), name
+        assert is_taken == torch.equal(ends[0][name], ends[1][name]), name
+
+
+@pytest.mark.parametrize(("found", "ends"), [(-1.0, 3), (1.0, 5)])
+def test_reading_ends_as_soon_as_letters_are_surely_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: float, ends: int
+) -> None:
+    monkeypatch.setattr(objectives, "_LETTERS_FOUND", found)
+    monkeypatch.setattr(objectives, "_STEPS_TO_BE_SURE", 3)
+    model, processor = load("tiny", dtype=torch.float32)
+    arguments = TrainingArguments(
+        output_dir=str(tmp_path), max_steps=5, per_device_train_batch_size=1, learning_rate=0.0,
+        report_to=[], use_cpu=True, disable_tqdm=True, remove_unused_columns=False,
+        accelerator_config={"dispatch_batches": False, "split_batches": False},
+    )  # fmt: skip
+    teacher = objectives.TextTeacher(
+        model,
+        arguments,
+        train_dataset=NumberStream(0),
+        data_collator=TextCollator(processor, ["simple"]),
+    )
+    teacher.train()
+    assert teacher.state.global_step == ends
+    assert 0 <= teacher.state.log_history[-1]["right_letters"] <= 1
