@@ -109,9 +109,8 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
     def encode_frames(self, pixel_values_videos: Tensor) -> Tensor:
         """Vision features of frames, a few at a time: (N, 3, H, W) -> (N, M, C).
 
-        Pixels are from -1 to 1, or bytes, which are normalised here.
-
-        As the official code, the output of the last layer *before* the final layer norm.
+        Pixels are from -1 to 1, or bytes, which are normalised here. As in the official code, the
+        output is that of the last layer *before* the final layer norm.
         """
         encoder = self.vision_encoder
         chunks = []
