@@ -1,4 +1,4 @@
-"""The limits of docs/architecture.md: small files and rooms, no circle of imports, tests for all."""
+"""The limits of docs/architecture.md: small files and rooms, no import circle, tests for all."""
 
 import ast
 import functools
