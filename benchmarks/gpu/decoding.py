@@ -46,7 +46,7 @@ def make_video(path: Path, codec: str, seconds: int, width: int, height: int) ->
 
 
 def in_order(path: Path, hwaccel: HWAccel | None) -> tuple[int, str]:
-    """Decode every picture, as PyAV gives it; returns their number and the decoder that was used."""
+    """Decode every picture with PyAV; returns their number and the format they came in."""
     with av.open(str(path), hwaccel=hwaccel) as container:
         stream = container.streams.video[0]
         if hwaccel is None:
