@@ -1,4 +1,4 @@
-"""Decoding a minute of 1080p: our reader on all cores, and the GPU's decoder through PyAV."""
+"""Decoding half a minute of 1080p: our reader on all cores, and the GPU's decoder through PyAV."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def fastest(work: Callable[[], Any]) -> float:
 def main() -> None:
     """Both codecs."""
     part = Part.of_command_line("decoding")
-    seconds, width, height = (4, 192, 128) if part.rehearse else (60, 1920, 1080)
+    seconds, width, height = (4, 192, 128) if part.rehearse else (30, 1920, 1080)
     part.note("cores", os.cpu_count())
     for codec, name in (("libx264", "h264"), ("libx265", "hevc")):
         with tempfile.TemporaryDirectory() as folder:

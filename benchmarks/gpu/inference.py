@@ -52,7 +52,7 @@ def main() -> None:
     start = time.perf_counter()
     limit = float(os.environ.get("SECONDS_LEFT", "600"))
     device = "cpu" if part.rehearse else "cuda"
-    size, num_frames, num_new = ("small", 2, 8) if part.rehearse else ("7b", 64, 128)
+    size, num_frames, num_new = ("small", 2, 8) if part.rehearse else ("7b", 64, 64)
     directory = random_checkpoint(size, device)
     part.note(f"{size}: random checkpoint written, s", time.perf_counter() - start)
 

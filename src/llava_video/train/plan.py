@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from llava_video.checkpoints.load import find_checkpoint, load_config, load_processor
+from llava_video import __version__
 from llava_video.errors import InputError
 from llava_video.model import LlavaVideoConfig
 from llava_video.processing.processor import LlavaVideoProcessor
@@ -30,7 +31,7 @@ from llava_video.train.preferences import PairCollator, PairDataset, PairEncoder
 from llava_video.train.recipe import Recipe
 from llava_video.train.report import RUN_FILE
 
-_VERSIONS = ("llava-video", "torch", "transformers", "accelerate")
+_VERSIONS = ("torch", "transformers", "accelerate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +209,7 @@ def describe_run(plan: Plan, num_devices: int) -> None:
     described = {
         "versions": {
             "python": platform.python_version(),
+            "llava-video": __version__,
             **{name: version(name) for name in _VERSIONS},
         },
         "mixture": [
