@@ -16,8 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from llava_video.checkpoints.load import find_checkpoint, load_config, load_processor
 from llava_video import __version__
+from llava_video.checkpoints.load import find_checkpoint, load_config, load_processor
 from llava_video.errors import InputError
 from llava_video.model import LlavaVideoConfig
 from llava_video.processing.processor import LlavaVideoProcessor
