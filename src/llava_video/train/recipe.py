@@ -120,6 +120,9 @@ class Recipe(Strict):
         on_bad_video: what to do with a video that fails after training has begun.
         labels: supervise what the assistant says, or what the official code does.
         dtype: of the computation; weights are kept in float32 where they are trained.
+        gradient_checkpointing: compute activations again in the backward pass instead of keeping
+            them.
+        compile: compile the layers (torch.compile): a minute at the start, faster steps on a GPU.
         report_samples: samples that the trained model is asked again, for the report.
         trackers: log to these, too, each by its own package.
     """
@@ -153,6 +156,7 @@ class Recipe(Strict):
     weight_decay: float = Field(0.0, ge=0)
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     gradient_checkpointing: bool = True
+    compile: bool = False
     save_steps: int = Field(200, gt=0)
     log_steps: int = Field(10, gt=0)
     report_samples: int = Field(4, ge=0)
