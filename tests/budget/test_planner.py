@@ -188,19 +188,20 @@ def test_what_does_not_fit_is_changed_and_said_or_refused(
     needed = {count: needed_bytes(small_checkpoint, count, 5) for count in (1, 3, 8)}
 
     set_free_memory(needed[8] + 1024, tmp_path, monkeypatch)
-    assert fit_memory(config, small_checkpoint, cpu, num_new_tokens=5) is None
-    assert config.representation == own
+    assert fit_memory(config, small_checkpoint, cpu, num_new_tokens=5) == (own, None)
 
     set_free_memory(needed[3] + 1024, tmp_path, monkeypatch)
-    assert fit_memory(config, small_checkpoint, cpu, num_frames=3, num_new_tokens=5) is None
-    assert config.representation == own
+    fits = fit_memory(config, small_checkpoint, cpu, num_frames=3, num_new_tokens=5)
+    assert fits == (own, None)
     with pytest.raises(RepresentationError, match=r"V = 8,64,3,2 needs .* cpu has .* free; leave"):
         fit_memory(config, small_checkpoint, cpu, num_new_tokens=5, may_change=False)
-    said = fit_memory(config, small_checkpoint, cpu, num_new_tokens=5)
+    taken, said = fit_memory(config, small_checkpoint, cpu, num_new_tokens=5)
     assert said is not None
     assert "took V = " in said
-    assert config.representation != own
-    assert fit_memory(config, small_checkpoint, cpu, num_new_tokens=5) is None
+    assert taken != own
+    assert config.representation == own  # the planner advises, its caller decides
+    config.representation = taken
+    assert fit_memory(config, small_checkpoint, cpu, num_new_tokens=5) == (taken, None)
 
     set_free_memory(needed[1] // 2, tmp_path, monkeypatch)
     with pytest.raises(RepresentationError, match="nothing fits; one frame needs"):
@@ -211,7 +212,9 @@ def test_systems_that_do_not_say_what_is_free_change_nothing(
     small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(devices, "_MEMINFO", tmp_path / "nowhere")
-    assert fit_memory(load_config(small_checkpoint), small_checkpoint, torch.device("cpu")) is None
+    config = load_config(small_checkpoint)
+    fits = fit_memory(config, small_checkpoint, torch.device("cpu"))
+    assert fits == (config.representation, None)
 
 
 def test_devices_that_are_not_there() -> None:

@@ -353,7 +353,7 @@ def test_killed_half_way_leaves_nothing_that_looks_finished(released: Path, tmp_
     remains = sorted(folder.iterdir())
     assert len(remains) == 2
     for number, path in enumerate(remains):
-        assert path.name.startswith(f".native-{number}.partial-")
+        assert path.name.startswith(f".native-{number}.")
         with pytest.raises(CheckpointError):
             load_config(path)
         convert_checkpoint(sources[number], folder / f"native-{number}")  # nothing is in the way

@@ -20,7 +20,6 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -308,8 +307,7 @@ def _watch(
     options_from = first_draw + asks_openly if recipe.options_after < 1 else None
     collators = []
     for representation in representations:
-        shows = copy(processor)
-        shows.representation = representation
+        shows = processor.with_representation(representation)
         clips, foreign = _remember(model, shows, recipe)
         collators.append(ClipCollator(shows, recipe.levels, clips, foreign, options_from))
     _train(
