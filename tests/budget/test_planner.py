@@ -1,7 +1,6 @@
 """Plans: what is said to fit does fit, what is refused says why, and the pick is one of them."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +17,8 @@ from llava_video.model import LlavaVideoConfig
 from llava_video.processing.prompt import describe_sampling
 from llava_video.representation import PRESETS, make_layout, parse_representation
 from llava_video.types import Frames
-from tests.budget.test_inference_memory import SEVEN_B
+from tests.budget.memory import GIB, SEVEN_B, needed_bytes, set_free_memory
 from tests.model.small import random_frames, small_config, small_processor
-
-GIB = 2**30
 
 
 @pytest.fixture(scope="module")
@@ -159,24 +156,6 @@ def test_waits_that_cannot_be(seven_b: MemoryModel) -> None:
             Planner(seven_b, GIB, rates=GIVEN, max_latency_seconds=seconds)
     with pytest.raises(InputError, match="needs the rates"):
         Planner(seven_b, GIB, max_latency_seconds=1)
-
-
-def set_free_memory(num_bytes: int, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the system say that so much is free."""
-    meminfo = directory / "meminfo"
-    meminfo.write_text(f"MemTotal: 99999999 kB\nMemAvailable: {num_bytes // 1024} kB\n")
-    monkeypatch.setattr(devices, "_MEMINFO", meminfo)
-
-
-def needed_bytes(checkpoint: Path, num_frames: int, num_new_tokens: int) -> int:
-    """What a checkpoint's own representation takes on a CPU."""
-    config = load_config(checkpoint)
-    planner = Planner(
-        MemoryModel.of(config, torch.float32, "cpu"), GIB, num_new_tokens=num_new_tokens
-    )
-    memory = planner.judge(replace(config.representation, max_frames=num_frames)).memory
-    assert memory is not None
-    return memory.peak
 
 
 def test_what_does_not_fit_is_changed_and_said_or_refused(

@@ -46,11 +46,11 @@ def test_a_folder_appears_when_it_is_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_the_suffix_is_kept_for_libraries_that_go_by_it(tmp_path: Path) -> None:
+def test_no_listing_takes_it_for_what_it_is_to_become(tmp_path: Path) -> None:
     with writing(tmp_path / "video.mp4") as unfinished:
-        assert unfinished.suffix == ".mp4"
-        assert unfinished.name.startswith(".")  # no listing takes it for a video
         unfinished.touch()
+        assert list(tmp_path.glob("*.mp4")) == []
+        assert unfinished.name.startswith(".")
 
 
 KILLED = """

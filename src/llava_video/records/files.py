@@ -17,8 +17,8 @@ def writing(target: Path, *, by_many: bool = False) -> Iterator[Path]:
 
     When the block ends, what was written takes the name of ``target``; when it raises, it is
     removed and ``target`` stays as it was. This holds for a process that is killed, not for a power
-    cut: nothing waits for the disk. What a killed process leaves is overwritten the next time. The
-    suffix is that of ``target``, for libraries that choose the format by it.
+    cut: nothing waits for the disk. What a killed process leaves is overwritten the next time. Its
+    suffix is none of the usual ones, so that no listing takes it for what it is to become.
 
     Args:
         target: the file or the folder.
@@ -29,8 +29,8 @@ def writing(target: Path, *, by_many: bool = False) -> Iterator[Path]:
         OSError: it cannot be written there, or ``target`` is a folder with files in it.
     """
     path = target.absolute()  # the name is its own, also where it is "." or ends in ".."
-    name = f".{path.stem}.{os.getpid()}" if by_many else f".{path.stem}"
-    unfinished = path.with_name(f"{name}.unfinished{path.suffix}")
+    writer = f".{os.getpid()}" if by_many else ""
+    unfinished = path.with_name(f".{path.name}{writer}.unfinished")
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove(unfinished)
     try:

@@ -153,7 +153,7 @@ def write_video(script: Script, path: Path, size: tuple[int, int], fps: float) -
         fps: frames per second.
     """
     num_frames = num_frames_of(script, fps)
-    with av.open(path, "w") as container:
+    with av.open(path, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
