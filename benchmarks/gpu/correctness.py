@@ -6,8 +6,11 @@ import platform
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -29,10 +32,8 @@ def ceilings(part: Part) -> None:
     part.note("copy on the device, read and written, TB/s", 2e-12 * size / seconds)
 
 
-def fastest(work) -> float:  # type: ignore[no-untyped-def]
+def fastest(work: Callable[[], Any]) -> float:
     """Seconds of the fastest of ten."""
-    import time
-
     best = float("inf")
     for _ in range(10):
         start = time.perf_counter()
@@ -45,7 +46,9 @@ def fastest(work) -> float:  # type: ignore[no-untyped-def]
 
 def run(part: Part, what: str, *command: str) -> str:
     """Note the last line of a command and whether it failed; returns its output."""
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, *command], check=False, capture_output=True, text=True, cwd=ROOT
+    )
     lines = (done.stdout or done.stderr).strip().splitlines()
     print(done.stdout[-6000:], done.stderr[-3000:], flush=True)
     part.note(what, ("ok: " if done.returncode == 0 else "FAILED: ") + (lines or [""])[-1][:200])

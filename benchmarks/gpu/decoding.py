@@ -1,4 +1,4 @@
-"""Decoding a minute of 1080p: our reader on all cores, and the GPU's decoder through PyAV."""
+"""Decoding half a minute of 1080p: our reader on all cores, and the GPU's decoder through PyAV."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def make_video(path: Path, codec: str, seconds: int, width: int, height: int) ->
 
 
 def in_order(path: Path, hwaccel: HWAccel | None) -> tuple[int, str]:
-    """Decode every picture, as PyAV gives it; returns their number and the decoder that was used."""
+    """Decode every picture with PyAV; returns their number and the format they came in."""
     with av.open(str(path), hwaccel=hwaccel) as container:
         stream = container.streams.video[0]
         if hwaccel is None:
@@ -70,7 +70,7 @@ def fastest(work: Callable[[], Any]) -> float:
 def main() -> None:
     """Both codecs."""
     part = Part.of_command_line("decoding")
-    seconds, width, height = (4, 192, 128) if part.rehearse else (60, 1920, 1080)
+    seconds, width, height = (4, 192, 128) if part.rehearse else (30, 1920, 1080)
     part.note("cores", os.cpu_count())
     for codec, name in (("libx264", "h264"), ("libx265", "hevc")):
         with tempfile.TemporaryDirectory() as folder:

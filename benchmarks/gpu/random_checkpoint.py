@@ -1,4 +1,4 @@
-"""A checkpoint of random weights in the released layout, with a tokenizer that stands in for Qwen2's.
+"""A checkpoint of random weights in the released layout, with a stand-in for the tokenizer.
 
 What weights hold does not change the time of anything, and no layout but the released one is proved
 to load by one of our own.

@@ -105,9 +105,10 @@ def test_weights_split_on_one_device_learn_the_same(tmp_path: Any) -> None:
             return
         shard(split, PartialState(), torch.float32)
         given = learn(split, [sample])
-        assert given.keys() == expected.keys()
+        assert given.keys() >= expected.keys()
         for name, gradient in given.items():
             whole = gradient.full_tensor()  # type: ignore[operator]
-            torch.testing.assert_close(whole, expected[name], rtol=1e-4, atol=1e-5)
+            wanted = expected.get(name, torch.zeros_like(whole))  # parts that no sample has used
+            torch.testing.assert_close(whole, wanted, rtol=1e-4, atol=1e-5)
     finally:
         torch.distributed.destroy_process_group()
