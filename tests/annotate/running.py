@@ -28,3 +28,12 @@ def recipe_for(fake: FakeEndpoint, **changes: object) -> Recipe:
 def run_quietly(videos: Path, recipe: Recipe, out: Path, **options: object) -> RunResult:
     """A run that shows nothing."""
     return run([str(videos)], recipe, out, console=Console(file=io.StringIO()), **options)
+
+
+def outputs(folder: Path) -> dict[str, bytes]:
+    """Every file of a run but the ledger, by name."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith("ledger.sqlite")
+    }

@@ -58,3 +58,5 @@ def test_an_answer_is_right_by_its_letter_or_by_its_word() -> None:
         right = f"{question.answer_letter}." if question.options else f" {question.answer.title()}."
         assert is_right(question, right)
         assert not is_right(question, "nothing of it")
+        for text in ("A bird, I would guess.", "Because I saw it.", "Certainly.", "Doubtful."):
+            assert not is_right(question, text)

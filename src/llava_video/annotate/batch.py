@@ -12,6 +12,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from llava_video.annotate.engines.local import annotate_all
 from llava_video.annotate.engines.progress import Progress
 from llava_video.annotate.preflight import check_any_selected, check_budget
 from llava_video.annotate.recipe import Recipe, load_recipe
-from llava_video.annotate.records import VideoRecord, write_atomically
+from llava_video.annotate.records import VideoRecord
 from llava_video.annotate.run_folder import finish_records, save_records, start_run
 from llava_video.annotate.steps.context import WaitingError
 from llava_video.annotate.steps.filter import check_filters
@@ -34,6 +35,7 @@ from llava_video.calls.ledger import CallInfo, Ledger, open_ledger
 from llava_video.calls.messages import Reply, Request
 from llava_video.calls.pricing import PriceTable, load_prices
 from llava_video.errors import BudgetError, InputError
+from llava_video.records.files import write_whole, writing
 from llava_video.records.json_lines import dump_json
 
 MAX_FILE_BYTES = 200_000_000
@@ -81,6 +83,8 @@ class Wave:
         self._first = 1 + max(earlier, default=-1)
         self._notes: list[list[str]] = []
         self._num_bytes = 0
+        self._files = ExitStack()
+        self._unfinished = folder
 
     def add(self, line: bytes, info: CallInfo) -> None:
         """Append a request to the last file, or to a new one where it would get too large."""
@@ -90,27 +94,25 @@ class Wave:
             or self._num_bytes + len(line) > max_bytes
             or len(self._notes[-1]) >= max_requests
         ):
+            path = self._path(len(self._notes))
+            self._unfinished = self._files.enter_context(writing(path))
             self._notes.append([])
             self._num_bytes = 0
-            self._partial(len(self._notes) - 1).unlink(missing_ok=True)
         self._notes[-1].append(dump_json(dataclasses.asdict(info)))
         self._num_bytes += len(line)
-        with self._partial(len(self._notes) - 1).open("ab") as file:
+        with self._unfinished.open("ab") as file:
             file.write(line)
 
     def finish(self) -> list[Path]:
         """The files, each with the notes that `read_results` needs beside it."""
-        paths = []
-        for number, notes in enumerate(self._notes):
-            partial = self._partial(number)
-            path = partial.with_suffix("")
-            write_atomically(path.with_suffix(".calls"), "\n".join(notes) + "\n")
-            partial.replace(path)
-            paths.append(path)
+        paths = [self._path(number) for number in range(len(self._notes))]
+        for path, notes in zip(paths, self._notes, strict=True):
+            write_whole(path.with_suffix(".calls"), "\n".join(notes) + "\n")
+        self._files.close()
         return paths
 
-    def _partial(self, number: int) -> Path:
-        return self._folder / f"wave{self._first + number:04d}.jsonl.partial"
+    def _path(self, number: int) -> Path:
+        return self._folder / f"wave{self._first + number:04d}.jsonl"
 
 
 class BatchCaller:

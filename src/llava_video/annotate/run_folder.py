@@ -21,13 +21,13 @@ from llava_video.annotate.records import (
     VideoRecord,
     from_json,
     read_records,
-    write_atomically,
     write_records,
 )
 from llava_video.annotate.steps.filter import compare
 from llava_video.annotate.steps.option_order import arrange_choices
 from llava_video.calls.ledger import Ledger
 from llava_video.errors import InputError
+from llava_video.records.files import write_whole
 from llava_video.records.json_lines import dump_json
 
 
@@ -68,8 +68,8 @@ def start_run(folder: Path, recipe: Recipe, root: Path) -> Ledger:
     if names and not names & {"run.json", "ledger.sqlite.lock"}:
         raise InputError(f"{folder}: holds something that is no run; give --out a new folder")
     ledger = Ledger(folder / "ledger.sqlite", recipe.max_usd)
-    write_atomically(folder / "run.json", dump_json({"version": 1, "root": str(root)}) + "\n")
-    write_atomically(folder / "recipe.yaml", dump_recipe(recipe))
+    write_whole(folder / "run.json", dump_json({"version": 1, "root": str(root)}) + "\n")
+    write_whole(folder / "recipe.yaml", dump_recipe(recipe))
     return ledger
 
 

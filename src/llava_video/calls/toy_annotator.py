@@ -14,6 +14,7 @@ from typing import Any
 
 from llava_video.calls.messages import Reply, Request, Usage
 from llava_video.errors import InputError
+from llava_video.records.options import LETTERS
 from llava_video.records.question_types import QUESTION_TYPES, find_type
 from llava_video.toyworld import (
     Question,
@@ -73,7 +74,7 @@ def _answer(request: Request, script: Script) -> str:
         place = int(hashlib.sha256("".join(request.texts).encode()).hexdigest(), 16) % max(
             1, len(subject.claims)
         )
-        return json.dumps({"answer": chr(65 + place) if subject.claims else "I cannot know."})
+        return json.dumps({"answer": LETTERS[place] if subject.claims else "I cannot know."})
     has_options = request.stage == "multi_choice"
     chosen: dict[str, dict[str, Any]] = {}
     for question in true_questions(script):

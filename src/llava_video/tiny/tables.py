@@ -25,6 +25,7 @@ from pathlib import Path
 import torch
 
 from llava_video.checkpoints.load import load as load_checkpoint
+from llava_video.records.files import write_whole
 from llava_video.representation import VideoRepresentation, make_layout
 from llava_video.tiny.accuracy import ask, is_right
 from llava_video.tiny.recipe import TinyRecipe
@@ -141,7 +142,7 @@ def make_table(
             shown = asked_with or own
             known = run / f"right-with-{name_of(shown)}-of-{num_videos}.json"
             if not known.is_file():
-                known.write_text(json.dumps(accuracy(run / MODEL, shown, num_videos)))
+                write_whole(known, json.dumps(accuracy(run / MODEL, shown, num_videos)))
             for kind, share in json.loads(known.read_text()).items():
                 scores[row][kind].append(share)
             notice(f"{name}, {name_of(shown)}, seed {seed}: {scores[row][ALL][-1]:.3f}")

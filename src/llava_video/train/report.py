@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from llava_video.records.files import write_whole
 from llava_video.records.json_lines import read_lines
 from llava_video.train.data.encode import SKIPPED_FILE
 from llava_video.train.log import LOG_FILE
@@ -71,9 +72,8 @@ def write_report(folder: Path) -> Path:
         f"{''.join(sections)}</html>\n"
     )
     path = folder / REPORT_FILE
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_text(page, encoding="utf-8")
-    return unfinished.rename(path)
+    write_whole(path, page)
+    return path
 
 
 def _once(skipped: list[dict[str, Any]]) -> list[dict[str, Any]]:

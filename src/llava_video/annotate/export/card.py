@@ -15,12 +15,13 @@ from llava_video.annotate.export.statistics import (
     table3_row,
 )
 from llava_video.annotate.recipe import Recipe
-from llava_video.annotate.records import VideoRecord, write_atomically
+from llava_video.annotate.records import VideoRecord
 from llava_video.annotate.steps.prompts import load_prompt
 from llava_video.annotate.videos.frames import pictures_spread
 from llava_video.calls.ledger import Ledger
 from llava_video.calls.messages import Picture
 from llava_video.errors import VideoError
+from llava_video.records.files import write_whole
 from llava_video.records.question_types import QUESTION_TYPES
 
 _EXAMPLE_FRAMES = 4
@@ -50,7 +51,7 @@ def write_card(
         example,
     ]
     path = folder / "README.md"
-    write_atomically(path, "\n\n".join(sections) + "\n")
+    write_whole(path, "\n\n".join(sections) + "\n")
     return [path, *pictures]
 
 
@@ -155,7 +156,7 @@ def _example(records: list[VideoRecord], recipe: Recipe, folder: Path) -> tuple[
     for number, picture in enumerate(pictures):
         name = f"example/frame_{number}.jpg"
         paths.append(folder / name)
-        write_atomically(folder / name, picture.jpeg)
+        write_whole(folder / name, picture.jpeg)
         images.append(f"![{picture.seconds:.1f} s]({name})")
     lines = [f"## Example: {record.video_id}", " ".join(images), f"> {record.description.text}"]
     for kind in ("open_ended", "multi_choice"):

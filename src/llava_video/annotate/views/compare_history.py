@@ -13,7 +13,7 @@ from rich.text import Text
 
 from llava_video.annotate.preflight import check_budget
 from llava_video.annotate.recipe import Recipe, Selection, make_recipe
-from llava_video.annotate.records import Caption, VideoRecord, write_atomically
+from llava_video.annotate.records import Caption, VideoRecord
 from llava_video.annotate.run_folder import start_run
 from llava_video.annotate.steps.context import Tools
 from llava_video.annotate.steps.describe import describe
@@ -26,6 +26,7 @@ from llava_video.calls.ledger import Ledger
 from llava_video.calls.make_annotator import check_endpoint, make_annotator
 from llava_video.calls.pricing import load_prices
 from llava_video.errors import InputError
+from llava_video.records.files import write_whole
 
 SETTINGS = ("all_unsummarised", "none")
 _NUM_FRAMES = 8
@@ -60,7 +61,7 @@ def compare(video: str, recipe: Recipe, folder: Path) -> dict[str, Any]:
         for a, b in zip(_shown(with_history), _shown(without), strict=True)
     ]
     page = folder / "history.html"
-    write_atomically(page, _page(record, rows, recipe))
+    write_whole(page, _page(record, rows, recipe))
     return {"video": record.video_id, "rows": rows, "page": str(page)}
 
 

@@ -18,12 +18,13 @@ from llava_video.annotate.export.statistics import (
 )
 from llava_video.annotate.forecast.calibration import forecast_against_actual, measured_factors
 from llava_video.annotate.recipe import Recipe
-from llava_video.annotate.records import VideoRecord, write_atomically
+from llava_video.annotate.records import VideoRecord
 from llava_video.annotate.run_folder import load_run
 from llava_video.annotate.views.console import ratio_text
 from llava_video.calls.ledger import Ledger, open_ledger
 from llava_video.calls.pricing import load_prices
 from llava_video.calls.token_count import find_vocabulary
+from llava_video.records.files import write_whole
 from llava_video.records.question_types import QUESTION_TYPES
 
 _STYLE = """
@@ -69,7 +70,7 @@ def write_report(folder: Path, path: Path) -> Path:
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Dataset report</title>'
         f"<style>{_STYLE}</style>{''.join(sections)}</html>\n"
     )
-    write_atomically(path, page)
+    write_whole(path, page)
     return path
 
 
