@@ -27,7 +27,6 @@ highlight_language = "text"  # of fences that name no language
 default_role = "code"  # one backtick is as good as two
 add_module_names = False
 autodoc_member_order = "bysource"
-autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 80
 python_use_unqualified_type_names = True
 napoleon_numpy_docstring = False

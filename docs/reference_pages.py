@@ -38,6 +38,7 @@ def python_interface() -> str:
     parts = [_title("Python interface"), ".. automodule:: llava_video\n"]
     for name in public_names():
         value = getattr(llava_video, name)
+        parts.append(_title(name, "-"))
         if isinstance(value, type):
             kind = "exception" if issubclass(value, Exception) else "class"
             parts.append(f".. auto{kind}:: llava_video.{name}\n   :members:\n")
