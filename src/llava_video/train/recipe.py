@@ -37,8 +37,17 @@ class Strict(BaseModel):
             InputError: the folder holds another one.
         """
         path = folder / RECIPE_FILE
-        if path.is_file() and path.read_text(encoding="utf-8") != self.to_yaml():
+        if path.is_file() and self._read_in(path) != self.to_yaml():
             raise InputError(f"{path} is another recipe; give another folder as out=DIR")
+
+    @classmethod
+    def _read_in(cls, path: Path) -> str:
+        """A recipe as this version writes it, if it can be read: earlier ones had other keys."""
+        text = path.read_text(encoding="utf-8")
+        try:
+            return cls.model_validate(yaml.safe_load(text)).to_yaml()
+        except (yaml.YAMLError, ValidationError):
+            return text
 
     def keep_in(self, folder: Path) -> None:
         """Write the recipe into a run folder.
@@ -77,6 +86,11 @@ class Dpo(Strict):
     beta: float = Field(0.1, gt=0)
 
 
+Tracker = Literal[
+    "tensorboard", "wandb", "trackio", "mlflow", "comet_ml", "aim", "clearml", "dvclive", "swanlab"
+]
+
+
 class Recipe(Strict):
     """A training run.
 
@@ -107,7 +121,7 @@ class Recipe(Strict):
         labels: supervise what the assistant says, or what the official code does.
         dtype: of the computation; weights are kept in float32 where they are trained.
         report_samples: samples that the trained model is asked again, for the report.
-        tensorboard: write logs for TensorBoard, too.
+        trackers: log to these, too, each by its own package.
     """
 
     model: str
@@ -142,9 +156,19 @@ class Recipe(Strict):
     save_steps: int = Field(200, gt=0)
     log_steps: int = Field(10, gt=0)
     report_samples: int = Field(4, ge=0)
-    tensorboard: bool = False
+    trackers: tuple[Tracker, ...] = ()
     workers: int = Field(2, ge=0)
     seed: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_versions(cls, values: Any) -> Any:
+        """``tensorboard: true`` in the folders of runs that began with version 0.1.0."""
+        if isinstance(values, dict) and isinstance(values.get("tensorboard"), bool):
+            values = dict(values)
+            if values.pop("tensorboard"):
+                values.setdefault("trackers", ["tensorboard"])
+        return values
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:

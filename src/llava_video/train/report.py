@@ -10,9 +10,9 @@ from typing import Any
 
 from llava_video.records.json_lines import read_lines
 from llava_video.train.data.encode import SKIPPED_FILE
+from llava_video.train.log import LOG_FILE
 from llava_video.train.predictions import PREDICTIONS_FILE
 from llava_video.train.recipe import RECIPE_FILE
-from llava_video.train.trainer import LOG_FILE
 
 REPORT_FILE = "report.html"
 RUN_FILE = "run.json"
