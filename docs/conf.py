@@ -38,16 +38,10 @@ toc_object_entries = False  # thousands of names in every page's navigation
 # name that nothing has.
 nitpicky = True
 nitpick_ignore_regex = [
-    # Other packages, of which no inventory is at hand offline.
-    (
-        "py:.*",
-        r"(PIL|accelerate|annotated_types|av|collections|numpy|os|pathlib|random|rich|sqlite3|torch"
-        r"|transformers|types|typing)\..*",
-    ),
+    ("py:.*", r"(?!llava_video\b)\w+\..*"),  # other packages: no inventory is at hand offline
     # Names that modules import for type checkers only, aliases, type variables, private classes.
     ("py:class", r"Floats|Numbers|Packet|Path|PreTrainedConfig|Tensor|VideoStream|dict\[str"),
-    ("py:class", r"llava_video\.train\.(devices|trainer)\.T|llava_video\.train\.recipe\.Kind"),
-    ("py:class", r"llava_video\..*\._\w+"),
+    ("py:class", r"llava_video\.[\w.]+\.(T|Kind|_\w+)"),
 ]
 suppress_warnings = ["ref.python"]  # a class name that two rooms have (Recipe) gets no link
 
