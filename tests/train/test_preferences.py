@@ -65,7 +65,7 @@ def test_the_loss_is_that_of_single_conversations(dataset: PairDataset) -> None:
     processor = dataset._encoder.processor
     collate = PairCollator(RowCollator(processor), processor.tokenizer.pad_token_id)
     batch = collate([dataset[0], dataset[1], dataset[2]])
-    assert batch.pop("names") == ["0", "1", "2"]
+    assert batch.pop("sample_names") == ["0", "1", "2"]
     batch.pop("num_tokens")
     together = answer_logps(model, batch)
 

@@ -140,7 +140,7 @@ class Log:
 
     def count(self, batch: Mapping[str, Any]) -> None:
         """Count what a batch, still on the CPU, holds."""
-        self._counts["samples"] += sum(map(bool, batch.get("names", ())))
+        self._counts["samples"] += sum(map(bool, batch.get("sample_names", ())))
         self._counts["tokens"] += batch.get("num_tokens", 0)
         if self._video_token_id is not None:
             ids: Tensor = batch["input_ids"]

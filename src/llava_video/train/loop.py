@@ -35,7 +35,7 @@ from llava_video.train.log import Log
 
 MAX_GRAD_NORM = 1.0
 
-NOT_INPUTS = ("names", "num_tokens")
+NOT_INPUTS = ("sample_names", "num_tokens")
 """Of a batch, what the log and error messages say about it."""
 
 Batch = dict[str, Any]
@@ -192,7 +192,7 @@ class Loop:
             raise self._spoilt(f"the norm of the gradient is {grad_norm}", batches)
 
     def _spoilt(self, what: str, batches: Sequence[Batch]) -> InputError:
-        names = [name for batch in batches for name in batch.get("names", ()) if name]
+        names = [name for batch in batches for name in batch.get("sample_names", ()) if name]
         last = newest_checkpoint(self.folder)
         return InputError(
             f"{what} at step {self.step + 1}, with the samples {', '.join(names)}; "

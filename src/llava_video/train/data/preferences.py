@@ -179,6 +179,6 @@ class PairCollator:
             "answers": text["labels"],
             "branches": text["branches"],
             "pairs": torch.tensor([number for row in rows for number, _ in row]),
-            "names": [pair.name for pair in pairs],
+            "sample_names": [pair.name for pair in pairs],
             "num_tokens": sum(len(row.input_ids) for row in joined),
         }
