@@ -105,7 +105,7 @@ COVERED_BY = {
 
 PYTHON_FILES = [
     path
-    for name in ("src", "tests", "benchmarks", "examples")
+    for name in ("src", "tests", "benchmarks", "examples", "docs")
     for path in (ROOT / name).rglob("*.py")
 ]
 MODULES = sorted(

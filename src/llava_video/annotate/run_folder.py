@@ -1,11 +1,13 @@
 """A run's folder: what is in it, how a run ends, how it is read again.
 
-recipe.yaml       the resolved recipe
-run.json          the command's videos and their common folder
-ledger.sqlite     every call, every video's state
-records.jsonl     one final record per video, rejected ones included
-review/*.jsonl    decisions of reviewers, one file each
-dataset/          the exported dataset, with its card
+Its files::
+
+    recipe.yaml       the resolved recipe
+    run.json          the command's videos and their common folder
+    ledger.sqlite     every call, every video's state
+    records.jsonl     one final record per video, rejected ones included
+    review/*.jsonl    decisions of reviewers, one file each
+    dataset/          the exported dataset, with its card
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """How much memory an answer takes, from the configuration alone.
 
 Every term is a shape times a width in bytes, for one conversation (batch of one) with one video.
-Four moments are compared, because what one of them holds another has freed:
+Four moments are compared, because what one of them holds another has freed::
 
     vision    weights, pixels, features of all frames twice (in chunks, then joined), or once with
               the activations of one chunk
