@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from llava_video import __version__
 from llava_video.checkpoints.load import find_checkpoint, load_config, load_processor
 from llava_video.errors import InputError
 from llava_video.model import LlavaVideoConfig
@@ -28,7 +29,7 @@ from llava_video.train.objectives import RowObjective, objective_of
 from llava_video.train.recipe import Recipe
 from llava_video.train.report import RUN_FILE
 
-_VERSIONS = ("llava-video", "torch", "transformers", "accelerate")
+_VERSIONS = ("torch", "transformers", "accelerate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +195,7 @@ def describe_run(plan: Plan, num_devices: int) -> None:
     described = {
         "versions": {
             "python": platform.python_version(),
+            "llava-video": __version__,
             **{name: version(name) for name in _VERSIONS},
         },
         "mixture": [
