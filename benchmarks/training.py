@@ -10,8 +10,8 @@ without its workers: on a machine that does other work, trust that.
 - packed: rows filled with samples, as `llava_video.train` does.
 - one sample a row: the same with ``packing=false``, rows of one step about as long.
 - padded: the same model, random batches, padded to the longest.
-- LlavaOnevision, padded: transformers' own model of the same sizes, and its Trainer. It takes videos
-  of the same number of frames only.
+- LlavaOnevision, padded: transformers' own model of the same sizes, and its Trainer. It takes
+  videos of the same number of frames only.
 
 Run: python benchmarks/training.py [--num-videos 24] [--steps 8] [--workers 2] [--rounds 2]
      [--threads 1]
