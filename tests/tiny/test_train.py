@@ -73,7 +73,7 @@ def test_reading_ends_as_soon_as_letters_are_surely_found(
     accelerator = make_accelerator()
     with Log(tmp_path, accelerator, bar=False) as log:
         loop = Loop(
-            accelerator, model, teacher, optimizer, LambdaLR(optimizer, float), log,
+            accelerator, model, teacher, optimizer, LambdaLR(optimizer, lambda _: 1.0), log,
             folder=tmp_path, num_steps=5, log_steps=1,
         )  # fmt: skip
         collate = TextCollator(processor, ["simple"])

@@ -1,6 +1,7 @@
 """What is shown while training runs, and what is written down."""
 
 import json
+import struct
 from pathlib import Path
 from typing import get_args
 
@@ -12,8 +13,9 @@ from llava_video.errors import InputError
 from llava_video.train.devices import make_accelerator
 from llava_video.train.log import LOG_FILE, Log, check_trackers
 from llava_video.train.recipe import Tracker
+from llava_video.train.run import train
 from tests.cli.run import Shell
-from tests.train.test_run import changes
+from tests.train.test_run import changes, recipe_for
 
 AVAILABLE = {tracker.value for tracker in get_available_trackers()}
 
@@ -81,3 +83,29 @@ def test_no_tracker_needs_no_package() -> None:
     check_trackers([])
     with pytest.raises(InputError, match="comet_ml needs its package; pip install comet-ml"):
         check_trackers([name for name in ("comet_ml",) if name not in AVAILABLE] or ["comet_ml?"])
+
+
+def test_a_tracker_is_told_what_the_log_says(
+    toy_data: Path, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    events = pytest.importorskip("tensorboardX.proto.event_pb2")
+    recipe = recipe_for(
+        "projector", toy_data, small_checkpoint, tmp_path / "run", "max_steps=3",
+        "trackers=[tensorboard]", "report_samples=0",
+    )  # fmt: skip
+    train(recipe, bar=False)
+    told: dict[str, dict[int, float]] = {}
+    for path in (tmp_path / "run" / "tensorboard").rglob("events.*"):
+        data, start = path.read_bytes(), 0
+        while start < len(data):  # a length, its checksum, an event, its checksum
+            (length,) = struct.unpack_from("<Q", data, start)
+            event = events.Event.FromString(data[start + 12 : start + 12 + length])
+            start += 16 + length
+            for value in event.summary.value:
+                told.setdefault(value.tag, {})[event.step] = value.simple_value
+    log = lines_of(tmp_path / "run")
+    assert [line["step"] for line in log] == [1, 2, 3, 3]
+    for line in log:
+        for name, value in line.items():
+            if name != "step":
+                assert told[f"train/{name}"][line["step"]] == pytest.approx(value, rel=1e-6)
