@@ -3,15 +3,15 @@
 One small model with random weights (a language model of 1.1 million parameters beside a vision
 encoder of 0.06: vision is about a fifth of the work for a video, as it is for a 7B) learns toyworld
 videos of 5, 20 and 60 seconds that are decoded from files, as in real training: captions and
-conversations of very different lengths. Everything is learnt, in float32, by transformers' Trainer.
-Tokens are those of samples; padding does not count, nor does the first step. CPU time is that of
-the training process, without its workers: on a machine that does other work, trust that.
+conversations of very different lengths. Everything is learnt, in float32. Tokens are those of
+samples; padding does not count, nor does the first step. CPU time is that of the training process,
+without its workers: on a machine that does other work, trust that.
 
 - packed: rows filled with samples, as `llava_video.train` does.
 - one sample a row: the same with ``packing=false``, rows of one step about as long.
 - padded: the same model, random batches, padded to the longest.
-- LlavaOnevision, padded: transformers' own model of the same sizes. It takes videos of the same
-  number of frames only.
+- LlavaOnevision, padded: transformers' own model of the same sizes, and its Trainer. It takes
+  videos of the same number of frames only.
 
 Run: python benchmarks/training.py [--num-videos 24] [--steps 8] [--workers 2] [--rounds 2]
      [--threads 1]
@@ -24,14 +24,19 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
+from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader
 from transformers import (
     LlavaOnevisionConfig,
     LlavaOnevisionForConditionalGeneration,
@@ -48,10 +53,15 @@ from llava_video.toyworld.dataset import DatasetSettings, make_dataset
 from llava_video.train.attention import PACKED
 from llava_video.train.data.encode import Encoded, Encoder, RowCollator, RowDataset
 from llava_video.train.data.packing import LABEL_IGNORED, plan_rows
+from llava_video.train.devices import make_accelerator
+from llava_video.train.log import Log
+from llava_video.train.loop import Loop, Objective
+from llava_video.train.objectives import Sft
 from llava_video.train.plan import Plan, make_plan
 from llava_video.train.recipe import load_recipe
 
 TOKENS_PER_STEP = 2500
+LEARNING_RATE = 1e-5
 VISION = {
     "hidden_size": 48, "intermediate_size": 192, "num_hidden_layers": 2,
     "num_attention_heads": 4, "image_size": 64, "patch_size": 8,
@@ -144,6 +154,17 @@ class PlainCollator:
         return found
 
 
+@dataclass(frozen=True)
+class Batch:
+    """A batch as it came: tokens and places for tokens, when, and how long it was waited for."""
+
+    num_tokens: int
+    num_places: int
+    start_seconds: float
+    cpu_seconds: float
+    waited_seconds: float
+
+
 class TimedTrainer(Trainer):
     """Trainer that keeps an account of each batch."""
 
@@ -155,21 +176,35 @@ class TimedTrainer(Trainer):
         start, cpu = time.perf_counter(), time.process_time()
         found = super().get_batch_samples(*args, **kwargs)
         for batch in found[0]:
-            tokens, _ = batch.pop("num_tokens"), batch.pop("names", None)
+            tokens, _ = batch.pop("num_tokens"), batch.pop("sample_names", None)
             waited = time.perf_counter() - start
             self.account.append(Batch(tokens, batch["input_ids"].numel(), start, cpu, waited))
         return found
 
 
-@dataclass(frozen=True)
-class Batch:
-    """A batch as it came: tokens and places for tokens, when, and how long it was waited for."""
+class TimedLog(Log):
+    """Log that keeps an account of each batch, as `TimedTrainer` does."""
 
-    num_tokens: int
-    num_places: int
-    start_seconds: float
-    cpu_seconds: float
-    waited_seconds: float
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.account: list[Batch] = []
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:  # noqa: D102
+        start, cpu = time.perf_counter(), time.process_time()
+        yield
+        self._fetched = start, cpu, time.perf_counter() - start
+
+    def count(self, batch: Mapping[str, Any]) -> None:  # noqa: D102
+        tokens, places = batch["num_tokens"], batch["input_ids"].numel()
+        self.account.append(Batch(tokens, places, *self._fetched))
+
+
+class OwnLoss(Objective):
+    """The mean loss that a model computes itself, of padded rows."""
+
+    def loss(self, model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:  # noqa: D102
+        return model(**batch).loss, {}
 
 
 @dataclass(frozen=True)
@@ -184,33 +219,69 @@ class Figures:
 
 @dataclass(frozen=True)
 class Contender:
-    """A model, the samples of each row in order, rows per step, and how they become a batch."""
+    """A model, the samples of each row in order, rows per step, and how they become a batch.
+
+    Without an objective, transformers' Trainer trains it.
+    """
 
     model: Callable[[], Any]
     rows: list[tuple[int, ...]]
     rows_per_step: int
     collate: Any
+    objective: Objective | None
+
+
+def train_by_trainer(
+    contender: Contender, dataset: RowDataset, workers: int, out: Path
+) -> list[Batch]:
+    """Train on all rows, with transformers."""
+    trainer = TimedTrainer(
+        contender.model(),
+        TrainingArguments(
+            output_dir=str(out), num_train_epochs=1, learning_rate=LEARNING_RATE, use_cpu=True,
+            per_device_train_batch_size=contender.rows_per_step, remove_unused_columns=False,
+            dataloader_num_workers=workers, train_sampling_strategy="sequential",
+            report_to=[], disable_tqdm=True, save_strategy="no", logging_strategy="no",
+            accelerator_config={"dispatch_batches": False, "split_batches": False},
+        ),
+        train_dataset=dataset,
+        data_collator=contender.collate,
+    )  # fmt: skip
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+    return trainer.account
+
+
+def train_by_loop(
+    contender: Contender, dataset: RowDataset, workers: int, out: Path
+) -> list[Batch]:
+    """Train on all rows, as `llava_video.train` does."""
+    model, accelerator = contender.model(), make_accelerator()
+    optimizer = AdamW(model.parameters(), lr=LEARNING_RATE)
+    assert contender.objective is not None
+    loader: DataLoader[Any] = DataLoader(
+        dataset,
+        batch_size=contender.rows_per_step,
+        collate_fn=contender.collate,
+        num_workers=workers,
+    )
+    out.mkdir(exist_ok=True)
+    with TimedLog(out, accelerator, bar=False) as log:
+        Loop(
+            accelerator, model, contender.objective, optimizer, LambdaLR(optimizer, lambda _: 1.0),
+            log, folder=out, num_steps=len(loader), log_steps=len(loader) + 1,
+        ).run(loader)  # fmt: skip
+    return log.account
 
 
 def run(contender: Contender, plan: Plan, num_steps: int, out: Path) -> Figures:
     """Train for one step more than is measured; the last batch is fetched and not learnt."""
     num_rows = (num_steps + 2) * contender.rows_per_step
     rows = (contender.rows * -(-num_rows // len(contender.rows)))[:num_rows]
-    trainer = TimedTrainer(
-        contender.model(),
-        TrainingArguments(
-            output_dir=str(out), num_train_epochs=1, learning_rate=1e-5, use_cpu=True,
-            per_device_train_batch_size=contender.rows_per_step, remove_unused_columns=False,
-            dataloader_num_workers=plan.recipe.workers, train_sampling_strategy="sequential",
-            report_to=[], disable_tqdm=True, save_strategy="no", logging_strategy="no",
-            accelerator_config={"dispatch_batches": False, "split_batches": False},
-        ),
-        train_dataset=RowDataset(plan.samples, rows, Encoder(plan.processor, plan.recipe), None),
-        data_collator=contender.collate,
-    )  # fmt: skip
-    trainer.remove_callback(PrinterCallback)
-    trainer.train()
-    learnt, end = trainer.account[1:-1], trainer.account[-1]
+    dataset = RowDataset(plan.samples, rows, Encoder(plan.processor, plan.recipe), None)
+    train = train_by_trainer if contender.objective is None else train_by_loop
+    account = train(contender, dataset, plan.recipe.workers, out)
+    learnt, end = account[1:-1], account[-1]
     seconds = end.start_seconds - learnt[0].start_seconds
     num_tokens = sum(batch.num_tokens for batch in learnt)
     return Figures(
@@ -230,21 +301,23 @@ def contenders(plan: Plan, model: Path, same_frames: bool) -> dict[str, Contende
             loaded.set_attn_implementation({"text_config": attention})
         return loaded
 
-    collate = RowCollator(plan.processor)
+    collate, sft = RowCollator(plan.processor), Sft(plan.recipe, plan.processor)
     per_step = round(TOKENS_PER_STEP / (sum(plan.lengths) / len(plan.lengths)))
     single = plan_rows(
         plan.lengths, max(plan.lengths), packing=False, rows_per_step=per_step, seed=0
     )
     by_chance = [(i,) for i in torch.randperm(len(plan.lengths)).tolist()]
     found = {
-        "packed": Contender(lambda: ours(PACKED), list(plan.rows), 1, collate),
-        "one sample a row": Contender(lambda: ours(PACKED), single, per_step, collate),
-        "padded": Contender(lambda: ours("sdpa"), by_chance, per_step, PlainCollator(collate)),
+        "packed": Contender(lambda: ours(PACKED), list(plan.rows), 1, collate, sft),
+        "one sample a row": Contender(lambda: ours(PACKED), single, per_step, collate, sft),
+        "padded": Contender(
+            lambda: ours("sdpa"), by_chance, per_step, PlainCollator(collate), OwnLoss()
+        ),
     }
     if same_frames:
         found["LlavaOnevision, padded"] = Contender(
             lambda: onevision(plan.processor.video_token_id),
-            by_chance, per_step, PlainCollator(collate, frames_in_rows=True),
+            by_chance, per_step, PlainCollator(collate, frames_in_rows=True), None,
         )  # fmt: skip
     return found
 

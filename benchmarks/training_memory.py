@@ -93,8 +93,7 @@ def recipe_of(folder: Path, words: list[str], out: Path) -> Recipe:
 
 def measure(folder: Path, words: list[str], out: Path) -> dict[str, int]:
     """The estimate of a way of training, and the peak of its second step."""
-    from llava_video.train.trainer import RowTrainer
-
+    from llava_video.train.objectives import Sft
     from llava_video.train.plan import estimate_plan, make_plan
     from llava_video.train.run import train
 
@@ -106,15 +105,15 @@ def measure(folder: Path, words: list[str], out: Path) -> dict[str, int]:
     meter = PeakMeter()
     before = resident_bytes()
     peaks = []
-    step = RowTrainer.training_step
+    loss = Sft.loss
 
-    def watched(trainer: RowTrainer, model: Any, *inputs: Any) -> Any:
+    def watched(objective: Sft, model: Any, batch: dict[str, Any]) -> Any:
         peaks.append(meter.restart())
         for parameter in model.parameters():
             parameter.sum()
-        return step(trainer, model, *inputs)
+        return loss(objective, model, batch)
 
-    RowTrainer.training_step = watched  # type: ignore[method-assign]
+    Sft.loss = watched  # type: ignore[method-assign]
     train(recipe, bar=False)
     return {**estimate, "measured": peaks[2] - before}
 

@@ -1,15 +1,23 @@
 """Training on a GPU: samples side by side in a row learn what they learn alone."""
 
+import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 from torch.distributed.fsdp import FSDPModule
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader
 from transformers import AttentionInterface
 
 from llava_video.errors import InputError
 from llava_video.train.attention import PACKED
-from llava_video.train.devices import shard
+from llava_video.train.devices import make_accelerator, shard
+from llava_video.train.log import Log
+from llava_video.train.loop import Batch, Loop, Notes, Objective
 from llava_video.train.parameters import checkpoint_activations, compile_layers
 from tests.model.small import small_model
 
@@ -130,3 +138,30 @@ def test_weights_split_on_one_device_learn_the_same(tmp_path: Any) -> None:
             torch.testing.assert_close(whole, wanted, rtol=1e-4, atol=1e-5)
     finally:
         torch.distributed.destroy_process_group()
+
+
+class Squares(Objective):
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Notes]:
+        squares = model(batch["x"]).float().square()
+        return squares.mean(), {"squares": squares}
+
+
+def test_an_update_waits_for_the_device_once(tmp_path: Path) -> None:
+    accelerator = make_accelerator()
+    model = accelerator.prepare_model(nn.Linear(8, 8))
+    optimizer = AdamW(model.parameters(), lr=0.1, fused=True)
+    loader = DataLoader([{"x": torch.rand(4, 8)}] * 6, batch_size=None, pin_memory=True)
+    with Log(tmp_path, accelerator, bar=False) as log, warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        loop = Loop(
+            accelerator, model, Squares(), optimizer, LambdaLR(optimizer, lambda _: 1.0), log,
+            folder=tmp_path, num_steps=3, batches_per_update=2, autocast_dtype=torch.bfloat16,
+            save=lambda *_: None,
+        )  # fmt: skip
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            loop.run(loader)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    waits = [w for w in said if "synchronizing CUDA operation" in str(w.message)]
+    assert len(waits) == loop.step == 3

@@ -1,17 +1,24 @@
 """The recipes on toyworld run from random weights to a model, and on from there."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import TrainingArguments
+from torch.optim import SGD
+from torch.optim.lr_scheduler import LambdaLR
+from torch.utils.data import DataLoader
 
 from llava_video.checkpoints.load import load
 from llava_video.errors import InputError
 from llava_video.tiny import objectives
 from llava_video.tiny.batches import NumberStream, TextCollator
 from llava_video.tiny.train import TinyRecipe, check_tiny, train_tiny
+from llava_video.train.checkpoints import newest_checkpoint
+from llava_video.train.devices import make_accelerator
+from llava_video.train.log import LOG_FILE, Log
+from llava_video.train.loop import Loop
 from llava_video.train.recipe import load_recipe_of
 
 SMALL = ["num_clips=2", "watching_steps=2", "reading_steps=1", "workers=0", "batch=2"]
@@ -61,17 +68,17 @@ def test_reading_ends_as_soon_as_letters_are_surely_found(
     monkeypatch.setattr(objectives, "_LETTERS_FOUND", found)
     monkeypatch.setattr(objectives, "_STEPS_TO_BE_SURE", 3)
     model, processor = load("tiny", dtype=torch.float32)
-    arguments = TrainingArguments(
-        output_dir=str(tmp_path), max_steps=5, per_device_train_batch_size=1, learning_rate=0.0,
-        report_to=[], use_cpu=True, disable_tqdm=True, remove_unused_columns=False,
-        accelerator_config={"dispatch_batches": False, "split_batches": False},
-    )  # fmt: skip
-    teacher = objectives.TextTeacher(
-        model,
-        arguments,
-        train_dataset=NumberStream(0),
-        data_collator=TextCollator(processor, ["simple"]),
-    )
-    teacher.train()
-    assert teacher.state.global_step == ends
-    assert 0 <= teacher.state.log_history[-1]["right_letters"] <= 1
+    teacher = objectives.TextTeacher()
+    optimizer = SGD(model.parameters(), lr=0.0)
+    accelerator = make_accelerator()
+    with Log(tmp_path, accelerator, bar=False) as log:
+        loop = Loop(
+            accelerator, model, teacher, optimizer, LambdaLR(optimizer, lambda _: 1.0), log,
+            folder=tmp_path, num_steps=5, log_steps=1,
+        )  # fmt: skip
+        collate = TextCollator(processor, ["simple"])
+        loop.run(DataLoader(NumberStream(0), batch_size=1, collate_fn=collate))
+    assert loop.step == ends
+    assert newest_checkpoint(tmp_path) == tmp_path / f"checkpoint-{ends}"
+    lines = [json.loads(line) for line in (tmp_path / LOG_FILE).read_text().splitlines()]
+    assert all(0 <= line["right_letters"] <= 1 for line in lines if "loss" in line)

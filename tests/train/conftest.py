@@ -5,7 +5,11 @@ import pytest
 import yaml
 
 from llava_video.toyworld.dataset import DatasetSettings, make_dataset
+from llava_video.train.data.preferences import PairDataset, PairEncoder, as_preference
+from llava_video.train.data.samples import Folders
+from llava_video.train.recipe import load_recipe
 from tests.cli.run import Shell
+from tests.model.small import small_processor
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +47,14 @@ def preferences(toy_data: Path) -> Path:
 @pytest.fixture
 def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Shell:
     return Shell(monkeypatch, capsys)
+
+
+@pytest.fixture(scope="session")
+def pairs(preferences: Path) -> PairDataset:
+    """The preferences as rows of one pair, for the small model."""
+    folders = Folders(preferences.parent, preferences.parent)
+    records = json.loads(preferences.read_text())
+    samples = [as_preference(record, f"{n}", folders) for n, record in enumerate(records)]
+    recipe = load_recipe("dpo", ["model=m", "mixture=x", "out=o", "num_frames=3"])
+    rows = [(n,) for n in range(len(samples))]
+    return PairDataset(samples, rows, PairEncoder(small_processor(), recipe))

@@ -6,10 +6,10 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
-from llava_video.train.trainer import parameter_groups, set_trainable
 from PIL import Image
 from safetensors.torch import load_file
 from torch.optim import AdamW
@@ -17,6 +17,8 @@ from torch.optim import AdamW
 from llava_video import load
 from llava_video.errors import InputError
 from llava_video.train.checkpoints import load_optimizer, newest_checkpoint
+from llava_video.train.devices import batches_of_process
+from llava_video.train.parameters import parameter_groups, set_trainable
 from llava_video.train.plan import make_plan
 from llava_video.train.recipe import load_recipe
 from llava_video.train.run import train
@@ -187,3 +189,25 @@ def test_processes_share_what_they_prefer(
     torch.testing.assert_close(*references)
     assert_same_run(one, two)
     assert log_of(one)[1]["margin"] == pytest.approx(log_of(two)[1]["margin"], rel=1e-3)
+
+
+@pytest.mark.parametrize(("num_processes", "rows_per_step"), [(1, 1), (1, 3), (2, 1), (3, 2)])
+def test_processes_share_the_rows_of_each_update(num_processes: int, rows_per_step: int) -> None:
+    batches_per_update, num_updates, done = 2, 4, 1
+    per_update = batches_per_update * num_processes * rows_per_step
+    num_rows = num_updates * per_update
+    shares = [
+        batches_of_process(
+            num_rows,
+            rows_per_step,
+            done * per_update,
+            SimpleNamespace(process_index=index, num_processes=num_processes),
+        )
+        for index in range(num_processes)
+    ]
+    for update in range(num_updates - done):
+        begin, end = update * batches_per_update, (update + 1) * batches_per_update
+        rows = [row for share in shares for batch in share[begin:end] for row in batch]
+        first = (done + update) * per_update
+        assert sorted(rows) == list(range(first, first + per_update))
+    assert all(len(share) == (num_updates - done) * batches_per_update for share in shares)

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from llava_video.train.trainer import parameter_groups
 
 from llava_video.model import LlavaVideoConfig
 from llava_video.representation import VideoRepresentation
 from llava_video.train.data.packing import branch_mask
 from llava_video.train.memory import Batch, TrainingMemory, estimate_memory
-from llava_video.train.plan import dataset_and_collator, estimate_plan, make_plan
+from llava_video.train.objectives import objective_of
+from llava_video.train.parameters import build_model, parameter_groups
+from llava_video.train.plan import estimate_plan, make_plan
 from llava_video.train.recipe import load_recipe
-from llava_video.train.run import _build
 from tests.train.test_run import recipe_for
 
 REAL = LlavaVideoConfig(
@@ -48,7 +48,7 @@ def test_weights_gradients_and_moments_are_those_that_training_makes(
     )  # fmt: skip
     plan = make_plan(recipe)
     told = estimate_plan(plan, device_type="cpu")
-    model = _build(recipe, plan.directory, plan.config, getattr(torch, dtype))
+    model = build_model(recipe, plan.directory, plan.config, getattr(torch, dtype))
     assert told.weights == sum(p.numel() * p.element_size() for p in model.parameters())
     optimizer = torch.optim.AdamW(parameter_groups(model, recipe), lr=0.0)
     for parameter in (p for group in optimizer.param_groups for p in group["params"]):
@@ -64,8 +64,11 @@ def test_the_largest_batch_is_what_is_counted(
 ) -> None:
     recipe = recipe_for("projector", toy_data, small_checkpoint, tmp_path / "run")
     plan = make_plan(recipe)
-    dataset, collate = dataset_and_collator(plan, plan.rows, tmp_path / "skipped.jsonl")
-    batches = [Batch.of(collate([dataset[i]]), plan.config) for i in range(len(plan.rows))]
+    objective = objective_of(recipe, plan.processor)
+    dataset = objective.dataset(plan.samples, plan.rows, tmp_path / "skipped.jsonl")
+    batches = [
+        Batch.of(objective.collate([dataset[i]]), plan.config) for i in range(len(plan.rows))
+    ]
     used = [sum(plan.lengths[i] for i in row) for row in plan.rows]
     largest = batches[used.index(max(used))]
     assert largest.num_tokens == max(used)
@@ -83,9 +86,10 @@ def test_the_mask_of_answers_that_share_a_video_is_counted(
         "rows_per_step=2", "rows_per_update=2", "dtype=bfloat16",
     )  # fmt: skip
     plan = make_plan(recipe)
-    dataset, collate = dataset_and_collator(plan, plan.rows, tmp_path / "skipped.jsonl")
+    objective = objective_of(recipe, plan.processor)
+    dataset = objective.dataset(plan.samples, plan.rows, tmp_path / "skipped.jsonl")
     starts = range(0, len(plan.rows), 2)
-    branches = [collate([dataset[i], dataset[i + 1]])["branches"] for i in starts]
+    branches = [objective.collate([dataset[i], dataset[i + 1]])["branches"] for i in starts]
     masks = [branch_mask(several, torch.bfloat16) for several in branches]
     told = estimate_plan(plan)
     assert told.mask in [mask.numel() * mask.element_size() for mask in masks]

@@ -55,3 +55,18 @@ def test_a_wrong_value_is_one_line(changes: list[str], said: str) -> None:
 def test_an_unknown_recipe_names_those_there_are() -> None:
     with pytest.raises(InputError, match="lora, projector, video-sft"):
         load_recipe("sft")
+
+
+def test_a_run_of_an_earlier_version_goes_on_with_its_recipe(tmp_path: Path) -> None:
+    recipe = load_recipe("lora", [*NEEDED, f"out={tmp_path}", "trackers=[tensorboard]"])
+    recipe.keep_in(tmp_path)
+    path = tmp_path / "recipe.yaml"
+    earlier = path.read_text().replace("trackers:\n- tensorboard\n", "tensorboard: true\n")
+    assert earlier != path.read_text()
+    path.write_text(earlier)
+    assert load_recipe(str(path)) == recipe
+    recipe.check_folder(tmp_path)
+    path.write_text(earlier.replace("tensorboard: true", "tensorboard: false"))
+    assert load_recipe(str(path)).trackers == ()
+    with pytest.raises(InputError, match="another recipe"):
+        recipe.check_folder(tmp_path)

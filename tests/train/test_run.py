@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from llava_video.train.trainer import RowTrainer
 from safetensors.torch import load_file, save_file
 
 from llava_video import load
 from llava_video.errors import CheckpointError, InputError
+from llava_video.train import loop
 from llava_video.train.adapters import BESIDE_FILE
 from llava_video.train.checkpoints import newest_checkpoint
 from llava_video.train.plan import make_plan
@@ -201,18 +201,18 @@ def test_a_loss_that_is_no_number_names_the_samples(
 def test_a_full_disk_leaves_the_checkpoint_before(
     toy_data: Path, small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save = RowTrainer._save_checkpoint
+    save = loop.save_checkpoint
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
-    def save_on_a_small_disk(trainer: RowTrainer, *args) -> None:
-        if trainer.state.global_step == 2:
+    def save_on_a_small_disk(folder: Path, step: int, *args) -> None:
+        if step == 2:
             resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
-        save(trainer, *args)
+        save(folder, step, *args)
 
     recipe = recipe_for(
         "projector", toy_data, small_checkpoint, tmp_path / "run", "max_steps=2", "save_steps=1"
     )
-    monkeypatch.setattr(RowTrainer, "_save_checkpoint", save_on_a_small_disk)
+    monkeypatch.setattr(loop, "save_checkpoint", save_on_a_small_disk)
     try:
         with pytest.raises(InputError, match=r"no room .*goes on from .*checkpoint-1"):
             train(recipe, bar=False)

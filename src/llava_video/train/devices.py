@@ -88,7 +88,7 @@ def batches_of_process(
     return [list(range(start, start + rows_per_step)) for start in starts]
 
 
-def shard(model: nn.Module, processes: Accelerator, dtype: torch.dtype) -> None:
+def shard(model: nn.Module, processes: Accelerator | PartialState, dtype: torch.dtype) -> None:
     """Split weights, gradients and optimizer state among all processes, layer by layer (FSDP2).
 
     Args:

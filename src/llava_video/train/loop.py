@@ -158,7 +158,7 @@ class Loop:
                 loss = loss / weight * self.accelerator.num_processes
                 loss.backward()
             for name, value in {"loss": loss, **notes}.items():
-                values[name].append(value)
+                values[name].append(value.detach())
         norm: Any = self.accelerator.clip_grad_norm_(self.model.parameters(), MAX_GRAD_NORM)
         values["grad_norm"] = [norm.full_tensor() if isinstance(norm, DTensor) else norm]
 
@@ -210,7 +210,7 @@ class Loop:
 def _on_cpu(values: Mapping[str, Sequence[Tensor]]) -> dict[str, Tensor]:
     """Values by their names, those of each name in one row of float32, in a single transfer."""
     rows = {
-        name: torch.cat([value.detach().float().flatten() for value in several])
+        name: torch.cat([value.float().flatten() for value in several])
         for name, several in values.items()
     }
     sizes = [len(row) for row in rows.values()]

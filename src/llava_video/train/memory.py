@@ -1,9 +1,9 @@
 """How much memory a training run takes on each device, from shapes alone.
 
 The largest batch of the run is read, so that its tokens, frames and supervised tokens are exact; no
-weight is loaded. Three moments are compared: the end of the forward pass, the backward pass, which
-holds what the forward pass kept, and the update, which holds the optimizer's temporary values. What
-the device's libraries and its allocator take for themselves is not in it.
+weight is loaded. Two moments are compared: the end of the forward pass, and the backward pass, with
+what the forward pass kept. An update takes nothing more, on a GPU because AdamW is fused there.
+What the device's libraries and its allocator take for themselves is not in it.
 benchmarks/training_memory.py holds the sums against measured peaks.
 """
 
@@ -76,7 +76,6 @@ class TrainingMemory:
         layer: activations of the layer that is computed again, and their gradients.
         logits: of supervised tokens, and their gradients.
         mask: of attention, where answers share a video.
-        update: temporary values of the optimizer.
     """
 
     weights: int
@@ -88,7 +87,6 @@ class TrainingMemory:
     layer: int
     logits: int
     mask: int
-    update: int
 
     @property
     def peak(self) -> int:
@@ -97,7 +95,7 @@ class TrainingMemory:
         kept = self.activations + self.mask
         forward = kept + self.copies
         backward = kept + self.copies_backward + max(self.layer, self.logits)
-        return always + max(forward, backward, self.update)
+        return always + max(forward, backward)
 
     def to_dict(self) -> dict[str, int]:
         """Plain values, with the peak."""
@@ -114,7 +112,7 @@ def estimate_memory(
         config: of the model.
         batch: the largest one.
         num_devices: that the run is shared among.
-        device_type: ``"cuda"`` or ``"cpu"``; their optimizers and dropout work differently.
+        device_type: ``"cuda"`` or ``"cpu"``; their dropout works differently.
     """
     width = getattr(torch, recipe.dtype).itemsize
     splits = recipe.shard and num_devices > 1
@@ -143,7 +141,6 @@ def estimate_memory(
         layer=layer,
         logits=batch.num_logits * text.vocab_size * (width + LOGIT_BYTES),
         mask=batch.num_mask * width,
-        update=num_trained * TRAINED_BYTES // share if device_type == "cuda" else 0,
     )
 
 
