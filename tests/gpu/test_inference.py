@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
 from llava_video.model.answering import answer_question
+from llava_video.model.loading import load_model
+
 from llava_video.model.decoding import FixedCache, RecordedDecoding
 from llava_video.model.grouped_attention import GROUPED
-from llava_video.model.loading import load_model
 from llava_video.model.outputs import CACHE
 from tests.model.small import random_frames, small_model, small_processor
 from tests.model.test_goldens import CASES, GOLDENS, preprocess, set_case, with_placeholders

@@ -34,6 +34,7 @@ from llava_video.calls.ledger import CallInfo, Ledger, open_ledger
 from llava_video.calls.messages import Reply, Request
 from llava_video.calls.pricing import PriceTable, load_prices
 from llava_video.errors import BudgetError, InputError
+from llava_video.recipes import RECIPE_FILE
 from llava_video.records.json_lines import dump_json
 
 MAX_FILE_BYTES = 200_000_000
@@ -268,7 +269,7 @@ def _notes(path: Path) -> Iterator[CallInfo]:
 
 
 def _prices_file(folder: Path) -> str | None:
-    return load_recipe(folder / "recipe.yaml").endpoint.prices_file
+    return load_recipe(folder / RECIPE_FILE).endpoint.prices_file
 
 
 def _read_rows(path: Path) -> Iterator[_Row]:

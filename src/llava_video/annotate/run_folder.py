@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llava_video.annotate.decisions import apply_decisions, read_decisions
-from llava_video.annotate.recipe import Recipe, dump_recipe, load_recipe
+from llava_video.annotate.recipe import Recipe, load_recipe
 from llava_video.annotate.records import (
     VideoRecord,
     from_json,
@@ -28,6 +28,7 @@ from llava_video.annotate.steps.filter import compare
 from llava_video.annotate.steps.option_order import arrange_choices
 from llava_video.calls.ledger import Ledger
 from llava_video.errors import InputError
+from llava_video.recipes import RECIPE_FILE
 from llava_video.records.json_lines import dump_json
 
 
@@ -69,7 +70,7 @@ def start_run(folder: Path, recipe: Recipe, root: Path) -> Ledger:
         raise InputError(f"{folder}: holds something that is no run; give --out a new folder")
     ledger = Ledger(folder / "ledger.sqlite", recipe.max_usd)
     write_atomically(folder / "run.json", dump_json({"version": 1, "root": str(root)}) + "\n")
-    write_atomically(folder / "recipe.yaml", dump_recipe(recipe))
+    recipe.write_to(folder)
     return ledger
 
 
@@ -100,7 +101,7 @@ def load_run(folder: Path) -> Run:
         raise InputError(
             f"{note}: does not name the videos' folder; run again into {folder}"
         ) from error
-    recipe = load_recipe(folder / "recipe.yaml")
+    recipe = load_recipe(folder / RECIPE_FILE)
     return Run(folder, recipe, root, tuple(read_records(folder / "records.jsonl")))
 
 

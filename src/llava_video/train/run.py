@@ -21,6 +21,7 @@ from transformers.integrations import TensorBoardCallback
 from llava_video.checkpoints.load import find_checkpoint, load_config, load_model, load_processor
 from llava_video.errors import InputError
 from llava_video.model import LlavaVideoConfig
+from llava_video.recipes import RECIPE_FILE
 from llava_video.train.adapters import MODEL, add_lora, merge_adapter, save_adapter, write_model
 from llava_video.train.attention import PACKED
 from llava_video.train.checkpoints import LAST_FILE, load_weights, newest_checkpoint, room_on_disk
@@ -35,7 +36,7 @@ from llava_video.train.plan import (
 )
 from llava_video.train.predictions import PREDICTIONS_FILE, write_predictions
 from llava_video.train.preferences import PreferenceTrainer
-from llava_video.train.recipe import RECIPE_FILE, Recipe, load_recipe
+from llava_video.train.recipe import Recipe, load_recipe
 from llava_video.train.report import REPORT_FILE, RUN_FILE, write_report
 from llava_video.train.trainer import RowTrainer, Watch, parameter_groups, set_trainable
 

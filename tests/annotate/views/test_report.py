@@ -5,7 +5,7 @@ import re
 import pytest
 
 from llava_video.annotate.views.compare_history import compare
-from llava_video.annotate.views.console import harmless, status_of
+from llava_video.annotate.views.console import status_of
 from llava_video.annotate.views.explain import explain
 from llava_video.annotate.views.report import write_report
 from llava_video.errors import InputError
@@ -18,7 +18,7 @@ def test_the_report_is_one_offline_page(finished, tmp_path):
     assert not re.findall(r"(?:src|href)=[\"'](?!data:)", page)
     assert "url(" not in page and "<script" not in page
     assert "LLaVA-Video-178K" in page
-    assert page.count('<img alt="frame at') == 4
+    assert len(re.findall(r'<img alt="[\d.]+ s" src="data:image/jpeg;base64', page)) == 4
     assert "Right letters: A: 12, B: 12, C: 12, D: 12" in page
     assert "tokens of texts estimated from their length, of pictures by its rule" in page
     assert "what the server counted in 17 calls" in page
@@ -55,7 +55,7 @@ def test_status_reads_the_ledger(finished):
 
 def test_history_side_by_side(videos, tmp_path):
     with FakeEndpoint() as fake:
-        found = compare(str(videos / "v2.mp4"), recipe_for(fake), tmp_path / "out")
+        found = compare([str(videos / "v2.mp4")], recipe_for(fake), tmp_path / "out")
         # The first clip has no history either way, so its call serves both.
         assert fake.num_requests == 6 + 5
     rows = found["rows"]
@@ -64,9 +64,3 @@ def test_history_side_by_side(videos, tmp_path):
     assert all(row["with_history"] != row["without_history"] for row in rows[1:])
     page = (tmp_path / "out" / "history.html").read_text()
     assert all(row["with_history"] in page for row in rows)
-
-
-def test_names_and_words_cannot_command_a_terminal():
-    assert (
-        harmless("a\x1b]0;title\x07b\r\n\tc\u2028é") == "a\ufffd]0;title\ufffdb\ufffd\n\tc\u2028é"
-    )

@@ -25,7 +25,7 @@ from llava_video.annotate.engines.local import (
     annotate_video,
     work_fingerprint,
 )
-from llava_video.annotate.recipe import Recipe, Selection, make_recipe
+from llava_video.annotate.recipe import Recipe, Selection
 from llava_video.annotate.records import VideoRecord, from_json, to_json
 from llava_video.annotate.steps.context import Tools
 from llava_video.annotate.videos.select import measure
@@ -112,7 +112,7 @@ class AnnotateWorker:
     """One actor of the pool: annotates batches of videos with the local steps."""
 
     def __init__(self, recipe: dict[str, Any], keeper: Any, num_workers: int) -> None:
-        self._recipe = _share_of(make_recipe(recipe), num_workers)
+        self._recipe = _share_of(Recipe.model_validate(recipe), num_workers)
         self._keeper = keeper
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
