@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from llava_video.cli.recipe_keys import keys_option
+from llava_video.cli.startup import keys_option
 from llava_video.pages.terminal import show
 
 if TYPE_CHECKING:
@@ -117,15 +117,14 @@ def plan(
     import dataclasses
 
     from llava_video.annotate.forecast.forecast import make_plan
-    from llava_video.annotate.preflight import check_budget
-    from llava_video.annotate.videos.discover import find_videos
+    from llava_video.annotate.preflight import check_run
     from llava_video.annotate.videos.select import select_videos
     from llava_video.calls.ledger import open_ledger
     from llava_video.calls.pricing import load_prices
 
-    check_budget(recipe)
+    found_videos = check_run(videos, recipe, is_sent=False)
     ledger = open_ledger(out) if out is not None else None
-    records = select_videos(find_videos(videos), recipe, ledger)
+    records = select_videos(found_videos, recipe, ledger)
     prices = load_prices(recipe.endpoint.prices_file)
     found = make_plan(records, recipe, prices, ledger)
     if as_json:

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from llava_video.cli.recipe_keys import keys_option
-from llava_video.cli.startup import keep_libraries_quiet, many_imports
+from llava_video.cli.startup import keep_libraries_quiet, keys_option, many_imports
 
 app = typer.Typer(
     help="Train the embedded model, and compare models like it.", no_args_is_help=True

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llava_video.cli.recipe_keys import keys_option
-from llava_video.cli.startup import keep_libraries_quiet, many_imports
+from llava_video.cli.startup import keep_libraries_quiet, keys_option, many_imports
 
 if TYPE_CHECKING:
     from llava_video.train.memory import TrainingMemory

@@ -63,8 +63,12 @@ def _places(line: Line) -> dict[str, Any]:
     return {
         "points": " ".join(f"{x},{y}" for x, y in places),
         "dots": places if len(places) < _MOST_DOTS else [],
-        "low": f"{low:.3g}",
-        "high": f"{high:.3g}",
+        "low": _short(low),
+        "high": _short(high),
         "first": steps[0],
         "last": steps[-1],
     }
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if 1000 <= abs(value) < 10**7 else f"{value:.3g}"

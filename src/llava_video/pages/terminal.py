@@ -42,16 +42,14 @@ def to_rich(part: str | Table | Histogram | Tree) -> RenderableType:
         return Text(harmless(part))
     if isinstance(part, Tree):
         return part
-    table = RichTable(
-        box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold",
-        title_justify="left",
-    )  # fmt: skip
+    table = RichTable(box=box.SIMPLE_HEAD, header_style="bold", title_justify="left")
+    table.show_edge, table.pad_edge, table.collapse_padding = False, False, True
     if part.title:
         table.title = Text(harmless(part.title))
     for number, (name, side) in enumerate(zip(part.head, part.sides, strict=True)):
         is_narrow = side == "r" or number == 0
         table.add_column(
-            Text(name), justify="right" if side == "r" else "left", no_wrap=is_narrow,
+            Text(harmless(name)), justify="right" if side == "r" else "left", no_wrap=is_narrow,
             overflow="fold",
         )  # fmt: skip
     for number, row in enumerate(part.rows):

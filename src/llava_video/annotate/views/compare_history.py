@@ -6,19 +6,19 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from llava_video.annotate.preflight import check_budget
+from llava_video.annotate.preflight import check_run
 from llava_video.annotate.recipe import Recipe, Selection
 from llava_video.annotate.records import Caption, VideoRecord, write_atomically
 from llava_video.annotate.run_folder import start_run
 from llava_video.annotate.steps.context import Tools
 from llava_video.annotate.steps.describe import describe
-from llava_video.annotate.videos.discover import common_folder, find_videos
+from llava_video.annotate.videos.discover import common_folder
 from llava_video.annotate.videos.frames import pictures_spread
 from llava_video.annotate.videos.select import measure
 from llava_video.annotate.views.report import frames_shown
 from llava_video.calls.caller import Caller
 from llava_video.calls.ledger import Ledger
-from llava_video.calls.make_annotator import check_endpoint, make_annotator
+from llava_video.calls.make_annotator import make_annotator
 from llava_video.calls.pricing import load_prices
 from llava_video.errors import InputError
 from llava_video.pages.blocks import Page, Table, Text
@@ -37,9 +37,7 @@ def compare(videos: list[str], recipe: Recipe, folder: Path) -> dict[str, Any]:
     Returns:
         The level-1 and level-3 texts of both, as plain values; ``page`` is the HTML file.
     """
-    check_budget(recipe)
-    check_endpoint(recipe.endpoint)
-    records = find_videos(videos)
+    records = check_run(videos, recipe)
     if len(records) != 1:
         raise InputError(f"{', '.join(videos)}: {len(records)} videos there; name one")
     record = measure(records[0], _NO_LIMITS)
