@@ -145,3 +145,14 @@ def test_batch_verbs(tmp_path):
     (tmp_path / "output.jsonl").write_text(json.dumps(row))
     read = llava_video("batch-read", tmp_path / "out", tmp_path / "output.jsonl")
     assert read.stdout.strip() == "settled 0, known 0, failed 1, foreign 0"
+
+
+def test_values_of_the_recipe_are_changed_behind_the_videos(toys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["run", toys / "t0.mp4", "export.version=1.0", "--model", "toy", "--out", "2024"]
+    done = llava_video(*words, "ask.types=[temporal, count]", "--json")
+    assert done.returncode == 0, done.stderr
+    assert any("_1.0" in name for name in json.loads(done.stdout)["files"])
+    kept = Path("2024/recipe.yaml").read_text()
+    assert "version: '1.0'" in kept
+    assert "  types:\n  - temporal\n  - count\n" in kept
