@@ -89,16 +89,17 @@ def released_shapes(config: dict[str, Any]) -> Shapes:
         shapes[f"{prefix}mlp.down_proj.weight"] = (width, inner)
         shapes[f"{prefix}input_layernorm.weight"] = (width,)
         shapes[f"{prefix}post_attention_layernorm.weight"] = (width,)
-    return {**shapes, **dict(vision_shapes(config["mm_hidden_size"]))}
+    num_vision_layers = config.get("vision_config", {}).get("num_hidden_layers", NUM_VISION_LAYERS)
+    return {**shapes, **dict(vision_shapes(config["mm_hidden_size"], num_vision_layers))}
 
 
-def vision_shapes(width: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+def vision_shapes(width: int, num_layers: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     inner = width * 4304 // 1152
     tower = "model.vision_tower.vision_tower.vision_model."
     yield f"{tower}embeddings.patch_embedding.weight", (width, 3, 14, 14)
     yield f"{tower}embeddings.patch_embedding.bias", (width,)
     yield f"{tower}embeddings.position_embedding.weight", (729, width)
-    for layer in range(NUM_VISION_LAYERS):
+    for layer in range(num_layers):
         prefix = f"{tower}encoder.layers.{layer}."
         for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
             yield f"{prefix}self_attn.{name}.weight", (width, width)
@@ -114,8 +115,11 @@ def vision_shapes(width: int) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield f"{tower}post_layernorm.bias", (width,)
 
 
-def write_checkpoint(directory: Path, config: dict[str, Any]) -> int:
-    """Random bfloat16 weights in shards of about equal size with an index; returns their bytes."""
+def write_checkpoint(directory: Path, config: dict[str, Any], device: str = "cpu") -> int:
+    """Random bfloat16 weights in shards of about equal size with an index; returns their bytes.
+
+    They are drawn on ``device``: a GPU takes a second where a CPU takes minutes.
+    """
     import torch
     from safetensors.torch import save_file
 
@@ -130,7 +134,10 @@ def write_checkpoint(directory: Path, config: dict[str, Any]) -> int:
     weight_map = {}
     for number, names in enumerate(shards, start=1):
         file = f"model-{number:05d}-of-{NUM_SHARDS:05d}.safetensors"
-        weights = {name: torch.randn(shapes[name]).mul_(0.02).bfloat16() for name in names}
+        weights = {
+            name: torch.randn(shapes[name], device=device).mul_(0.02).bfloat16().cpu()
+            for name in names
+        }
         save_file(weights, directory / file, {"format": "pt"})
         weight_map |= dict.fromkeys(names, file)
     index = {"metadata": {"total_size": total}, "weight_map": weight_map}

@@ -93,9 +93,10 @@ def recipe_of(folder: Path, words: list[str], out: Path) -> Recipe:
 
 def measure(folder: Path, words: list[str], out: Path) -> dict[str, int]:
     """The estimate of a way of training, and the peak of its second step."""
+    from llava_video.train.trainer import RowTrainer
+
     from llava_video.train.plan import estimate_plan, make_plan
     from llava_video.train.run import train
-    from llava_video.train.trainer import RowTrainer
 
     train(recipe_of(folder, words, out / "first"), bar=False)
     recipe = recipe_of(folder, words, out / "second")

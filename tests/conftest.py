@@ -5,9 +5,26 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two processes on two cores; must precede torch
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(autouse=True)
+def ordinary_priority() -> Iterator[None]:
+    """Take back what SVT-AV1 does as root: it makes the thread that encodes a real-time one.
+
+    Whatever that process forks later would starve the whole machine.
+    """
+
+    def take_back() -> None:
+        if hasattr(os, "sched_setscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+
+    take_back()  # encoders of fixtures that live longer have run by now
+    yield
+    take_back()
 
 
 @pytest.fixture(scope="session")

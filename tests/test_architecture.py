@@ -1,9 +1,10 @@
-"""The limits of docs/architecture.md: small files, small functions, small rooms, tests for all."""
+"""The limits of docs/architecture.md: small files and rooms, no import circle, tests for all."""
 
 import ast
 import functools
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -140,6 +141,17 @@ def test_folders_are_small() -> None:
     for path in PYTHON_FILES:
         folders[path.parent] = folders.get(path.parent, 0) + (path.name != "__init__.py")
     assert {f: number for f, number in folders.items() if number > MAX_MODULES_PER_FOLDER} == {}
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    graph = grimp.build_graph("llava_video", exclude_type_checking_imports=True, cache_dir=None)
+    circles = [
+        (importer, imported)
+        for importer in graph.modules
+        for imported in graph.find_modules_directly_imported_by(importer)
+        if graph.chain_exists(importer=imported, imported=importer)
+    ]
+    assert circles == []
 
 
 @pytest.mark.parametrize("module", MODULES)

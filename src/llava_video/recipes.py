@@ -55,8 +55,15 @@ class BaseRecipe(Section):
             InputError: the folder holds another one.
         """
         path = folder / RECIPE_FILE
-        if path.is_file() and _read_yaml(path) != self.model_dump(mode="json"):
+        if path.is_file() and not self._equals(_read_yaml(path)):
             raise InputError(f"{path} is another recipe; give another folder as out=DIR")
+
+    def _equals(self, values: dict[str, Any]) -> bool:
+        """Whether plain values are this recipe; those of an earlier version may have other keys."""
+        try:
+            return type(self).model_validate(values) == self
+        except ValidationError:
+            return False
 
     def keep_in(self, folder: Path) -> None:
         """Write the recipe into a run folder that holds it already, or none.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from llava_video.train.trainer import parameter_groups, set_trainable
 from PIL import Image
 from safetensors.torch import load_file
 from torch.optim import AdamW
@@ -19,7 +20,6 @@ from llava_video.train.checkpoints import load_optimizer, newest_checkpoint
 from llava_video.train.plan import make_plan
 from llava_video.train.recipe import load_recipe
 from llava_video.train.run import train
-from llava_video.train.trainer import parameter_groups, set_trainable
 from tests.train.test_run import changes
 
 TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from llava_video.train.trainer import parameter_groups
 
 from llava_video.model import LlavaVideoConfig
 from llava_video.representation import VideoRepresentation
@@ -13,7 +14,6 @@ from llava_video.train.memory import Batch, TrainingMemory, estimate_memory
 from llava_video.train.plan import dataset_and_collator, estimate_plan, make_plan
 from llava_video.train.recipe import load_recipe
 from llava_video.train.run import _build
-from llava_video.train.trainer import parameter_groups
 from tests.train.test_run import recipe_for
 
 REAL = LlavaVideoConfig(

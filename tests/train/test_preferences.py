@@ -6,13 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
-
-from llava_video.errors import InputError
-from llava_video.train.data.encode import RowCollator, label
-from llava_video.train.data.packing import LABEL_IGNORED
-from llava_video.train.data.samples import Folders
-from llava_video.train.plan import make_plan
 from llava_video.train.preferences import (
     PairCollator,
     PairDataset,
@@ -21,6 +14,13 @@ from llava_video.train.preferences import (
     as_preference,
     preference_loss,
 )
+from safetensors.torch import load_file
+
+from llava_video.errors import InputError
+from llava_video.train.data.encode import RowCollator, label
+from llava_video.train.data.packing import LABEL_IGNORED
+from llava_video.train.data.samples import Folders
+from llava_video.train.plan import make_plan
 from llava_video.train.recipe import load_recipe
 from llava_video.train.run import train
 from tests.model.small import small_model, small_processor
@@ -65,7 +65,7 @@ def test_the_loss_is_that_of_single_conversations(dataset: PairDataset) -> None:
     processor = dataset._encoder.processor
     collate = PairCollator(RowCollator(processor), processor.tokenizer.pad_token_id)
     batch = collate([dataset[0], dataset[1], dataset[2]])
-    assert batch.pop("names") == ["0", "1", "2"]
+    assert batch.pop("sample_names") == ["0", "1", "2"]
     batch.pop("num_tokens")
     together = answer_logps(model, batch)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from llava_video.train.trainer import RowTrainer
 from safetensors.torch import load_file, save_file
 
 from llava_video import load
@@ -21,7 +22,6 @@ from llava_video.train.checkpoints import newest_checkpoint
 from llava_video.train.plan import make_plan
 from llava_video.train.recipe import Recipe, load_recipe
 from llava_video.train.run import merge, train
-from llava_video.train.trainer import RowTrainer
 from tests.cli.run import Shell
 
 

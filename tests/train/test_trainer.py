@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from llava_video.train.trainer import Watch
 
 from llava_video.checkpoints.load import find_checkpoint, load_config
 from llava_video.train.run import _build, _checkpoint_activations
-from llava_video.train.trainer import Watch
 from tests.train.test_run import recipe_for
 
 

@@ -93,6 +93,11 @@ def examine(distribution: str = DISTRIBUTION) -> Environment:
     problems = [
         f"{requirement} is required: pip install '{requirement}'" for requirement in lacking
     ]
+    if _version(distribution) is None:
+        problems.append(
+            f"{distribution} is not installed, so that what it needs is unknown: pip install . in "
+            "its folder"
+        )
     if not decoders["h264"]:
         problems.append(
             "FFmpeg has no h264 decoder: reinstall PyAV from its wheel (pip install av)"
@@ -115,7 +120,9 @@ def examine(distribution: str = DISTRIBUTION) -> Environment:
 
 
 def _requirements(distribution: str) -> tuple[list[Requirement], dict[str, list[Requirement]]]:
-    """What the package itself says it needs, and what each extra does."""
+    """What the package itself says it needs, and what each extra does; nothing if not installed."""
+    if _version(distribution) is None:
+        return [], {}
     declared = [Requirement(text) for text in metadata.requires(distribution) or []]
     names = metadata.metadata(distribution).get_all("Provides-Extra") or []
     needed = [r for r in declared if r.marker is None or r.marker.evaluate({"extra": ""})]

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_unflatten
 from transformers import Cache, GenerationConfig, PreTrainedConfig, PreTrainedModel
 from transformers.cache_utils import StaticLayer
 
@@ -23,6 +24,9 @@ from llava_video.model.outputs import CACHE
 NUM_WARM_UP_TOKENS = 3
 """Tokens decoded kernel by kernel before the graph is recorded: libraries set themselves up, and an
 answer of one letter never pays for a recording."""
+
+POSITIONS_ALIGNED = 64
+"""Room for so many positions or a multiple of it: products with rows of odd length are slow."""
 
 _OWN_CHOICES = (
     CACHE,
@@ -83,7 +87,7 @@ class RecordedDecoding:
         self._model = model
         self._num_calls = 0
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._inputs: dict[str, Tensor] = {}
+        self._inputs: list[Any] = []
         self._outputs: Any = None
 
     def __call__(self, **inputs: Any) -> Any:
@@ -91,14 +95,15 @@ class RecordedDecoding:
         if self._num_calls < NUM_WARM_UP_TOKENS:
             self._num_calls += 1
             return self._model(**inputs)
-        tensors = {name: value for name, value in inputs.items() if isinstance(value, Tensor)}
+        values, structure = tree_flatten(inputs)  # masks come in a dictionary
         if self._graph is None:
-            self._inputs = {name: value.clone() for name, value in tensors.items()}
+            self._inputs = [v.clone() if isinstance(v, Tensor) else v for v in values]
             self._graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(self._graph):  # records, and computes nothing yet
-                self._outputs = self._model(**{**inputs, **self._inputs})
-        for name, value in tensors.items():
-            self._inputs[name].copy_(value)
+                self._outputs = self._model(**tree_unflatten(self._inputs, structure))
+        for recorded, value in zip(self._inputs, values, strict=True):
+            if isinstance(recorded, Tensor):
+                recorded.copy_(value)
         self._graph.replay()
         return self._outputs
 
@@ -133,4 +138,6 @@ def fixed_cache(
         or getattr(model, "hf_quantizer", None) is not None
     ):
         return None
-    return FixedCache(model.config, num_prompt_tokens + num_new_tokens)
+    num_positions = num_prompt_tokens + num_new_tokens
+    num_aligned = -(-num_positions // POSITIONS_ALIGNED) * POSITIONS_ALIGNED
+    return FixedCache(model.config, num_aligned)

@@ -109,17 +109,14 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
     def encode_frames(self, pixel_values_videos: Tensor) -> Tensor:
         """Vision features of frames, a few at a time: (N, 3, H, W) -> (N, M, C).
 
-        Pixels are from -1 to 1, or bytes, which are normalised here.
-
-        As the official code, the output of the last layer *before* the final layer norm.
+        Pixels are from -1 to 1, or bytes, which are normalised here. As in the official code, the
+        output is that of the last layer *before* the final layer norm.
         """
         encoder = self.vision_encoder
-        chunks = [
-            encoder.encoder(
-                inputs_embeds=encoder.embeddings(normalise(chunk).to(encoder.dtype))
-            ).last_hidden_state
-            for chunk in pixel_values_videos.split(FRAMES_PER_VISION_CHUNK)
-        ]
+        chunks = []
+        for pixels in pixel_values_videos.split(FRAMES_PER_VISION_CHUNK):
+            patches = encoder.embeddings(normalise(pixels).to(encoder.dtype))
+            chunks.append(encoder.encoder(inputs_embeds=patches).last_hidden_state)
         return chunks[0] if len(chunks) == 1 else torch.cat(chunks)
 
     def get_video_features(
@@ -234,10 +231,8 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
             if video_tokens and image_tokens:
                 raise InputError("videos beside images need mm_token_type_ids, to tell them apart")
             mm_token_type_ids = torch.full_like(input_ids, IMAGE if image_tokens else VIDEO)
-        for kind, token_type, tokens in (
-            ("video", VIDEO, video_tokens),
-            ("image", IMAGE, image_tokens),
-        ):
+        media = (("video", VIDEO, video_tokens), ("image", IMAGE, image_tokens))
+        for kind, token_type, tokens in media:
             is_kind = is_placeholder & (mm_token_type_ids == token_type)
             positions = is_kind.flatten().nonzero().squeeze(1)
             num_tokens = sum(len(several) for several in tokens)
@@ -451,6 +446,5 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
 
     def get_compiled_call(self, compile_config: Any) -> Any:
         """What ``generate`` calls for each token where keys and values have a fixed place."""
-        if compile_config is None and self.device.type == "cuda":
-            return RecordedDecoding(self)
-        return super().get_compiled_call(compile_config)
+        records = compile_config is None and self.device.type == "cuda"
+        return RecordedDecoding(self) if records else super().get_compiled_call(compile_config)

@@ -28,7 +28,9 @@ def answers_to(
     model: LlavaVideoForConditionalGeneration, processor: LlavaVideoProcessor, inputs: Any
 ) -> list[str]:
     """The most probable answer to each prompt of a batch."""
-    output = model.generate(**inputs, max_new_tokens=_MAX_NEW_TOKENS, do_sample=False)
+    output = model.generate(
+        **inputs.to(model.device), max_new_tokens=_MAX_NEW_TOKENS, do_sample=False
+    )
     return [processor.decode_answer(row, inputs["input_ids"].shape[1]) for row in output]
 
 

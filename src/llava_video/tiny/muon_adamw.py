@@ -60,11 +60,3 @@ class MuonAdamW(Optimizer):
         for part, state in zip(self._parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
         self._share_groups()
-
-
-class MuonAdamWFactory:
-    """What `Trainer` asks for in ``optimizer_cls_and_kwargs`` to make one for its model."""
-
-    def __call__(self, model: nn.Module, lr: float) -> MuonAdamW:
-        """The optimizer of a model's trainable parameters."""
-        return MuonAdamW(model, lr)

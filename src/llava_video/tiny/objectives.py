@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import DynamicCache, Trainer, TrainerCallback
+from transformers import DynamicCache
 from transformers.utils import logging
 
 from llava_video.model import LlavaVideoForConditionalGeneration
@@ -21,6 +21,7 @@ from llava_video.model.outputs import CACHE
 from llava_video.tiny.batches import FORMS
 from llava_video.tiny.dense_labels import NUM_MEASURES, PATCH_NAMES, TOKEN_NAMES
 from llava_video.train.data.packing import LABEL_IGNORED
+from llava_video.train.loop import Batch, Notes, Objective
 
 _LOGGER = logging.get_logger(__name__)
 
@@ -65,76 +66,61 @@ class PatchTeacher(nn.Module):
         return {"loss": loss}
 
 
-class TextTeacher(Trainer):
-    """Teaches the language model alone; it ends as soon as letters of lists are found.
+class SeeingObjective(Objective):
+    """Asks the vision encoder what patches show: the loss of `PatchTeacher`."""
+
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, Notes]:
+        """The loss of a batch of frames."""
+        return model(**batch)["loss"], {}
+
+
+class TextTeacher(Objective):
+    """Teaches the language model alone; it is reached as soon as letters of lists are found.
 
     That comes all at once, and not after the same number of steps for all weights to begin with.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.right_letters: deque[float] = deque(maxlen=_STEPS_TO_BE_SURE)
-        self.add_callback(_EndOfReading(self.right_letters))
+    def __init__(self) -> None:
+        self._right_letters: deque[float] = deque(maxlen=_STEPS_TO_BE_SURE)
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Tensor:
+    @property
+    def is_reached(self) -> bool:
+        """Whether the letters of the last steps are found."""
+        is_sure = len(self._right_letters) == self._right_letters.maxlen
+        return is_sure and fmean(self._right_letters) > _LETTERS_FOUND
+
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, Notes]:
         """Loss of lettered lists and of conversations."""
-        with self.accelerator.autocast():  # the trainer's own reaches only `model.forward`
-            read = {name: _text(model, rows) for name, rows in inputs.items()}
-        if "lists" in read:
-            is_wrong = read["lists"].wrong[inputs["lists"]["looked_up"][:, 1:]]
-            self.right_letters.append(1 - float(is_wrong.float().mean()))
-        return torch.stack([words.mean for words in read.values()]).sum()
+        read = {name: _text(model, rows) for name, rows in batch.items()}
+        loss = torch.stack([words.mean for words in read.values()]).sum()
+        if "lists" not in read:
+            return loss, {}
+        is_wrong = read["lists"].wrong[batch["lists"]["looked_up"][:, 1:]]
+        right_letters = 1 - is_wrong.float().mean()
+        self._right_letters.append(float(right_letters))
+        return loss, {"right_letters": right_letters}
 
-    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Add the share of letters that were found."""
-        if self.right_letters:
-            logs["right_letters"] = round(fmean(self.right_letters), 4)
-        super().log(logs, *args, **kwargs)
-
-
-class _EndOfReading(TrainerCallback):
-    def __init__(self, right_letters: deque[float]) -> None:
-        self._right = right_letters
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        is_sure = len(self._right) == self._right.maxlen
-        if is_sure and fmean(self._right) > _LETTERS_FOUND:
-            control.should_save = control.should_training_stop = True
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self._right and fmean(self._right) <= _LETTERS_FOUND:
+    def warn_of_letters(self, num_steps: int) -> None:
+        """Say so where letters were not found in all steps."""
+        if self._right_letters and fmean(self._right_letters) <= _LETTERS_FOUND:
             _LOGGER.warning(
-                f"reading ended after {state.global_step} steps with {fmean(self._right):.0%} of "
+                f"reading ended after {num_steps} steps with {fmean(self._right_letters):.0%} of "
                 "letters right: options will be guessed; set reading_steps higher"
             )
 
 
-class ClipTeacher(Trainer):
+class ClipTeacher(Objective):
     """Asks many questions about each clip, and of every video token what it shows.
 
     Beside the loss it logs the parts of it and the share of answers that are right to the letter,
     of clips that nearly all are new.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._seen: list[ClipLosses] = []
-
-    def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **__: Any) -> Tensor:
+    def loss(self, model: Any, batch: Batch) -> tuple[Tensor, Notes]:
         """The weighted sum of `clip_losses`."""
-        with self.accelerator.autocast():  # see `TextTeacher`
-            losses = clip_losses(model, inputs)
-        self._seen.append(ClipLosses(*(value.detach() for value in losses)))
-        return losses.answers + _SHARE_OF_TOKENS * losses.tokens + _SHARE_OF_LISTS * losses.lists
-
-    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Add what was seen since the last time."""
-        if self._seen:
-            columns = zip(*self._seen, strict=True)
-            for name, values in zip(ClipLosses._fields, columns, strict=True):
-                logs[name] = round(float(torch.stack(values).nanmean()), 4)
-            self._seen = []
-        super().log(logs, *args, **kwargs)
+        losses = clip_losses(model, batch)
+        loss = losses.answers + _SHARE_OF_TOKENS * losses.tokens + _SHARE_OF_LISTS * losses.lists
+        return loss, losses._asdict()
 
 
 class ClipLosses(NamedTuple):

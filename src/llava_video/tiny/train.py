@@ -19,16 +19,20 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_model, save
+from accelerate.utils import set_seed
+from safetensors.torch import load_model, save, save_model
 from torch import Tensor, nn
-from torch.utils.data import Dataset
-from transformers import Trainer, TrainingArguments
+from torch.optim import AdamW, Optimizer
+from torch.utils.data import DataLoader, Dataset
+from transformers import get_scheduler
 
 from llava_video.checkpoints.load import load
 from llava_video.errors import InputError
@@ -48,15 +52,24 @@ from llava_video.tiny.batches import (
 )
 from llava_video.tiny.conversations import exchanges
 from llava_video.tiny.feature_cache import ClipStore, fill_store
-from llava_video.tiny.muon_adamw import MuonAdamWFactory
+from llava_video.tiny.muon_adamw import WEIGHT_DECAY, MuonAdamW
 from llava_video.tiny.noise_clips import foreign_clip
-from llava_video.tiny.objectives import ClipTeacher, PatchTeacher, TextTeacher, token_heads
+from llava_video.tiny.objectives import (
+    ClipTeacher,
+    PatchTeacher,
+    SeeingObjective,
+    TextTeacher,
+    token_heads,
+)
 from llava_video.tiny.recipe import LEVELS, REPRESENTATION, TinyRecipe
 from llava_video.tiny.tokenizer import VIDEO, train_tokenizer
 from llava_video.toyworld import render
 from llava_video.train.adapters import MODEL, write_model
 from llava_video.train.attention import WRITTEN
-from llava_video.train.checkpoints import newest_checkpoint
+from llava_video.train.checkpoints import newest_checkpoint, step_of
+from llava_video.train.devices import make_accelerator
+from llava_video.train.log import Log
+from llava_video.train.loop import Loop, Objective
 from llava_video.types import Frames
 
 STORES = "features"
@@ -72,6 +85,8 @@ LANGUAGE_RATE = 3e-3
 """Highest learning rates: AdamW's for the vision encoder, Muon's for the language model."""
 
 TEXTS_PER_STEP = 8
+LOG_STEPS = 50
+SAVE_STEPS = 250
 _DRAWS_PER_SEED = 10_000_000
 
 IMAGE_SIZE = 64
@@ -138,63 +153,92 @@ def _texts() -> Iterator[str]:
     yield "assistant\n user\n system\nYou are a helpful assistant."
 
 
-def _arguments(
-    recipe: TinyRecipe, lesson: str, max_steps: int, rate: float, batch: int
-) -> TrainingArguments:
-    return TrainingArguments(
-        output_dir=str(recipe.out / lesson),
-        max_steps=max_steps,
-        per_device_train_batch_size=batch,
-        learning_rate=rate,
-        lr_scheduler_type="warmup_stable_decay",
-        lr_scheduler_kwargs={"num_decay_steps": max_steps * 3 // 10},
-        warmup_steps=min(200, max_steps // 10),
-        weight_decay=0.05,
-        adam_beta2=0.98,
-        max_grad_norm=1.0,
-        logging_steps=50,
-        save_steps=250,
-        save_total_limit=2,
-        dataloader_num_workers=recipe.workers,
-        remove_unused_columns=False,
-        ignore_data_skip=True,
-        # Rows of a batch differ in length: frames of all clips stand in one tensor.
-        accelerator_config={"dispatch_batches": False, "split_batches": False},
-        report_to=[],
-        use_cpu=not torch.cuda.is_available(),
-        bf16=True,
-        seed=recipe.seed,
-    )
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """A stage of the training: its folder in that of the run, steps, highest rate, batch size."""
+
+    name: str
+    num_steps: int
+    rate: float
+    batch: int
 
 
 def _train(
-    trainer_class: type[Trainer],
+    objective: Objective,
     module: nn.Module,
-    arguments: TrainingArguments,
+    recipe: TinyRecipe,
+    stage: _Stage,
     stream: Callable[[int], Dataset[Any]],
     collator: Any,
 ) -> None:
     """Train, or go on from the newest checkpoint with clips that were not drawn yet."""
-    out = Path(str(arguments.output_dir))
-    last = newest_checkpoint(out)
-    done = int(last.name.rsplit("-", 1)[1]) if last else 0
-    if not (out / _LAST_FILE).is_file():
-        first = done * arguments.per_device_train_batch_size
-        muon = (MuonAdamWFactory, {"lr": arguments.learning_rate})
-        trainer = trainer_class(
-            module,
-            arguments,
-            train_dataset=stream(first),
-            data_collator=collator,
-            optimizer_cls_and_kwargs=None if isinstance(module, PatchTeacher) else muon,
+    out = recipe.out / stage.name
+    if not (out / _WEIGHTS_FILE).is_file():
+        last = newest_checkpoint(out)
+        done = 0 if last is None else step_of(last)
+        accelerator = make_accelerator()
+        prepared = accelerator.prepare_model(module)
+        optimizer = _optimizer(module, stage.rate)
+        scheduler = get_scheduler(
+            "warmup_stable_decay",
+            optimizer,
+            num_warmup_steps=min(200, stage.num_steps // 10),
+            num_training_steps=stage.num_steps,
+            scheduler_specific_kwargs={"num_decay_steps": stage.num_steps * 3 // 10},
         )
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
-        trainer.save_model(str(out))
+        if last is not None:
+            load_model(module, last / _WEIGHTS_FILE)
+            optimizer.load_state_dict(torch.load(last / _OPTIMIZER_FILE, weights_only=True))
+        loader = DataLoader(
+            stream(done * stage.batch),
+            batch_size=stage.batch,
+            collate_fn=collator,
+            num_workers=recipe.workers,
+        )
+        out.mkdir(parents=True, exist_ok=True)
+        with Log(out, accelerator, bar=sys.stderr.isatty()) as log:
+            loop = Loop(
+                accelerator,
+                prepared,
+                objective,
+                optimizer,
+                scheduler,
+                log,
+                folder=out,
+                num_steps=stage.num_steps,
+                log_steps=LOG_STEPS,
+                save_steps=SAVE_STEPS,
+                autocast_dtype=torch.bfloat16,
+                save=_save,
+                step=done,
+            )
+            set_seed(recipe.seed)
+            loop.run(loader, last)
+        unfinished = out / f"{_WEIGHTS_FILE}.unfinished"
+        save_model(module, str(unfinished))
+        unfinished.rename(out / _WEIGHTS_FILE)
     load_model(module, out / _WEIGHTS_FILE)
 
 
+def _optimizer(module: nn.Module, rate: float) -> Optimizer:
+    if not isinstance(module, PatchTeacher):
+        return MuonAdamW(module, rate)
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": WEIGHT_DECAY},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return AdamW(groups, lr=rate, betas=(0.9, 0.98), fused=True)
+
+
+def _save(folder: Path, module: nn.Module, optimizer: Optimizer) -> None:
+    """All weights, and the state of an optimizer that is two."""
+    save_model(module, str(folder / _WEIGHTS_FILE))
+    torch.save(optimizer.state_dict(), folder / _OPTIMIZER_FILE)
+
+
 _WEIGHTS_FILE = "model.safetensors"
-_LAST_FILE = "training_args.bin"  # what the trainer writes after a model
+_OPTIMIZER_FILE = "optimizer.pt"
 
 
 def check_tiny(recipe: TinyRecipe) -> None:
@@ -275,9 +319,10 @@ def _see(
     recipe: TinyRecipe,
 ) -> None:
     _train(
-        Trainer,
+        SeeingObjective(),
         PatchTeacher(model),
-        _arguments(recipe, "seeing", recipe.seeing_steps, SEEING_RATE, len(SEEN)),
+        recipe,
+        _Stage("seeing", recipe.seeing_steps, SEEING_RATE, len(SEEN)),
         NumberStream,
         PatchCollator(processor, model.config.grid_side, num_frames=6),
     )
@@ -288,13 +333,16 @@ def _read(
     processor: LlavaVideoProcessor,
     recipe: TinyRecipe,
 ) -> None:
+    teacher = TextTeacher()
     _train(
-        TextTeacher,
+        teacher,
         model,
-        _arguments(recipe, "reading", recipe.reading_steps, LANGUAGE_RATE, TEXTS_PER_STEP),
+        recipe,
+        _Stage("reading", recipe.reading_steps, LANGUAGE_RATE, TEXTS_PER_STEP),
         NumberStream,
         TextCollator(processor, recipe.levels, with_lists=recipe.options_after < 1),
     )
+    teacher.warn_of_letters(recipe.reading_steps)
 
 
 def _watch(
@@ -313,9 +361,10 @@ def _watch(
         clips, foreign = _remember(model, shows, recipe)
         collators.append(ClipCollator(shows, recipe.levels, clips, foreign, options_from))
     _train(
-        ClipTeacher,
+        ClipTeacher(),
         model,
-        _arguments(recipe, WATCHING, recipe.watching_steps, LANGUAGE_RATE, recipe.batch),
+        recipe,
+        _Stage(WATCHING, recipe.watching_steps, LANGUAGE_RATE, recipe.batch),
         lambda done: DrawStream(len(clips), len(foreign), first_draw + done),
         CollatorsInTurn(tuple(collators)),
     )

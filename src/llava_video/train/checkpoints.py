@@ -2,18 +2,25 @@
 
 A checkpoint holds safetensors, one file for each process that saved it; any number of processes
 can load it, whether the weights are split among them or not. Frozen weights are not in it: they are
-those of the model that the run began with.
+those of the model that the run began with. Beside them lie the states of the scheduler and of each
+process's random numbers.
 """
 
 from __future__ import annotations
 
+import json
+import random
+import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from accelerate import Accelerator
+from numpy._core.multiarray import _reconstruct
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.distributed.checkpoint.api import CheckpointException
@@ -31,11 +38,19 @@ from torch.distributed.checkpoint.state_dict import (
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.checkpoint.state_dict_saver import save
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.serialization import safe_globals
 
 from llava_video.errors import InputError
 
 LAST_FILE = "trainer_state.json"
 """The file of a checkpoint that is written last."""
+
+SCHEDULE_FILE = "scheduler.pt"
+
+_KEPT = 2
+_NUMPY: list[Any] = [_reconstruct, np.ndarray, np.dtype, type(np.dtype(np.uint32))]
+"""What a saved state of NumPy's random numbers is made of."""
 
 _NO_ROOM = ("No space left", "Disk quota exceeded", "File too large", "PytorchStreamWriter failed")
 _WEIGHTS, _OPTIMIZER = "weights.", "optimizer."
@@ -45,7 +60,12 @@ _OPTIONS = StateDictOptions(ignore_frozen_params=True, flatten_optimizer_state_d
 def newest_checkpoint(folder: Path) -> Path | None:
     """The newest whole checkpoint: its last file is there."""
     whole = [path for path in folder.glob("checkpoint-*") if (path / LAST_FILE).is_file()]
-    return max(whole, key=lambda path: int(path.name.rsplit("-", 1)[1]), default=None)
+    return max(whole, key=step_of, default=None)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The updates that were done when a checkpoint was written."""
+    return int(checkpoint.name.rsplit("-", 1)[1])
 
 
 @contextmanager
@@ -65,6 +85,87 @@ def room_on_disk(folder: Path) -> Iterator[None]:
             f"there is no room to write to {folder}; make some and run the same command again: it "
             + (f"goes on from {last}" if last else "begins anew, no checkpoint was saved yet")
         ) from error
+
+
+def save_checkpoint(
+    folder: Path,
+    step: int,
+    accelerator: Accelerator,
+    save: Callable[[Path], None],
+    scheduler: LRScheduler,
+) -> None:
+    """Write a checkpoint; the two newest stay. All processes call this together.
+
+    Args:
+        folder: of all checkpoints.
+        step: updates that are done.
+        accelerator: the processes of the run.
+        save: writes the weights and the optimizer's state into a folder.
+        scheduler: of the learning rates.
+    """
+    target = folder / f"checkpoint-{step}"
+    if accelerator.is_main_process:
+        if target.exists():  # of an earlier attempt
+            shutil.rmtree(target)
+        target.mkdir(parents=True)
+    accelerator.wait_for_everyone()
+    save(target)
+    torch.save(_rng_state(), _rng_file(target, accelerator))
+    if accelerator.is_main_process:
+        torch.save(scheduler.state_dict(), target / SCHEDULE_FILE)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        unfinished = target / f"{LAST_FILE}.unfinished"
+        unfinished.write_text(json.dumps({"global_step": step}) + "\n", encoding="utf-8")
+        unfinished.rename(target / LAST_FILE)
+        _remove_old(folder)
+
+
+def _remove_old(folder: Path) -> None:
+    """Remove all but the newest checkpoints, and what was left half-written."""
+    whole = [path for path in folder.glob("checkpoint-*") if (path / LAST_FILE).is_file()]
+    kept = sorted(whole, key=step_of)[-_KEPT:]
+    for path in folder.glob("checkpoint-*"):
+        if path not in kept:
+            shutil.rmtree(path)
+
+
+def load_schedule(checkpoint: Path, scheduler: LRScheduler, optimizer: Optimizer) -> None:
+    """Put a scheduler where it was, and its learning rates into the optimizer."""
+    scheduler.load_state_dict(torch.load(checkpoint / SCHEDULE_FILE, weights_only=True))
+    for group, rate in zip(optimizer.param_groups, scheduler.get_last_lr(), strict=True):
+        group["lr"] = rate
+
+
+def load_rng_state(checkpoint: Path, accelerator: Accelerator) -> None:
+    """Put random numbers where they were, if as many processes saved the checkpoint."""
+    path = _rng_file(checkpoint, accelerator)
+    if not path.is_file():
+        return
+    with safe_globals(_NUMPY):
+        state = torch.load(path, weights_only=True)
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.set_rng_state(state["cpu"])
+    if torch.cuda.is_available() and "cuda" in state:
+        cuda = state["cuda"]  # earlier versions kept those of all devices
+        torch.cuda.set_rng_state(
+            cuda[torch.cuda.current_device()] if isinstance(cuda, list) else cuda
+        )
+
+
+def _rng_state() -> dict[str, Any]:
+    state = {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),
+        "cpu": torch.get_rng_state(),
+    }
+    return state | ({"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {})
+
+
+def _rng_file(checkpoint: Path, accelerator: Accelerator) -> Path:
+    number = f"_{accelerator.process_index}" if accelerator.num_processes > 1 else ""
+    return checkpoint / f"rng_state{number}.pth"
 
 
 def save_state(folder: Path, model: nn.Module, optimizer: Optimizer) -> None:

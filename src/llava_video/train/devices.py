@@ -7,14 +7,19 @@ among them (FSDP2); the gradients are those of one process with the same rows.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from accelerate import PartialState
-from accelerate.utils import broadcast_object_list
+from accelerate import Accelerator, PartialState
+from accelerate.utils import (
+    DistributedDataParallelKwargs,
+    ProjectConfiguration,
+    broadcast_object_list,
+)
 from torch import nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
@@ -50,7 +55,40 @@ def by_first(processes: PartialState, compute: Callable[[], T]) -> T:
     return broadcast_object_list(values)[0] if processes.num_processes > 1 else values[0]  # type: ignore[return-value]
 
 
-def shard(model: nn.Module, processes: PartialState, dtype: torch.dtype) -> None:
+def make_accelerator(trackers: Sequence[str] = (), folder: Path | None = None) -> Accelerator:
+    """What the training loop needs of the processes, and of the trackers that log it.
+
+    Args:
+        trackers: accelerate's names of them.
+        folder: where those write that need a folder.
+    """
+    return Accelerator(
+        cpu=not torch.cuda.is_available(),
+        mixed_precision="no",  # the loop has its own, which differs from run to run
+        log_with=list(trackers),
+        project_config=ProjectConfiguration(logging_dir=None if folder is None else str(folder)),
+        # Some parameters are never used, such as SigLIP's last norm.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+
+
+def batches_of_process(
+    num_rows: int, rows_per_step: int, first: int, accelerator: Accelerator
+) -> list[list[int]]:
+    """Rows of each batch of this process; processes take turns, batch by batch.
+
+    Args:
+        num_rows: of the whole run.
+        rows_per_step: rows of one batch.
+        first: the first row that is left.
+        accelerator: the processes of the run.
+    """
+    own = first + accelerator.process_index * rows_per_step
+    starts = range(own, num_rows, accelerator.num_processes * rows_per_step)
+    return [list(range(start, start + rows_per_step)) for start in starts]
+
+
+def shard(model: nn.Module, processes: Accelerator, dtype: torch.dtype) -> None:
     """Split weights, gradients and optimizer state among all processes, layer by layer (FSDP2).
 
     Args:

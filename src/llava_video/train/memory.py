@@ -17,8 +17,8 @@ import torch
 from llava_video.model import LlavaVideoConfig, LlavaVideoForConditionalGeneration
 from llava_video.model.modeling import FRAMES_PER_VISION_CHUNK
 from llava_video.train.adapters import add_lora
+from llava_video.train.parameters import part_of, set_trainable
 from llava_video.train.recipe import Lora, Recipe
-from llava_video.train.trainer import part_of, set_trainable
 
 TRAINED_BYTES = 4
 """Weights that are trained, their gradients and each moment of AdamW are in float32."""

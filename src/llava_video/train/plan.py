@@ -14,23 +14,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
+from llava_video import __version__
 from llava_video.checkpoints.load import find_checkpoint, load_config, load_processor
 from llava_video.errors import InputError
 from llava_video.model import LlavaVideoConfig
 from llava_video.processing.processor import LlavaVideoProcessor
-from llava_video.train.data.encode import Encoder, RowCollator, RowDataset
 from llava_video.train.data.lengths import measure
 from llava_video.train.data.packing import plan_rows
-from llava_video.train.data.samples import Folders, Part, Problem, Sample, as_sample, read_mixture
-from llava_video.train.devices import SeeingCollator
+from llava_video.train.data.samples import Folders, Part, Problem, Sample, read_mixture
+from llava_video.train.log import check_trackers
 from llava_video.train.memory import Batch, TrainingMemory, estimate_memory
-from llava_video.train.preferences import PairCollator, PairDataset, PairEncoder, as_preference
+from llava_video.train.objectives import RowObjective, objective_of
 from llava_video.train.recipe import Recipe
 from llava_video.train.report import RUN_FILE
 
-_VERSIONS = ("llava-video", "torch", "transformers", "accelerate")
+_VERSIONS = ("torch", "transformers", "accelerate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +69,11 @@ def make_plan(recipe: Recipe) -> Plan:
     """Read the mixture, open every video, count every token, and lay out the rows.
 
     Raises:
-        InputError: nothing can be learnt from, a sample is longer than ``max_tokens``, or videos
-            are to have more frames than the representation takes.
+        InputError: nothing can be learnt from, a sample is longer than ``max_tokens``, videos are
+            to have more frames than the representation takes, or a tracker's package is missing.
         CheckpointError: the model cannot be used.
     """
+    check_trackers(recipe.trackers)
     directory = find_checkpoint(recipe.model)
     config = load_config(directory, recipe.representation)
     processor = load_processor(directory, config)
@@ -85,15 +85,14 @@ def make_plan(recipe: Recipe) -> Plan:
             f"empty (num_frames=) for {most}, or set representation=T,M,s,p with a larger T"
         )
     folders = Folders(recipe.video_folder, recipe.image_folder)
-    parse = as_sample if recipe.dpo is None else as_preference
-    parts = read_mixture(recipe.mixture, folders, recipe.seed, parse)
+    objective = objective_of(recipe, processor)
+    parts = read_mixture(recipe.mixture, folders, recipe.seed, objective.parse)
     listed = [sample for part in parts for sample in part.samples]
     problems = [problem for part in parts for problem in part.problems]
-    encoder = Encoder(processor, recipe) if recipe.dpo is None else PairEncoder(processor, recipe)
     samples: list[Sample] = []
     lengths: list[int] = []
     limit = min(recipe.max_tokens, processor.max_positions)
-    for sample, length in zip(listed, measure(encoder, listed), strict=True):
+    for sample, length in zip(listed, measure(objective.encoder, listed), strict=True):
         if isinstance(length, str):
             problems.append(Problem(sample.name, length))
         elif length <= limit:
@@ -109,7 +108,7 @@ def make_plan(recipe: Recipe) -> Plan:
     if not samples:
         why = f"; the first problem: {problems[0].name}: {problems[0].reason}" if problems else ""
         raise InputError(f"{recipe.mixture} has no sample that can be used{why}")
-    rows, rows_per_epoch = _rows_of_run(recipe, lengths, limit)
+    rows, rows_per_epoch = _rows_of_run(recipe, objective, lengths, limit)
     steps_per_epoch = rows_per_epoch / recipe.rows_per_update
     num_steps = len(rows) // recipe.rows_per_update
     return Plan(
@@ -131,14 +130,14 @@ def _warnings(recipe: Recipe, rows_per_epoch: int, num_samples: int) -> Iterator
 
 
 def _rows_of_run(
-    recipe: Recipe, lengths: Sequence[int], limit: int
+    recipe: Recipe, objective: RowObjective, lengths: Sequence[int], limit: int
 ) -> tuple[list[tuple[int, ...]], int]:
     """Rows of all epochs, cut or filled to whole updates, and how many one epoch has."""
     per_update = recipe.rows_per_update
 
     def epoch(number: int) -> list[tuple[int, ...]]:
         return plan_rows(
-            lengths, limit, packing=recipe.packing and recipe.dpo is None,
+            lengths, limit, packing=recipe.packing and objective.can_pack,
             rows_per_step=recipe.rows_per_step, seed=recipe.seed + number,
         )  # fmt: skip
 
@@ -163,20 +162,6 @@ def check_devices(recipe: Recipe, num_devices: int) -> None:
         )
 
 
-def dataset_and_collator(
-    plan: Plan, rows: Sequence[tuple[int, ...]], report: Path
-) -> tuple[Any, Any]:
-    """Rows of samples or of preferences, and what makes batches of them."""
-    recipe, processor = plan.recipe, plan.processor
-    collate = RowCollator(processor)
-    if recipe.dpo is not None:
-        pairs = PairDataset(plan.samples, rows, PairEncoder(processor, recipe))
-        return pairs, PairCollator(collate, int(processor.tokenizer.pad_token_id))
-    skipped = report if recipe.on_bad_video == "skip_and_report" else None
-    dataset = RowDataset(plan.samples, rows, Encoder(processor, recipe), skipped)
-    return dataset, SeeingCollator(collate, processor)
-
-
 def estimate_plan(plan: Plan, num_devices: int = 1, device_type: str = "cuda") -> TrainingMemory:
     """Memory that a run takes on each device, of which the largest batch is read.
 
@@ -192,8 +177,10 @@ def estimate_plan(plan: Plan, num_devices: int = 1, device_type: str = "cuda") -
     batches = [plan.rows[start : start + size] for start in range(0, len(plan.rows), size)]
     largest = max(batches, key=lambda rows: sum(plan.lengths[i] for row in rows for i in row))
     # Nothing is written: what is left out is the run's to report.
-    dataset, collate = dataset_and_collator(plan, largest, Path(os.devnull))
-    batch = Batch.of(collate([dataset[index] for index in range(len(largest))]), plan.config)
+    objective = objective_of(plan.recipe, plan.processor)
+    dataset = objective.dataset(plan.samples, largest, Path(os.devnull))
+    rows = [dataset[index] for index in range(len(largest))]
+    batch = Batch.of(objective.collate(rows), plan.config)
     return estimate_memory(plan.recipe, plan.config, batch, num_devices, device_type)
 
 
@@ -208,6 +195,7 @@ def describe_run(plan: Plan, num_devices: int) -> None:
     described = {
         "versions": {
             "python": platform.python_version(),
+            "llava-video": __version__,
             **{name: version(name) for name in _VERSIONS},
         },
         "mixture": [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -46,6 +46,11 @@ class Dpo(Section):
 
     beta: float = Field(0.1, gt=0)
     """How much the margin between two answers counts."""
+
+
+Tracker = Literal[
+    "tensorboard", "wandb", "trackio", "mlflow", "comet_ml", "aim", "clearml", "dvclive", "swanlab"
+]
 
 
 class Recipe(BaseRecipe):
@@ -117,12 +122,22 @@ class Recipe(BaseRecipe):
     """Updates between two lines of the log."""
     report_samples: int = Field(4, ge=0)
     """Samples that the trained model is asked again, for the report."""
-    tensorboard: bool = False
-    """Write logs for TensorBoard, too."""
+    trackers: tuple[Tracker, ...] = ()
+    """Log to these, too, each by its own package."""
     workers: int = Field(2, ge=0)
     """Processes that decode videos ahead."""
     seed: int = 0
     """Of the order of samples, of dropout and of new weights."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_earlier_versions(cls, values: Any) -> Any:
+        """``tensorboard: true`` in the folders of runs that began with version 0.1.0."""
+        if isinstance(values, dict) and isinstance(values.get("tensorboard"), bool):
+            values = dict(values)
+            if values.pop("tensorboard"):
+                values.setdefault("trackers", ["tensorboard"])
+        return values
 
     @model_validator(mode="after")
     def _check(self) -> Recipe:

@@ -23,8 +23,8 @@ from llava_video.pages.html import to_html
 from llava_video.recipes import RECIPE_FILE
 from llava_video.records.json_lines import read_lines
 from llava_video.train.data.encode import SKIPPED_FILE
+from llava_video.train.log import LOG_FILE
 from llava_video.train.predictions import PREDICTIONS_FILE
-from llava_video.train.trainer import LOG_FILE
 
 REPORT_FILE = "report.html"
 RUN_FILE = "run.json"

@@ -8,37 +8,45 @@ from __future__ import annotations
 
 import math
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import PartialState
+from accelerate import Accelerator
+from accelerate.utils import set_seed
 from torch.optim import AdamW
-from transformers import PrinterCallback, TrainingArguments, set_seed
-from transformers.integrations import TensorBoardCallback
+from torch.utils.data import DataLoader
+from transformers import get_scheduler
 
 from llava_video.checkpoints.load import find_checkpoint, load_config, load_model, load_processor
 from llava_video.errors import InputError
-from llava_video.model import LlavaVideoConfig
 from llava_video.recipes import RECIPE_FILE
-from llava_video.train.adapters import MODEL, add_lora, merge_adapter, save_adapter, write_model
-from llava_video.train.attention import PACKED
-from llava_video.train.checkpoints import LAST_FILE, load_weights, newest_checkpoint, room_on_disk
-from llava_video.train.data.encode import SKIPPED_FILE, Encoder
-from llava_video.train.devices import by_first, join_processes, leave_processes, shard
-from llava_video.train.plan import (
-    Plan,
-    check_devices,
-    dataset_and_collator,
-    describe_run,
-    make_plan,
+from llava_video.train.adapters import MODEL, merge_adapter, save_adapter, write_model
+from llava_video.train.checkpoints import (
+    LAST_FILE,
+    load_optimizer,
+    load_weights,
+    newest_checkpoint,
+    room_on_disk,
+    step_of,
 )
+from llava_video.train.data.encode import SKIPPED_FILE, Encoder
+from llava_video.train.devices import (
+    batches_of_process,
+    by_first,
+    join_processes,
+    leave_processes,
+    make_accelerator,
+    shard,
+)
+from llava_video.train.log import Log, start_trackers
+from llava_video.train.loop import Loop
+from llava_video.train.objectives import RowObjective, objective_of
+from llava_video.train.parameters import build_model, checkpoint_activations, parameter_groups
+from llava_video.train.plan import Plan, check_devices, describe_run, make_plan
 from llava_video.train.predictions import PREDICTIONS_FILE, write_predictions
-from llava_video.train.preferences import PreferenceTrainer
 from llava_video.train.recipe import Recipe, load_recipe
 from llava_video.train.report import REPORT_FILE, RUN_FILE, write_report
-from llava_video.train.trainer import RowTrainer, Watch, parameter_groups, set_trainable
 
 CHECKPOINTS = "checkpoints"
 ADAPTER = "adapter"
@@ -60,7 +68,7 @@ def train(recipe: Recipe, *, bar: bool = True) -> Path | None:
         is_trained = (recipe.out / MODEL).is_dir()  # the first process writes it when all are done
         if not is_trained:
             with room_on_disk(recipe.out / CHECKPOINTS):
-                _run(plan, checkpoint, processes, bar)
+                _run(plan, checkpoint, bar)
     finally:
         leave_processes(processes)
     if not processes.is_main_process:
@@ -78,8 +86,6 @@ def _begin(recipe: Recipe, num_processes: int) -> tuple[Plan, Path | None]:
     if (recipe.out / MODEL).is_dir() and (recipe.out / REPORT_FILE).is_file():
         raise InputError(f"{recipe.out} holds a finished run; give another folder as out=DIR")
     check_devices(recipe, num_processes)
-    if recipe.tensorboard and find_spec("tensorboard") is None:
-        raise InputError("tensorboard=true needs its package; pip install tensorboard")
     plan = make_plan(recipe)
     describe_run(plan, num_processes)
     if plan.problems:
@@ -94,108 +100,78 @@ def _begin(recipe: Recipe, num_processes: int) -> tuple[Plan, Path | None]:
     return plan, newest_checkpoint(recipe.out / CHECKPOINTS)
 
 
-def _run(plan: Plan, checkpoint: Path | None, processes: PartialState, bar: bool) -> None:
+def _run(plan: Plan, checkpoint: Path | None, bar: bool) -> None:
     """Train, from the first step or from a checkpoint, and leave the last checkpoint."""
     recipe = plan.recipe
     dtype = getattr(torch, recipe.dtype)
+    accelerator = make_accelerator(recipe.trackers, recipe.out / "tensorboard")
+    splits = recipe.shard and accelerator.num_processes > 1
+
     set_seed(recipe.seed)  # adapters begin at random
-    splits = recipe.shard and processes.num_processes > 1
-    model = _build(recipe, plan.directory, plan.config, torch.float32 if splits else dtype)
-    # Answers that share a video need a mask; samples side by side only need to know their ends.
-    attention = PACKED if recipe.attention == "sdpa" and recipe.dpo is None else recipe.attention
-    model.set_attn_implementation({"text_config": attention})
+    model = build_model(recipe, plan.directory, plan.config, torch.float32 if splits else dtype)
+    objective = objective_of(recipe, plan.processor)
+    model.set_attn_implementation({"text_config": objective.attention})
     if recipe.gradient_checkpointing:
-        _checkpoint_activations(model)
+        checkpoint_activations(model)
+    flos_per_token = 6 * model.num_parameters(exclude_embeddings=True)
     if splits:
-        shard(model, processes, dtype)
-    watch = Watch(recipe.out, bar and processes.is_main_process)
-    trainer = _make_trainer(
-        plan,
-        model=model,
-        args=_arguments(plan, processes.num_processes),
-        optimizers=(AdamW(parameter_groups(model, recipe), lr=0.0, betas=(0.9, 0.999)), None),
-        watch=watch,
-    )
-    if recipe.tensorboard and processes.is_main_process:
-        from torch.utils.tensorboard import SummaryWriter
+        shard(model, accelerator, dtype)
+    if checkpoint is not None:
+        load_weights(checkpoint, model)
+    prepared = accelerator.prepare_model(model)  # on its device; copies keep each other alike
 
-        trainer.add_callback(TensorBoardCallback(SummaryWriter(str(recipe.out / "tensorboard"))))
-    trainer.remove_callback(PrinterCallback)  # the watch shows and logs what there is
-    try:
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    finally:
-        watch.stop()
+    is_cuda = accelerator.device.type == "cuda"
+    groups = parameter_groups(model, recipe)
+    optimizer = AdamW(groups, lr=0.0, betas=(0.9, 0.999), fused=is_cuda or None)
+    num_warmup_steps = math.ceil(plan.num_steps * recipe.warmup_ratio)
+    scheduler = get_scheduler(recipe.schedule, optimizer, num_warmup_steps, plan.num_steps)
+    if checkpoint is not None:
+        load_optimizer(checkpoint, model, optimizer)
 
-
-def _make_trainer(plan: Plan, **common: Any) -> RowTrainer:
-    """The trainer of samples or of preferences."""
-    recipe = plan.recipe
-    report = recipe.out / SKIPPED_FILE
-    dataset, collate = dataset_and_collator(plan, plan.rows, report)
-    common |= {"train_dataset": dataset, "data_collator": collate}
-    if recipe.dpo is not None:
-        each = [(number,) for number in range(len(plan.samples))]
-        return PreferenceTrainer(
-            beta=recipe.dpo.beta,
-            every_pair=dataset_and_collator(plan, each, report)[0],
-            folder=recipe.out,
-            **common,
+    start_trackers(accelerator, recipe)
+    done = 0 if checkpoint is None else step_of(checkpoint)
+    with Log(
+        recipe.out,
+        accelerator,
+        bar=bar,
+        video_token_id=plan.config.video_token_id,
+        steps_per_epoch=plan.steps_per_epoch,
+        flos_per_token=flos_per_token,
+    ) as log:
+        loop = Loop(
+            accelerator,
+            prepared,
+            objective,
+            optimizer,
+            scheduler,
+            log,
+            folder=recipe.out / CHECKPOINTS,
+            num_steps=plan.num_steps,
+            batches_per_update=recipe.rows_per_update
+            // (recipe.rows_per_step * accelerator.num_processes),
+            log_steps=min(recipe.log_steps, plan.num_steps),
+            save_steps=recipe.save_steps,
+            autocast_dtype=None if splits or dtype == torch.float32 else dtype,
+            step=done,
         )
-    return RowTrainer(**common)
+        set_seed(recipe.seed)  # what is dropped does not depend on how the model began
+        objective.begin(loop, plan.samples)
+        loop.run(_loader(plan, objective, done, accelerator), checkpoint)
 
 
-def _build(
-    recipe: Recipe, directory: Path, config: LlavaVideoConfig, frozen_dtype: torch.dtype
-) -> Any:
-    """The model as the run begins: with adapters, and in float32 what is trained."""
-    model: Any = load_model(directory, config, dtype=frozen_dtype)
-    if recipe.lora is not None:
-        model = add_lora(model, recipe.lora, recipe.model)
-    set_trainable(model, recipe)
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            parameter.data = parameter.data.float()
-    return model
-
-
-def _checkpoint_activations(model: Any) -> None:
-    """Compute activations again in the backward pass instead of keeping them."""
-    model.config.get_text_config().use_cache = False  # transformers would say that it has to
-    if hasattr(model, "activation_checkpointing_enable"):
-        model.activation_checkpointing_enable({"use_reentrant": False})
-    else:  # before transformers 5.24
-        model.gradient_checkpointing_enable({"use_reentrant": False})
-    # transformers makes embeddings require gradients, also those of patches. Only its reentrant way
-    # needs that; it would send gradients through a frozen vision encoder, for nothing.
-    if getattr(model, "_require_grads_hooks", None):
-        model.disable_input_require_grads()
-
-
-def _arguments(plan: Plan, num_processes: int) -> TrainingArguments:
+def _loader(
+    plan: Plan, objective: RowObjective, num_done: int, accelerator: Accelerator
+) -> DataLoader[Any]:
+    """Batches of the rows of this process, from the first update that is left."""
     recipe = plan.recipe
-    return TrainingArguments(
-        output_dir=str(recipe.out / CHECKPOINTS),
-        max_steps=plan.num_steps,
-        per_device_train_batch_size=recipe.rows_per_step,
-        gradient_accumulation_steps=recipe.rows_per_update
-        // (recipe.rows_per_step * num_processes),
-        train_sampling_strategy="sequential",  # rows are in the order of training
-        lr_scheduler_type=recipe.schedule,
-        warmup_steps=math.ceil(plan.num_steps * recipe.warmup_ratio),
-        max_grad_norm=1.0,
-        bf16=recipe.dtype == "bfloat16",
-        logging_steps=min(recipe.log_steps, plan.num_steps),
-        logging_nan_inf_filter=False,  # the trainer stops there
-        save_steps=recipe.save_steps,
-        save_total_limit=2,
-        dataloader_num_workers=recipe.workers,
-        remove_unused_columns=False,
-        accelerator_config={"dispatch_batches": False, "split_batches": False},
-        ddp_find_unused_parameters=True,  # some are never used, such as SigLIP's last norm
-        disable_tqdm=True,
-        report_to=[],
-        use_cpu=not torch.cuda.is_available(),
-        seed=recipe.seed,
+    return DataLoader(
+        objective.dataset(plan.samples, plan.rows, recipe.out / SKIPPED_FILE),
+        batch_sampler=batches_of_process(
+            len(plan.rows), recipe.rows_per_step, num_done * recipe.rows_per_update, accelerator
+        ),
+        collate_fn=objective.collate,
+        num_workers=recipe.workers,
+        pin_memory=accelerator.device.type == "cuda",
     )
 
 
@@ -223,7 +199,7 @@ def export_model(
     directory = find_checkpoint(recipe.model)
     config = load_config(directory, recipe.representation)
     dtype = getattr(torch, recipe.dtype)
-    model = _build(recipe, directory, config, torch.float32)
+    model = build_model(recipe, directory, config, torch.float32)
     load_weights(checkpoint, model)
     if recipe.lora is not None:
         if adapter is not None:

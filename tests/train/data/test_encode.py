@@ -138,7 +138,7 @@ def test_samples_of_all_kinds_stand_in_one_row(samples: list[Sample], pictures: 
     batch = RowCollator(encoder.processor)([rows[0], rows[1]])
     singles = [encoder.encode(sample) for sample in several]
     lengths = [len(single.input_ids) for single in singles]
-    assert batch["names"] == [sample.name for sample in several]
+    assert batch["sample_names"] == [sample.name for sample in several]
     assert batch["num_tokens"] == sum(lengths)
     assert batch["num_frames_per_video"].tolist() == [3, 3]
     assert batch["cu_seq_lens_q"].diff().tolist() == lengths
@@ -174,7 +174,7 @@ def test_a_batch_has_the_loss_and_gradients_of_its_samples(
     model.set_attn_implementation({"text_config": PACKED})
     batch = RowCollator(encoder.processor)([encoded[:3], encoded[3:]])
     assert (batch["shift_labels"] != LABEL_IGNORED).sum() == num_labels
-    del batch["names"], batch["num_tokens"]
+    del batch["sample_names"], batch["num_tokens"]
     model(**batch).loss.backward()
     found = gradients(model)
     assert found.keys() == expected.keys()
@@ -216,7 +216,7 @@ def test_a_video_that_fails_is_an_error_or_is_reported(
     rows = RowDataset([bad, samples[0]], [(0, 1), (0,)], encoder, report)
     assert [encoded.name for encoded in rows[0]] == [samples[0].name]
     batch = RowCollator(encoder.processor)([rows[1]])
-    assert batch.pop("names") == []
+    assert batch.pop("sample_names") == []
     assert batch.pop("num_tokens") == 0
     model = small_model()
     model.set_attn_implementation({"text_config": PACKED})

@@ -261,7 +261,7 @@ class RowCollator:
     processor: LlavaVideoProcessor
 
     def __call__(self, rows: list[list[Encoded]]) -> dict[str, Any]:
-        """Inputs of the model, with ``names`` of the samples and their ``num_tokens`` for the log.
+        """Inputs of the model, with ``sample_names`` and their ``num_tokens`` for the log.
 
         Where every sample was skipped, there is one padding token that asks for nothing.
         """
@@ -277,6 +277,6 @@ class RowCollator:
         if seen.tiles:
             types = [kind for encoded in samples for kind in encoded.token_types]
             batch["mm_token_type_ids"] = torch.tensor([types])
-        batch["names"] = [encoded.name for encoded in samples]
+        batch["sample_names"] = [encoded.name for encoded in samples]
         batch["num_tokens"] = sum(len(encoded.input_ids) for encoded in samples)
         return batch
