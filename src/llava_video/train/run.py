@@ -42,7 +42,12 @@ from llava_video.train.devices import (
 from llava_video.train.log import Log, start_trackers
 from llava_video.train.loop import Loop
 from llava_video.train.objectives import RowObjective, objective_of
-from llava_video.train.parameters import build_model, checkpoint_activations, parameter_groups
+from llava_video.train.parameters import (
+    build_model,
+    checkpoint_activations,
+    compile_layers,
+    parameter_groups,
+)
 from llava_video.train.plan import Plan, check_devices, describe_run, make_plan
 from llava_video.train.predictions import PREDICTIONS_FILE, write_predictions
 from llava_video.train.recipe import Recipe, load_recipe
@@ -113,6 +118,8 @@ def _run(plan: Plan, checkpoint: Path | None, bar: bool) -> None:
     model.set_attn_implementation({"text_config": objective.attention})
     if recipe.gradient_checkpointing:
         checkpoint_activations(model)
+    if recipe.compile:
+        compile_layers(model)
     flos_per_token = 6 * model.num_parameters(exclude_embeddings=True)
     if splits:
         shard(model, accelerator, dtype)
