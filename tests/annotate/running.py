@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -22,7 +24,15 @@ FAST = {
 def recipe_for(fake: FakeEndpoint, **changes: object) -> Recipe:
     """A small, fast recipe that asks the fake; ``describe__history`` means ``describe.history``."""
     values = {name.replace("__", "."): value for name, value in changes.items()}
-    return load_recipe("open", {"endpoint.base_url": fake.url, **FAST, **values})
+    return load_recipe("open", overrides({"endpoint.base_url": fake.url, **FAST, **values}))
+
+
+def overrides(values: Mapping[str, object]) -> list[str]:
+    """Values by key as ``key=value``, the way a user writes them."""
+    texts = {
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()
+    }
+    return [f"{key}={text}" for key, text in texts.items()]
 
 
 def run_quietly(videos: Path, recipe: Recipe, out: Path, **options: object) -> RunResult:

@@ -29,14 +29,14 @@ CONCURRENCY = 2
 def recipe_for(url: str) -> Recipe:
     return load_recipe(
         "open",
-        {
-            "endpoint.base_url": url,
-            "endpoint.model": "gpt-4o",
-            "endpoint.concurrency": CONCURRENCY,
-            "describe.image_max_side": 32,
-            "ask.types": ["temporal", "count"],
-            "filters.across_videos_similarity": None,
-        },
+        [
+            f"endpoint.base_url={url}",
+            "endpoint.model=gpt-4o",
+            f"endpoint.concurrency={CONCURRENCY}",
+            "describe.image_max_side=32",
+            "ask.types=[temporal, count]",
+            "filters.across_videos_similarity=",
+        ],
     )
 
 

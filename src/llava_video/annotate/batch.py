@@ -21,13 +21,12 @@ from rich.console import Console
 
 from llava_video.annotate.engines.local import annotate_all
 from llava_video.annotate.engines.progress import Progress
-from llava_video.annotate.preflight import check_any_selected, check_budget
+from llava_video.annotate.preflight import check_any_selected, check_run
 from llava_video.annotate.recipe import Recipe, load_recipe
 from llava_video.annotate.records import VideoRecord
 from llava_video.annotate.run_folder import finish_records, save_records, start_run
 from llava_video.annotate.steps.context import WaitingError
-from llava_video.annotate.steps.filter import check_filters
-from llava_video.annotate.videos.discover import common_folder, find_videos
+from llava_video.annotate.videos.discover import common_folder
 from llava_video.annotate.videos.select import select_videos
 from llava_video.calls.annotator import read_completion
 from llava_video.calls.caller import call_info, used_tokens
@@ -35,6 +34,7 @@ from llava_video.calls.ledger import CallInfo, Ledger, open_ledger
 from llava_video.calls.messages import Reply, Request
 from llava_video.calls.pricing import PriceTable, load_prices
 from llava_video.errors import BudgetError, InputError
+from llava_video.recipes import RECIPE_FILE
 from llava_video.records.files import write_whole, writing
 from llava_video.records.json_lines import dump_json
 
@@ -154,7 +154,7 @@ class BatchCaller:
             else:
                 self._usd_left -= info.upper_usd
                 self._wave.add(await asyncio.to_thread(self._line, request, key), info)
-        raise WaitingError(f"{request.video_id}: waits for a batch")
+        raise WaitingError(f"{request.item_id}: waits for a batch")
 
     def _line(self, request: Request, key: str) -> bytes:
         url = "/v1/chat/completions"
@@ -172,9 +172,7 @@ def write_wave(names: list[str], recipe: Recipe, folder: Path) -> list[Path]:
         InputError: the wave before was not read back.
         BudgetError: something waits, and the budget holds none of it.
     """
-    check_budget(recipe)
-    check_filters(recipe.filters)
-    records = find_videos(names)
+    records = check_run(names, recipe, is_sent=False)
     return asyncio.run(_write_wave(folder, recipe, records))
 
 
@@ -266,11 +264,14 @@ async def _settle(ledger: Ledger, info: CallInfo, row: _Row, prices: PriceTable)
 def _notes(path: Path) -> Iterator[CallInfo]:
     """The calls of one file, as `Wave` wrote them down."""
     for line in path.read_text(encoding="utf-8").strip().split("\n"):
-        yield CallInfo(**json.loads(line))
+        values = json.loads(line)
+        if "video_id" in values:  # as version 0.1 wrote them
+            values["item_id"] = values.pop("video_id")
+        yield CallInfo(**values)
 
 
 def _prices_file(folder: Path) -> str | None:
-    return load_recipe(folder / "recipe.yaml").endpoint.prices_file
+    return load_recipe(folder / RECIPE_FILE).endpoint.prices_file
 
 
 def _read_rows(path: Path) -> Iterator[_Row]:

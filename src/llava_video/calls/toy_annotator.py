@@ -37,8 +37,11 @@ class ToyAnnotator:
         Raises:
             InputError: the video has no script, so it is not of the toy world.
         """
-        script = load_script(request.subject.video_path)
-        text = _answer(request, script)
+        if not request.subject.video_path:
+            raise InputError(
+                f"{request.item_id}: not about a video; the toy annotator knows toyworld's only"
+            )
+        text = _answer(request, load_script(request.subject.video_path))
         return Reply(text, f"toy-{key[:16]}", "stop", Usage())
 
     async def aclose(self) -> None:

@@ -20,6 +20,7 @@ from transformers import get_scheduler
 
 from llava_video.checkpoints.load import find_checkpoint, load_config, load_model, load_processor
 from llava_video.errors import InputError
+from llava_video.recipes import RECIPE_FILE
 from llava_video.train.adapters import MODEL, merge_adapter, save_adapter, write_model
 from llava_video.train.checkpoints import (
     LAST_FILE,
@@ -49,7 +50,7 @@ from llava_video.train.parameters import (
 )
 from llava_video.train.plan import Plan, check_devices, describe_run, make_plan
 from llava_video.train.predictions import PREDICTIONS_FILE, write_predictions
-from llava_video.train.recipe import RECIPE_FILE, Recipe, load_recipe
+from llava_video.train.recipe import Recipe, load_recipe
 from llava_video.train.report import REPORT_FILE, RUN_FILE, write_report
 
 CHECKPOINTS = "checkpoints"
