@@ -1,4 +1,4 @@
-.PHONY: check test bench
+.PHONY: check test docs bench
 
 check:  ## style, types, and which room may import which
 	ruff check .
@@ -8,6 +8,9 @@ check:  ## style, types, and which room may import which
 
 test:
 	python -m pytest -n 2
+
+docs:  ## the site, in build/docs; a dead link, an unknown name or an unlisted page fails
+	python -m sphinx -W --keep-going -q -j auto -d build/doctrees -b html docs build/docs
 
 bench:  ## figures; each file can be run alone and says what it measures
 	python benchmarks/packing.py

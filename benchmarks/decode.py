@@ -38,6 +38,7 @@ CODECS = {
     "av1": ("mp4", "libsvtav1", {"preset": "11", "crf": "38"}),
     "mpeg4": ("mp4", "mpeg4", {"b": "6M", "bf": "2", "g": "250"}),
 }
+FORMATS = {"mp4": "mp4", "webm": "webm"}
 COUNTS = {10: (8, 64), 60: (8, 64, 440), 600: (8, 64, 440)}  # frames taken of so many seconds
 READERS = ("llava-video", "decord", "torchcodec", "pyav in order")
 FOLDER = Path(tempfile.gettempdir()) / "llava-video-benchmark"
@@ -84,14 +85,15 @@ def make_video(codec: str, seconds: int) -> Path:
     """A video of so many seconds: one encoded unit, its packets repeated."""
     import av
 
+    from llava_video.records.files import writing
+
     suffix, encoder, options = CODECS[codec]
     path, unit = FOLDER / f"{codec}-{seconds}.{suffix}", FOLDER / f"{codec}-unit.{suffix}"
     if path.exists():
         return path
     FOLDER.mkdir(exist_ok=True)
     if not unit.exists():
-        partial = FOLDER / f"partial.{suffix}"
-        with av.open(str(partial), "w") as container:
+        with writing(unit) as part, av.open(str(part), "w", format=FORMATS[suffix]) as container:
             stream = container.add_stream(encoder, rate=FPS, options=options)
             stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
             for index, picture in enumerate(render(UNIT_FRAMES)):
@@ -99,9 +101,7 @@ def make_video(codec: str, seconds: int) -> Path:
                 frame.pts, frame.time_base = index, Fraction(1, FPS)
                 container.mux(stream.encode(frame))
             container.mux(stream.encode())
-        partial.rename(unit)
-    partial = FOLDER / f"partial.{suffix}"
-    with av.open(str(partial), "w") as container:
+    with writing(path) as part, av.open(str(part), "w", format=FORMATS[suffix]) as container:
         stream = None
         for repeat in range(seconds * FPS // UNIT_FRAMES):
             with av.open(str(unit)) as source:
@@ -113,7 +113,6 @@ def make_video(codec: str, seconds: int) -> Path:
                         packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
                         packet.stream = stream
                         container.mux(packet)
-    partial.rename(path)
     return path
 
 

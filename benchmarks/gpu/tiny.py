@@ -17,11 +17,11 @@ import torch
 
 from gpu.results import Part, out_folder
 from llava_video.checkpoints.load import load
+from llava_video.recipes import load_recipe
 from llava_video.tiny.accuracy import ask, is_right
 from llava_video.tiny.recipe import TinyRecipe
 from llava_video.tiny.train import train_tiny
 from llava_video.toyworld import generate_script, make_questions, render
-from llava_video.train.recipe import load_recipe_of
 
 MAX_BYTES = 16 << 20
 
@@ -41,7 +41,7 @@ def main() -> None:
             f"reading_steps={1 if part.rehearse else 600}", f"watching_steps={steps}",
             f"threads={max(1, cores // 4)}", f"workers={max(1, cores - 2)}",
         ]  # fmt: skip
-        recipe = load_recipe_of(TinyRecipe, "tiny", changes)
+        recipe = load_recipe(TinyRecipe, "tiny", changes)
         try:
             model = train_tiny(recipe)
         finally:

@@ -44,7 +44,12 @@ from llava_video.train.devices import batches_of_process, make_accelerator
 from llava_video.train.log import LOG_FILE, Log
 from llava_video.train.loop import Batch, Loop, Notes
 from llava_video.train.objectives import Sft
-from llava_video.train.parameters import build_model, checkpoint_activations, parameter_groups
+from llava_video.train.parameters import (
+    build_model,
+    checkpoint_activations,
+    compile_layers,
+    parameter_groups,
+)
 from llava_video.train.plan import Plan, estimate_plan, make_plan
 from llava_video.train.recipe import load_recipe
 
@@ -179,6 +184,8 @@ def measure(
     model.set_attn_implementation({"text_config": objective.attention})
     if recipe.gradient_checkpointing:
         checkpoint_activations(model)
+    if recipe.compile:
+        compile_layers(model)
     prepared = accelerator.prepare_model(model)
     groups = parameter_groups(model, recipe)
     optimizer = AdamW(groups, lr=0.0, betas=(0.9, 0.999), fused=is_cuda or None)
@@ -240,13 +247,17 @@ def main() -> None:
         by_rate = ["num_frames=", "fps=1", f"representation={REPRESENTATION}"]
         runs: list[tuple[str, str, Path, list[str], int, bool]] = [
             ("7B, LoRA", "7b", even, [*frames, *keeps, "rows_per_update=1"], 9, False),
-            ("7B, LoRA without dropout", "7b", even,
-             [*frames, *keeps, "rows_per_update=1", "lora.dropout=0"], 9, False),
+            ("7B, LoRA, compiled", "7b", even,
+             [*frames, *keeps, "rows_per_update=1", "compile=true"], 10, False),
+            ("7B, LoRA, compiled, two samples a row", "7b", even,
+             [*frames, *keeps, "rows_per_update=1", "compile=true", long_rows], 8, False),
             ("7B, full", "7b", even, [*frames, *learns_all, "rows_per_update=1"], 8, False),
             ("7B, LoRA, activations computed again", "7b", even,
              [*frames, "rows_per_update=1"], 8, False),
             ("0.5B, full", "0.5b", even,
              [*frames, *learns_all, *keeps, "rows_per_update=1"], 12, False),
+            ("0.5B, full, compiled", "0.5b", even,
+             [*frames, *learns_all, *keeps, "rows_per_update=1", "compile=true"], 12, False),
             (f"{UNEQUAL}, packed", "0.5b", uneven,
              [*by_rate, *learns_all, *keeps, "rows_per_update=1", long_rows], 10, False),
             (f"{UNEQUAL}, padded", "0.5b", uneven,
@@ -254,7 +265,7 @@ def main() -> None:
               "packing=false", long_rows], 10, True),
         ]  # fmt: skip
         if small:  # each kind of run once
-            runs = [runs[0], runs[2], *runs[5:]]
+            runs = [runs[0], runs[3], *runs[-2:]]
         rates: dict[str, float] = {}
         for what, size, data, own, num_steps, padded in runs:
             if time.perf_counter() - start > limit - 20:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,17 +16,21 @@ from llava_video.errors import InputError
 class Frames:
     """Pictures sampled from one video, in time order, with the moment each was shown.
 
+    The arrays can be read only; they are views of those given, which stay as they are.
+
     Attributes:
         pixels: RGB pictures, ``(T, H, W, 3)`` uint8, upright and with square pixels.
-        timestamps_seconds: ``(T,)`` float64, from the first frame of the video, never decreasing.
+        timestamps_seconds: ``(T,)`` float64, from the first frame of the video, never decreasing
+            and within the video.
         indices: ``(T,)`` int64, position of each picture among the frames of the video, in
-            presentation order. The same frame may be kept twice where a video is short.
+            presentation order, never decreasing. The same frame may be kept twice where a video is
+            short.
         duration_seconds: length of the whole video, of which these frames are a sample.
         source: where the pictures come from, for messages; a path or a made-up name.
         warnings: what went wrong while reading, one sentence each; empty for a sound file.
 
     Raises:
-        InputError: the arrays contradict each other.
+        InputError: the arrays contradict each other, or hold what no video has.
     """
 
     pixels: NDArray[np.uint8]
@@ -49,8 +54,29 @@ class Frames:
                 f"{self.source}: {num_frames} frames need as many timestamps and indices, got "
                 f"{self.timestamps_seconds.shape} and {self.indices.shape}"
             )
-        if np.any(np.diff(self.timestamps_seconds) < 0):
-            raise InputError(f"{self.source}: timestamps must not decrease")
+        if not np.issubdtype(self.indices.dtype, np.integer):
+            raise InputError(
+                f"{self.source}: indices count frames, so they are whole numbers, "
+                f"got {self.indices.dtype}"
+            )
+        if self.indices[0] < 0 or np.any(np.diff(self.indices) < 0):
+            raise InputError(f"{self.source}: indices must start at 0 or later and not decrease")
+        if not 0 <= self.duration_seconds < math.inf:
+            raise InputError(
+                f"{self.source}: no video lasts {self.duration_seconds} s; give its true duration"
+            )
+        times = self.timestamps_seconds
+        if not np.all(np.isfinite(times)) or np.any(np.diff(times) < 0):
+            raise InputError(f"{self.source}: timestamps must be numbers and not decrease")
+        if times[0] < 0 or times[-1] > self.duration_seconds:
+            raise InputError(
+                f"{self.source}: frames from {times[0]:g} to {times[-1]:g} s lie outside the video "
+                f"of {self.duration_seconds:g} s; give times from its first frame on"
+            )
+        for name in ("pixels", "timestamps_seconds", "indices"):
+            view = getattr(self, name).view()
+            view.flags.writeable = False
+            object.__setattr__(self, name, view)
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -77,7 +103,7 @@ class Frames:
             source: a name for messages.
         """
         array = np.asarray(pixels)
-        if fps <= 0:
+        if not 0 < fps < math.inf:
             raise InputError(f"{source}: fps must be positive, got {fps}")
         indices = np.arange(len(array), dtype=np.int64)
         return cls(array, indices / fps, indices, len(array) / fps, source)

@@ -133,3 +133,21 @@ def test_an_answer_that_is_no_completion_joins_the_next_wave(videos, tmp_path):
     assert open_ledger(out).totals().num_unknown == 2  # answered, so they may have been billed
     [again] = write_wave([str(videos)], recipe, out)
     assert sorted(again.read_text().splitlines()) == sorted(path.read_text().splitlines())
+
+
+def test_a_wave_that_the_version_before_wrote_is_read_back(videos, tmp_path):
+    """Its notes say ``video_id`` where ours say ``item_id``."""
+    out = tmp_path / "out"
+    with FakeEndpoint() as fake:
+        recipe = recipe_for(fake)
+    [path] = write_wave([str(videos)], recipe, out)
+    notes = path.with_suffix(".calls")
+    assert notes.read_text().count('"item_id"') == 3
+    notes.write_text(notes.read_text().replace('"item_id"', '"video_id"'))
+    found = read_results(out, answer_files([path]))
+    assert found["settled"] + found["failed"] == 3
+    assert open_ledger(out).query("SELECT DISTINCT item_id FROM attempts ORDER BY 1") == [
+        ("v0",),
+        ("v1",),
+        ("v2",),
+    ]

@@ -2,8 +2,9 @@
 
 import pytest
 
-from llava_video.annotate.recipe import built_in_recipes, dump_recipe, load_recipe
+from llava_video.annotate.recipe import Recipe, load_recipe
 from llava_video.errors import InputError
+from llava_video.recipes import bundled_recipes
 
 
 def test_defaults_are_the_papers():
@@ -17,11 +18,11 @@ def test_defaults_are_the_papers():
     assert len(recipe.ask.types) == 16
 
 
-@pytest.mark.parametrize("name", built_in_recipes())
+@pytest.mark.parametrize("name", bundled_recipes(Recipe))
 def test_a_resolved_recipe_reads_back_as_itself(name, tmp_path):
     recipe = load_recipe(name)
     path = tmp_path / "recipe.yaml"
-    path.write_text(dump_recipe(recipe))
+    path.write_text(recipe.to_yaml())
     assert load_recipe(path) == recipe
 
 
@@ -37,14 +38,14 @@ def test_a_source_has_rules_of_its_own(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("describe: {histroy: none}", "unknown key 'describe.histroy'; did you mean 'history'"),
-        ("descrbe: {}", "unknown key 'descrbe'; did you mean 'describe'"),
+        ("describe: {histroy: none}", "no key 'describe.histroy'; did you mean 'describe.history'"),
+        ("descrbe: {}", "no key 'descrbe'; did you mean 'describe'"),
         ("describe: {fps: -1}", "describe.fps: .*greater than 0"),
         ("describe: {history: some}", "describe.history: .*'all_unsummarised'"),
         ("sources: {ego4d: {over_hight: 1}}", "sources.ego4d.*did you mean 'over_height'"),
-        ("ask: {types: [temprol]}", "'temprol' is no question type; did you mean 'temporal'"),
-        ("- 1", "a recipe is a mapping"),
-        ("a: [", "not YAML"),
+        ("ask: {types: [temprol]}", "'temprol' is not a question type; did you mean 'temporal'"),
+        ("- 1", "holds no 'key: value' lines"),
+        ("a: [", "not valid YAML"),
     ],
 )
 def test_what_does_not_fit_is_named_with_the_nearest_known(text, message, tmp_path):
@@ -55,7 +56,7 @@ def test_what_does_not_fit_is_named_with_the_nearest_known(text, message, tmp_pa
 
 
 def test_changes_go_on_top():
-    recipe = load_recipe("paper", {"describe.history": "none", "max_usd": 1.5})
+    recipe = load_recipe("paper", ["describe.history=none", "max_usd=1.5"])
     assert recipe.describe.history == "none"
     assert recipe.max_usd == 1.5
 

@@ -20,6 +20,7 @@ from llava_video.annotate.recipe import Recipe, load_recipe
 from llava_video.annotate.run import run
 from tests.annotate.fake_endpoint import FakeEndpoint
 from tests.annotate.make_videos import write_video
+from tests.annotate.running import outputs
 
 NUM_KILLS = 50
 CONCURRENCY = 2
@@ -28,28 +29,19 @@ CONCURRENCY = 2
 def recipe_for(url: str) -> Recipe:
     return load_recipe(
         "open",
-        {
-            "endpoint.base_url": url,
-            "endpoint.model": "gpt-4o",
-            "endpoint.concurrency": CONCURRENCY,
-            "describe.image_max_side": 32,
-            "ask.types": ["temporal", "count"],
-            "filters.across_videos_similarity": None,
-        },
+        [
+            f"endpoint.base_url={url}",
+            "endpoint.model=gpt-4o",
+            f"endpoint.concurrency={CONCURRENCY}",
+            "describe.image_max_side=32",
+            "ask.types=[temporal, count]",
+            "filters.across_videos_similarity=",
+        ],
     )
 
 
 def run_quietly(videos: str, url: str, out: str) -> None:
     run([videos], recipe_for(url), Path(out), console=Console(file=io.StringIO()))
-
-
-def outputs(folder: Path) -> dict[str, bytes]:
-    """Every file of a run but the ledger, by name."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and not path.name.startswith("ledger.sqlite")
-    }
 
 
 def committed_keys(folder: Path) -> set[str]:

@@ -9,21 +9,8 @@ from llava_video.budget.inference_memory import MemoryModel, count_parameters
 from llava_video.model import LlavaVideoConfig
 from llava_video.model.outputs import CACHE
 from llava_video.representation import make_layout
+from tests.budget.memory import SEVEN_B
 from tests.model.small import random_frames, small_config, small_model, small_processor
-
-SEVEN_B = {
-    "text_config": {
-        "hidden_size": 3584,
-        "intermediate_size": 18944,
-        "num_hidden_layers": 28,
-        "num_attention_heads": 28,
-        "num_key_value_heads": 4,
-        "vocab_size": 152064,
-        "max_position_embeddings": 32768,
-    },
-    "video_representation": {"pooling": "bilinear", "newline": "grid"},
-    "dtype": "bfloat16",
-}
 
 
 @pytest.mark.parametrize("tied", [False, True])

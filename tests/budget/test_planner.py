@@ -1,7 +1,6 @@
 """Plans: what is said to fit does fit, what is refused says why, and the pick is one of them."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +17,8 @@ from llava_video.model import LlavaVideoConfig
 from llava_video.processing.prompt import describe_sampling
 from llava_video.representation import PRESETS, make_layout, parse_representation
 from llava_video.types import Frames
-from tests.budget.test_inference_memory import SEVEN_B
+from tests.budget.memory import GIB, SEVEN_B, needed_bytes, set_free_memory
 from tests.model.small import random_frames, small_config, small_processor
-
-GIB = 2**30
 
 
 @pytest.fixture(scope="module")
@@ -161,24 +158,6 @@ def test_waits_that_cannot_be(seven_b: MemoryModel) -> None:
         Planner(seven_b, GIB, max_latency_seconds=1)
 
 
-def set_free_memory(num_bytes: int, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the system say that so much is free."""
-    meminfo = directory / "meminfo"
-    meminfo.write_text(f"MemTotal: 99999999 kB\nMemAvailable: {num_bytes // 1024} kB\n")
-    monkeypatch.setattr(devices, "_MEMINFO", meminfo)
-
-
-def needed_bytes(checkpoint: Path, num_frames: int, num_new_tokens: int) -> int:
-    """What a checkpoint's own representation takes on a CPU."""
-    config = load_config(checkpoint)
-    planner = Planner(
-        MemoryModel.of(config, torch.float32, "cpu"), GIB, num_new_tokens=num_new_tokens
-    )
-    memory = planner.judge(replace(config.representation, max_frames=num_frames)).memory
-    assert memory is not None
-    return memory.peak
-
-
 def test_what_does_not_fit_is_changed_and_said_or_refused(
     small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,19 +167,20 @@ def test_what_does_not_fit_is_changed_and_said_or_refused(
     needed = {count: needed_bytes(small_checkpoint, count, 5) for count in (1, 3, 8)}
 
     set_free_memory(needed[8] + 1024, tmp_path, monkeypatch)
-    assert fit_memory(config, small_checkpoint, cpu, num_new_tokens=5) is None
-    assert config.representation == own
+    assert fit_memory(config, small_checkpoint, cpu, num_new_tokens=5) == (own, None)
 
     set_free_memory(needed[3] + 1024, tmp_path, monkeypatch)
-    assert fit_memory(config, small_checkpoint, cpu, num_frames=3, num_new_tokens=5) is None
-    assert config.representation == own
+    fits = fit_memory(config, small_checkpoint, cpu, num_frames=3, num_new_tokens=5)
+    assert fits == (own, None)
     with pytest.raises(RepresentationError, match=r"V = 8,64,3,2 needs .* cpu has .* free; leave"):
         fit_memory(config, small_checkpoint, cpu, num_new_tokens=5, may_change=False)
-    said = fit_memory(config, small_checkpoint, cpu, num_new_tokens=5)
+    taken, said = fit_memory(config, small_checkpoint, cpu, num_new_tokens=5)
     assert said is not None
     assert "took V = " in said
-    assert config.representation != own
-    assert fit_memory(config, small_checkpoint, cpu, num_new_tokens=5) is None
+    assert taken != own
+    assert config.representation == own  # the planner advises, its caller decides
+    config.representation = taken
+    assert fit_memory(config, small_checkpoint, cpu, num_new_tokens=5) == (taken, None)
 
     set_free_memory(needed[1] // 2, tmp_path, monkeypatch)
     with pytest.raises(RepresentationError, match="nothing fits; one frame needs"):
@@ -211,7 +191,9 @@ def test_systems_that_do_not_say_what_is_free_change_nothing(
     small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(devices, "_MEMINFO", tmp_path / "nowhere")
-    assert fit_memory(load_config(small_checkpoint), small_checkpoint, torch.device("cpu")) is None
+    config = load_config(small_checkpoint)
+    fits = fit_memory(config, small_checkpoint, torch.device("cpu"))
+    assert fits == (config.representation, None)
 
 
 def test_devices_that_are_not_there() -> None:

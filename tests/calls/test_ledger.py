@@ -111,12 +111,13 @@ def test_only_one_run_at_a_time_pays_and_others_may_read(tmp_path):
     Ledger(tmp_path / "ledger.sqlite").close()
 
 
-def test_a_ledger_of_another_version_is_refused(tmp_path):
+def test_a_ledger_of_a_newer_version_is_refused_in_one_line(tmp_path):
     Ledger(tmp_path / "ledger.sqlite").close()
     with sqlite3.connect(tmp_path / "ledger.sqlite") as other:
         other.execute("PRAGMA user_version = 99")
-    with pytest.raises(InputError, match="of another version"):
+    with pytest.raises(InputError, match=r"schema 99, this one reads up to 2\); update") as caught:
         open_ledger(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_what_is_no_ledger_is_refused(tmp_path):
@@ -127,6 +128,10 @@ def test_what_is_no_ledger_is_refused(tmp_path):
         open_ledger(tmp_path)
     with pytest.raises(InputError, match=r"no ledger.sqlite in it"):
         open_ledger(tmp_path / "elsewhere")
+    with sqlite3.connect(tmp_path / "other.sqlite") as other:
+        other.execute("CREATE TABLE notes (text TEXT)")
+    with pytest.raises(InputError, match="a database, but not a ledger"):
+        Ledger(tmp_path / "other.sqlite")
 
 
 def test_a_disk_that_is_full_leaves_nobody_waiting_for_the_budget(tmp_path):

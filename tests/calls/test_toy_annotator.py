@@ -18,7 +18,7 @@ def toy_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toy")
     for seed in range(6):
         write_toy_video(folder / "v" / f"t{seed}.mp4", seed, "crowded" if seed % 2 else "simple")
-    changes = {"faithfulness.enabled": True, "blind.enabled": True, "blind.action": "tag"}
+    changes = ["faithfulness.enabled=true", "blind.enabled=true", "blind.action=tag"]
     return run_quietly(folder / "v", load_recipe("toyworld", changes), folder / "out").records
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from llava_video.chat.answer import answer_question
 from llava_video.checkpoints.load import find_checkpoint, load
-from llava_video.toyworld.questions.question import LETTER_ENDING
+from llava_video.records.options import LETTER_ENDING
 
 ASSETS = Path(str(files("llava_video") / "assets"))
 

@@ -20,7 +20,7 @@ from llava_video.checkpoints.load import load
 from llava_video.errors import CheckpointError
 from llava_video.model import LlavaVideoConfig, LlavaVideoForConditionalGeneration, LlavaVideoModel
 from llava_video.processing.processor import LlavaVideoProcessor
-from tests.checkpoints.test_load import change_config
+from tests.checkpoints.on_disk import change_config
 from tests.model.small import random_frames
 
 

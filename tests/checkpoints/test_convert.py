@@ -26,6 +26,8 @@ from llava_video.checkpoints.convert import convert_checkpoint
 from llava_video.checkpoints.load import TINY, load_config, load_model
 from llava_video.errors import CheckpointError
 from llava_video.representation import VideoRepresentation, make_layout
+from tests.checkpoints.on_disk import ONEVISION, save_native
+from tests.model.released import GOLDENS
 from tests.model.small import (
     REPRESENTATION,
     random_frames,
@@ -33,9 +35,6 @@ from tests.model.small import (
     small_model,
     small_processor,
 )
-from tests.model.test_goldens import GOLDENS
-
-ONEVISION = VideoRepresentation(max_frames=8, grid_side=8, pooling="bilinear", newline="end")
 
 
 def weights_of(directory: Path) -> dict[str, torch.Tensor]:
@@ -83,19 +82,6 @@ def released(small_checkpoint: Path, tmp_path: Path) -> Path:
     for name in ("tokenizer.json", "tokenizer_config.json", "generation_config.json"):
         shutil.copy(small_checkpoint / name, directory)
     write_shards(directory, 3)
-    return directory
-
-
-def save_native(directory: Path, representation: VideoRepresentation, **changes: object) -> Path:
-    processor = small_processor(small_config(video_representation=representation.to_dict()))
-    model = small_model(
-        video_representation=representation.to_dict(),
-        video_token_id=processor.video_token_id,
-        has_separator=representation.separator,
-        **changes,
-    )
-    model.save_pretrained(directory)
-    processor.save_pretrained(directory)
     return directory
 
 
@@ -353,7 +339,7 @@ def test_killed_half_way_leaves_nothing_that_looks_finished(released: Path, tmp_
     remains = sorted(folder.iterdir())
     assert len(remains) == 2
     for number, path in enumerate(remains):
-        assert path.name.startswith(f".native-{number}.partial-")
+        assert path.name.startswith(f".native-{number}.")
         with pytest.raises(CheckpointError):
             load_config(path)
         convert_checkpoint(sources[number], folder / f"native-{number}")  # nothing is in the way

@@ -14,8 +14,9 @@ from transformers import BitsAndBytesConfig
 import llava_video as lv
 from llava_video.checkpoints.load import load, load_model
 from llava_video.errors import CheckpointError, InputError, RepresentationError
+from tests.checkpoints.on_disk import change_config
+from tests.model.released import GOLDENS
 from tests.model.small import random_frames, small_config, small_model, small_processor
-from tests.model.test_goldens import GOLDENS
 
 INDEX = "model.safetensors.index.json"
 
@@ -35,13 +36,6 @@ def released(small_checkpoint: Path, tmp_path: Path) -> Path:
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(small_checkpoint / name, directory)
     return directory
-
-
-def change_config(directory: Path, **changes: object) -> None:
-    path = directory / "config.json"
-    values = json.loads(path.read_text())
-    values.update(changes)
-    path.write_text(json.dumps({k: v for k, v in values.items() if v is not None}))
 
 
 def change_weights(directory: Path, change) -> None:  # type: ignore[no-untyped-def]

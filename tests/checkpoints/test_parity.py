@@ -21,7 +21,7 @@ from llava_video.checkpoints.parity import (
 )
 from llava_video.model import pixels
 from llava_video.representation import VideoRepresentation
-from tests.checkpoints.test_convert import ONEVISION, save_native
+from tests.checkpoints.on_disk import ONEVISION, save_native
 
 VIDEO = str(files("llava_video") / "assets" / "samples" / "two_movers.mp4")
 NUM_FRAMES = 5

@@ -81,7 +81,7 @@ def error_line(stderr):
 
 # A port on which nobody listens, asked twice in quick succession.
 NOBODY = ["--model", "m", "--base-url", "http://127.0.0.1:9/v1"]
-NOBODY += ["--set", "endpoint.attempts=2", "--set", "endpoint.max_wait_seconds=0.01"]
+NOBODY += ["endpoint.attempts=2", "endpoint.max_wait_seconds=0.01"]
 
 
 @pytest.mark.parametrize(
@@ -90,14 +90,14 @@ NOBODY += ["--set", "endpoint.attempts=2", "--set", "endpoint.max_wait_seconds=0
         (["run", "missing.mp4", "--out", "OUT"], "missing.mp4: no such file or folder"),
         (["run", "TOYS", *NOBODY, "--out", "OUT"], "--recipe open takes every readable video"),
         (["run", "TOYS", "--model", "toy", "--out", "TOYS"], "holds something that is no run"),
-        (["plan", "TOYS", "--set", "describe.histroy=none"], "did you mean 'history'"),
-        (["plan", "TOYS", "--set", "nonsense"], "write it as KEY=VALUE"),
+        (["plan", "TOYS", "describe.histroy=none"], "did you mean 'describe.history'"),
+        (["plan", "seed=1"], "no video is named"),
         (["run", "TOYS", "--model", "toy", "--engine", "x", "--out", "OUT"], "use local or ray"),
         (["run", "TOYS", "--model", "m", "--max-usd", "1", "--out", "OUT"], "needs a price of m"),
         (["run", "TOYS", "--recipe", "open", *NOBODY, "--out", "OUT"], "none ever succeeded"),
         (["run", "STRANGE", "--model", "toy", "--out", "OUT"], "no video was annotated; `llava"),
         (["run", "TOYS", "--model", "toy", "--out", "STRANGE/strange.mp4/x"], "cannot be written"),
-        (["plan", "TOYS", "--set", "describe.history=["], "is no YAML value"),
+        (["plan", "TOYS", "ask.types=["], "is not a YAML value"),
         (["status", "OUT"], "no ledger.sqlite in it"),
         (["explain", "OUT", "x"], "no ledger.sqlite in it"),
         (["export", "OUT"], "no run there"),
@@ -145,3 +145,14 @@ def test_batch_verbs(tmp_path):
     (tmp_path / "output.jsonl").write_text(json.dumps(row))
     read = llava_video("batch-read", tmp_path / "out", tmp_path / "output.jsonl")
     assert read.stdout.strip() == "settled 0, known 0, failed 1, foreign 0"
+
+
+def test_values_of_the_recipe_are_changed_behind_the_videos(toys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["run", toys / "t0.mp4", "export.version=1.0", "--model", "toy", "--out", "2024"]
+    done = llava_video(*words, "ask.types=[temporal, count]", "--json")
+    assert done.returncode == 0, done.stderr
+    assert any("_1.0" in name for name in json.loads(done.stdout)["files"])
+    kept = Path("2024/recipe.yaml").read_text()
+    assert "version: '1.0'" in kept
+    assert "  types:\n  - temporal\n  - count\n" in kept

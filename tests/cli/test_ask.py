@@ -8,7 +8,7 @@ from transformers.utils.logging import enable_progress_bar
 
 from llava_video.checkpoints.load import load
 from llava_video.errors import LlavaVideoError
-from tests.budget.test_planner import needed_bytes, set_free_memory
+from tests.budget.memory import needed_bytes, set_free_memory
 from tests.cli.run import Shell
 from tests.video.media import write_video
 

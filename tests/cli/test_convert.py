@@ -5,7 +5,7 @@ from pathlib import Path
 
 from llava_video.checkpoints.load import load_config
 from tests.cli.run import Shell
-from tests.model.test_goldens import GOLDENS
+from tests.model.released import GOLDENS
 
 
 def test_converts_and_says_what_was_done(shell: Shell, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ def test_the_recipe_of_tiny_is_the_default(shell: Shell, tmp_path) -> None:
 def test_what_is_no_recipe_or_no_table_is_one_line(shell: Shell, tmp_path) -> None:
     done = shell("tiny", "train", "lora", f"out={tmp_path}/new", "--dry-run")
     assert done.code == 2
-    assert "lora is no recipe" in done.err and "toyworld-base" in done.err
+    assert "lora is not a recipe" in done.err and "toyworld-base" in done.err
     done = shell("tiny", "tables", "3", "--out", tmp_path)
     assert done.code == 2
     assert done.err == "llava-video: there is no table '3' here; use one of 4, 5\n"

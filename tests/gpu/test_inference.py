@@ -13,8 +13,8 @@ from llava_video.checkpoints.load import load_model
 from llava_video.model.decoding import FixedCache, RecordedDecoding
 from llava_video.model.grouped_attention import GROUPED
 from llava_video.model.outputs import CACHE
+from tests.model.released import CASES, GOLDENS, preprocess, set_case, with_placeholders
 from tests.model.small import random_frames, small_model, small_processor
-from tests.model.test_goldens import CASES, GOLDENS, preprocess, set_case, with_placeholders
 
 CUDA = "cuda"
 RECORDED = 1e-4

@@ -18,6 +18,7 @@ from llava_video.train.attention import PACKED
 from llava_video.train.devices import make_accelerator, shard
 from llava_video.train.log import Log
 from llava_video.train.loop import Batch, Loop, Notes, Objective
+from llava_video.train.parameters import checkpoint_activations, compile_layers
 from tests.model.small import small_model
 
 CUDA = "cuda"
@@ -91,6 +92,23 @@ def test_a_packed_row_has_the_gradients_of(other: str, dtype: torch.dtype) -> No
     for name, gradient in packed.items():
         difference = (gradient - expected[name]).norm() / expected[name].norm().clamp(min=1e-6)
         assert difference <= tolerance, name
+
+
+@pytest.mark.parametrize("recomputes", [False, True])
+def test_compiled_layers_have_the_same_gradients(recomputes: bool) -> None:
+    model = small_model().to(CUDA)
+    model.set_attn_implementation({"text_config": PACKED})
+    torch.manual_seed(1)
+    rows = [[torch.randint(5, 290, (n,)) for n in lengths] for lengths in (LENGTHS, (50, 7), (33,))]
+    expected = learn(model, [row_of(samples) for samples in rows])
+    if recomputes:
+        checkpoint_activations(model)
+        model.train()
+    compile_layers(model)
+    given = learn(model, [row_of(samples) for samples in rows])
+    assert given.keys() == expected.keys()
+    for name, gradient in given.items():
+        torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-4)
 
 
 def test_weights_split_on_one_device_learn_the_same(tmp_path: Any) -> None:

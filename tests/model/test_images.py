@@ -23,8 +23,8 @@ from llava_video.errors import CheckpointError, InputError
 from llava_video.model import LlavaVideoForConditionalGeneration
 from llava_video.processing.processor import LlavaVideoProcessor
 from llava_video.representation.image_layout import RELEASED_TILE_GRIDS
+from tests.model.released import GOLDENS
 from tests.model.small import random_frames, small_config, small_model, small_processor
-from tests.model.test_goldens import GOLDENS
 
 SIZES = [(64, 64), (100, 300), (300, 90), (400, 400), (40, 30)]  # height, width; tiles are 64 px
 PINPOINTS = [[64 * rows, 64 * columns] for rows, columns in RELEASED_TILE_GRIDS]

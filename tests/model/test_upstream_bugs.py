@@ -16,7 +16,7 @@ from llava_video.checkpoints.convert import convert_checkpoint
 from llava_video.checkpoints.load import load
 from llava_video.errors import InputError, VideoError
 from llava_video.representation import make_layout
-from tests.checkpoints.test_load import change_config
+from tests.checkpoints.on_disk import change_config
 from tests.model.small import random_frames, small_model, small_processor
 from tests.video.media import write_video
 

@@ -21,12 +21,11 @@ def processor() -> LlavaVideoProcessor:
 def test_placeholders_equal_the_layouts_count(processor: LlavaVideoProcessor, name: str) -> None:
     values = {**PRESETS[name].representation.to_dict(), "grid_side": 24, "max_frames": 6}
     representation = VideoRepresentation.from_dict(values)
-    kept = processor.representation
-    processor.representation = representation
-    processor.max_positions = 100_000
-    inputs = processor("What?", random_frames(5))
+    other = processor.with_representation(representation)
+    other.max_positions = 100_000
+    inputs = other("What?", random_frames(5))
     placeholders = int((inputs["input_ids"] == processor.video_token_id).sum())
-    processor.representation = kept
+    assert processor.representation != representation
     assert placeholders == make_layout(representation, 5).num_tokens
 
 

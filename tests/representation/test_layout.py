@@ -14,25 +14,7 @@ from llava_video.representation import (
     paper_token_count,
     parse_representation,
 )
-
-
-@st.composite
-def representations(draw: st.DrawFn, max_side: int = 9) -> VideoRepresentation:
-    stride = draw(st.integers(1, 5))
-    side = draw(st.integers(4, max_side))
-    pooling = draw(st.sampled_from(["average", "bilinear", "max", "adaptive"]))
-    return VideoRepresentation(
-        max_frames=20,
-        grid_side=side,
-        slow_stride=stride,
-        slow_phase=draw(st.integers(0, stride - 1)),
-        pool_stride=draw(st.integers(1, 2)),
-        pooling=pooling,
-        adaptive_side=draw(st.integers(2, side)) if pooling == "adaptive" else None,
-        arrangement=draw(st.sampled_from(["interleaved", "fast_then_slow", "slow_then_fast"])),
-        newline=draw(st.sampled_from(["grid", "frame", "end", "none"])),
-        separator=draw(st.booleans()),
-    )
+from tests.representation.strategies import representations
 
 
 def slow_frames(representation: VideoRepresentation, num_frames: int) -> list[int]:

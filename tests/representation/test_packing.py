@@ -10,7 +10,7 @@ from torch.nn import functional
 from llava_video.errors import RepresentationError
 from llava_video.representation import LINEAR_POOLINGS, VideoRepresentation, make_layout, packing
 from llava_video.representation.packing import pack_video, pool_frames
-from tests.representation.test_layout import representations
+from tests.representation.strategies import representations
 
 WIDTH = 5
 

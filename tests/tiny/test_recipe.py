@@ -8,11 +8,11 @@ import torch
 from llava_video.checkpoints.load import load
 from llava_video.errors import InputError, LlavaVideoError
 from llava_video.model import LlavaVideoConfig, LlavaVideoForConditionalGeneration
+from llava_video.recipes import bundled_recipes, load_recipe
 from llava_video.representation import VideoRepresentation, make_layout
 from llava_video.tiny.recipe import TinyRecipe
 from llava_video.tiny.train import check_tiny
 from llava_video.train.adapters import write_model
-from llava_video.train.recipe import bundled_recipes, load_recipe_of
 
 BUNDLED = bundled_recipes(TinyRecipe)
 COMPARED = [name for name in BUNDLED if name.startswith("toyworld-table")]
@@ -20,11 +20,11 @@ COMPARED = [name for name in BUNDLED if name.startswith("toyworld-table")]
 
 @pytest.mark.parametrize("name", BUNDLED)
 def test_every_recipe_on_toyworld_needs_only_a_folder(name: str, tmp_path: Path) -> None:
-    recipe = load_recipe_of(TinyRecipe, name, [f"out={tmp_path}"])
+    recipe = load_recipe(TinyRecipe, name, [f"out={tmp_path}"])
     representations = [VideoRepresentation.from_dict(own) for own in recipe.representations]
     num_tokens = make_layout(representations[0], representations[0].max_frames).num_tokens
     if name == "toyworld-base":
-        compared = [load_recipe_of(TinyRecipe, other, ["out=run"]) for other in COMPARED]
+        compared = [load_recipe(TinyRecipe, other, ["out=run"]) for other in COMPARED]
         assert {*representations} == {
             VideoRepresentation.from_dict(other.representations[0]) for other in compared
         }
@@ -36,12 +36,12 @@ def test_every_recipe_on_toyworld_needs_only_a_folder(name: str, tmp_path: Path)
 
 
 def test_a_run_folder_keeps_the_recipe_that_it_began_with(tmp_path: Path) -> None:
-    recipe = load_recipe_of(TinyRecipe, "tiny", [f"out={tmp_path}"])
+    recipe = load_recipe(TinyRecipe, "tiny", [f"out={tmp_path}"])
     recipe.keep_in(tmp_path)
     recipe.keep_in(tmp_path)
     kept = str(tmp_path / "recipe.yaml")
-    assert load_recipe_of(TinyRecipe, kept) == recipe
-    other = load_recipe_of(TinyRecipe, "tiny", [f"out={tmp_path}", "seed=1"])
+    assert load_recipe(TinyRecipe, kept) == recipe
+    other = load_recipe(TinyRecipe, "tiny", [f"out={tmp_path}", "seed=1"])
     with pytest.raises(InputError, match="another recipe; give another folder"):
         other.keep_in(tmp_path)
 
@@ -55,7 +55,7 @@ def test_a_run_folder_keeps_the_recipe_that_it_began_with(tmp_path: Path) -> Non
 )
 def test_levels_are_some_of_toyworld(tmp_path: Path, change: str, said: str) -> None:
     with pytest.raises(InputError, match=said):
-        load_recipe_of(TinyRecipe, "tiny", [f"out={tmp_path}", change])
+        load_recipe(TinyRecipe, "tiny", [f"out={tmp_path}", change])
 
 
 @pytest.mark.parametrize(
@@ -82,5 +82,5 @@ def test_a_dry_run_on_toyworld_finds_what_would_stop_it(
     write_model(other, processor, tmp_path / "other", torch.bfloat16)
     written = [change.format(folder=tmp_path) for change in changes]
     with pytest.raises(LlavaVideoError, match=said):
-        check_tiny(load_recipe_of(TinyRecipe, "tiny", [f"out={tmp_path}/new", *written]))
+        check_tiny(load_recipe(TinyRecipe, "tiny", [f"out={tmp_path}/new", *written]))
     assert not (tmp_path / "new").exists()

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from llava_video.recipes import load_recipe
 from llava_video.representation import VideoRepresentation
 from llava_video.tiny.accuracy import is_right
 from llava_video.tiny.recipe import TinyRecipe
 from llava_video.tiny.tables import ALL, KINDS, ROWS, make_table, mean_and_interval, name_of
 from llava_video.toyworld import generate_script, make_questions
-from llava_video.train.recipe import load_recipe_of
 
 
 def finish(recipe: TinyRecipe) -> None:
@@ -21,15 +21,15 @@ def finish(recipe: TinyRecipe) -> None:
 
 def test_finished_runs_are_neither_trained_nor_asked_again(tmp_path: Path) -> None:
     base, clips = tmp_path / "base", f"clips={tmp_path}"
-    finish(load_recipe_of(TinyRecipe, "toyworld-base", [f"out={base}", clips]))
+    finish(load_recipe(TinyRecipe, "toyworld-base", [f"out={base}", clips]))
     for name, asked_with in ROWS["5"]:
         for seed in (3, 4):
             changes = [f"seed={seed}", f"start_from={base}", clips]
-            recipe = load_recipe_of(TinyRecipe, name, [f"out={tmp_path}/x", *changes])
+            recipe = load_recipe(TinyRecipe, name, [f"out={tmp_path}/x", *changes])
             own = VideoRepresentation.from_dict(recipe.representations[0])
             run = tmp_path / name_of(own) / f"seed{seed}"
             if not run.exists():
-                finish(load_recipe_of(TinyRecipe, name, [f"out={run}", *changes]))
+                finish(load_recipe(TinyRecipe, name, [f"out={run}", *changes]))
             share = 0.5 if asked_with is None else 0.75
             known = run / f"right-with-{name_of(asked_with or own)}-of-7.json"
             known.write_text(json.dumps(dict.fromkeys((ALL, *KINDS), share)))
@@ -58,3 +58,5 @@ def test_an_answer_is_right_by_its_letter_or_by_its_word() -> None:
         right = f"{question.answer_letter}." if question.options else f" {question.answer.title()}."
         assert is_right(question, right)
         assert not is_right(question, "nothing of it")
+        for text in ("A bird, I would guess.", "Because I saw it.", "Certainly.", "Doubtful."):
+            assert not is_right(question, text)

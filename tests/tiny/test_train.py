@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from llava_video.checkpoints.load import load
 from llava_video.errors import InputError
+from llava_video.recipes import load_recipe
 from llava_video.tiny import objectives
 from llava_video.tiny.batches import NumberStream, TextCollator
 from llava_video.tiny.train import TinyRecipe, check_tiny, train_tiny
@@ -19,13 +20,12 @@ from llava_video.train.checkpoints import newest_checkpoint
 from llava_video.train.devices import make_accelerator
 from llava_video.train.log import LOG_FILE, Log
 from llava_video.train.loop import Loop
-from llava_video.train.recipe import load_recipe_of
 
 SMALL = ["num_clips=2", "watching_steps=2", "reading_steps=1", "workers=0", "batch=2"]
 
 
 def recipe_of(name: str, *changes: str) -> TinyRecipe:
-    return load_recipe_of(TinyRecipe, name, [*SMALL, *changes])
+    return load_recipe(TinyRecipe, name, [*SMALL, *changes])
 
 
 def weights_of(run: Path) -> dict[str, torch.Tensor]:

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from llava_video.errors import InputError
-from llava_video.train.recipe import bundled_recipes, load_recipe
+from llava_video.recipes import bundled_recipes
+from llava_video.train.recipe import Recipe, load_recipe
 
 NEEDED = ["model=tiny", "mixture=mix.yaml", "out=run"]
 
 
-@pytest.mark.parametrize("name", bundled_recipes())
+@pytest.mark.parametrize("name", bundled_recipes(Recipe))
 def test_every_recipe_of_the_package_needs_only_a_model_data_and_a_folder(name: str) -> None:
     recipe = load_recipe(name, NEEDED)
     assert recipe.model == "tiny"
@@ -35,9 +36,9 @@ def test_numbers_are_read_however_they_are_written() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ([*NEEDED, "num_frame=3"], "no key 'num_frame'; the nearest is 'num_frames'"),
-        ([*NEEDED, "lora.rang=3"], "no key 'lora.rang'; the nearest is 'rank'"),
-        ([*NEEDED, "device=cpu"], "no key 'device'; the keys are attention, dpo, .*, workers$"),
+        ([*NEEDED, "num_frame=3"], "no key 'num_frame'; did you mean 'num_frames'"),
+        ([*NEEDED, "lora.rang=3"], "no key 'lora.rang'; did you mean 'lora.rank'"),
+        ([*NEEDED, "device=cpu"], "no key 'device'; known are attention, .*dpo, .*, workers$"),
         (["model=tiny"], "mixture is missing"),
         ([*NEEDED, "num_frames=many"], "num_frames: .*not 'many'"),
         ([*NEEDED, "labels=some"], "labels: "),

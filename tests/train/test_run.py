@@ -352,4 +352,4 @@ def test_a_dry_run_shows_the_plan_and_trains_nothing(
     assert shell("train", "projector", *words, "--dry-run").out.count("samples") >= 2
     bad = shell("train", "projector", *words, "frames=3", "--dry-run")
     assert bad.code == 2
-    assert "nearest is 'num_frames'" in bad.err
+    assert "did you mean 'num_frames'" in bad.err

@@ -3,7 +3,7 @@
     from llava_video.annotate.run import run
     from llava_video.annotate.recipe import load_recipe
 
-    run(["videos/"], load_recipe("open", {"endpoint.base_url": "http://127.0.0.1:8000/v1"}),
+    run(["videos/"], load_recipe("open", ["endpoint.base_url=http://127.0.0.1:8000/v1"]),
     Path("out"))
 
 One record per video flows through select, describe, ask, screen, check, compare and export. Every

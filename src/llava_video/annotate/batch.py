@@ -12,6 +12,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,12 @@ from rich.console import Console
 
 from llava_video.annotate.engines.local import annotate_all
 from llava_video.annotate.engines.progress import Progress
-from llava_video.annotate.preflight import check_any_selected, check_budget
+from llava_video.annotate.preflight import check_any_selected, check_run
 from llava_video.annotate.recipe import Recipe, load_recipe
-from llava_video.annotate.records import VideoRecord, write_atomically
+from llava_video.annotate.records import VideoRecord
 from llava_video.annotate.run_folder import finish_records, save_records, start_run
 from llava_video.annotate.steps.context import WaitingError
-from llava_video.annotate.steps.filter import check_filters
-from llava_video.annotate.videos.discover import common_folder, find_videos
+from llava_video.annotate.videos.discover import common_folder
 from llava_video.annotate.videos.select import select_videos
 from llava_video.calls.annotator import read_completion
 from llava_video.calls.caller import call_info, used_tokens
@@ -34,6 +34,8 @@ from llava_video.calls.ledger import CallInfo, Ledger, open_ledger
 from llava_video.calls.messages import Reply, Request
 from llava_video.calls.pricing import PriceTable, load_prices
 from llava_video.errors import BudgetError, InputError
+from llava_video.recipes import RECIPE_FILE
+from llava_video.records.files import write_whole, writing
 from llava_video.records.json_lines import dump_json
 
 MAX_FILE_BYTES = 200_000_000
@@ -81,6 +83,8 @@ class Wave:
         self._first = 1 + max(earlier, default=-1)
         self._notes: list[list[str]] = []
         self._num_bytes = 0
+        self._files = ExitStack()
+        self._unfinished = folder
 
     def add(self, line: bytes, info: CallInfo) -> None:
         """Append a request to the last file, or to a new one where it would get too large."""
@@ -90,27 +94,25 @@ class Wave:
             or self._num_bytes + len(line) > max_bytes
             or len(self._notes[-1]) >= max_requests
         ):
+            path = self._path(len(self._notes))
+            self._unfinished = self._files.enter_context(writing(path))
             self._notes.append([])
             self._num_bytes = 0
-            self._partial(len(self._notes) - 1).unlink(missing_ok=True)
         self._notes[-1].append(dump_json(dataclasses.asdict(info)))
         self._num_bytes += len(line)
-        with self._partial(len(self._notes) - 1).open("ab") as file:
+        with self._unfinished.open("ab") as file:
             file.write(line)
 
     def finish(self) -> list[Path]:
         """The files, each with the notes that `read_results` needs beside it."""
-        paths = []
-        for number, notes in enumerate(self._notes):
-            partial = self._partial(number)
-            path = partial.with_suffix("")
-            write_atomically(path.with_suffix(".calls"), "\n".join(notes) + "\n")
-            partial.replace(path)
-            paths.append(path)
+        paths = [self._path(number) for number in range(len(self._notes))]
+        for path, notes in zip(paths, self._notes, strict=True):
+            write_whole(path.with_suffix(".calls"), "\n".join(notes) + "\n")
+        self._files.close()
         return paths
 
-    def _partial(self, number: int) -> Path:
-        return self._folder / f"wave{self._first + number:04d}.jsonl.partial"
+    def _path(self, number: int) -> Path:
+        return self._folder / f"wave{self._first + number:04d}.jsonl"
 
 
 class BatchCaller:
@@ -152,7 +154,7 @@ class BatchCaller:
             else:
                 self._usd_left -= info.upper_usd
                 self._wave.add(await asyncio.to_thread(self._line, request, key), info)
-        raise WaitingError(f"{request.video_id}: waits for a batch")
+        raise WaitingError(f"{request.item_id}: waits for a batch")
 
     def _line(self, request: Request, key: str) -> bytes:
         url = "/v1/chat/completions"
@@ -170,9 +172,7 @@ def write_wave(names: list[str], recipe: Recipe, folder: Path) -> list[Path]:
         InputError: the wave before was not read back.
         BudgetError: something waits, and the budget holds none of it.
     """
-    check_budget(recipe)
-    check_filters(recipe.filters)
-    records = find_videos(names)
+    records = check_run(names, recipe, is_sent=False)
     return asyncio.run(_write_wave(folder, recipe, records))
 
 
@@ -264,11 +264,14 @@ async def _settle(ledger: Ledger, info: CallInfo, row: _Row, prices: PriceTable)
 def _notes(path: Path) -> Iterator[CallInfo]:
     """The calls of one file, as `Wave` wrote them down."""
     for line in path.read_text(encoding="utf-8").strip().split("\n"):
-        yield CallInfo(**json.loads(line))
+        values = json.loads(line)
+        if "video_id" in values:  # as version 0.1 wrote them
+            values["item_id"] = values.pop("video_id")
+        yield CallInfo(**values)
 
 
 def _prices_file(folder: Path) -> str | None:
-    return load_recipe(folder / "recipe.yaml").endpoint.prices_file
+    return load_recipe(folder / RECIPE_FILE).endpoint.prices_file
 
 
 def _read_rows(path: Path) -> Iterator[_Row]:

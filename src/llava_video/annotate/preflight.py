@@ -1,11 +1,34 @@
-"""What is checked before anything is sent: the budget, and that something was selected."""
+"""What every run is checked for before anything is measured or sent, whatever its engine."""
 
 from __future__ import annotations
 
 from llava_video.annotate.recipe import Recipe
 from llava_video.annotate.records import VideoRecord
+from llava_video.annotate.steps.filter import check_filters
+from llava_video.annotate.videos.discover import find_videos
+from llava_video.calls.make_annotator import check_endpoint
 from llava_video.calls.pricing import load_prices
 from llava_video.errors import InputError
+
+
+def check_run(names: list[str], recipe: Recipe, *, is_sent: bool = True) -> list[VideoRecord]:
+    """Find out what would stop a run, and the videos it is about.
+
+    Args:
+        names: files, folders, globs, manifests.
+        recipe: all choices.
+        is_sent: whether calls go to the endpoint now, and not into files.
+
+    Raises:
+        InputError: a limit without prices, a benchmark file or an embedding model that is not
+            there, no video, or an endpoint without a key or an address.
+    """
+    check_budget(recipe)
+    check_filters(recipe.filters)
+    records = find_videos(names)
+    if is_sent:
+        check_endpoint(recipe.endpoint)
+    return records
 
 
 def check_budget(recipe: Recipe) -> None:

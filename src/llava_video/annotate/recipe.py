@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
-import difflib
-from importlib import resources
+from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from llava_video import recipes
 from llava_video.annotate.records import KINDS, Kind
 from llava_video.calls.endpoint import Endpoint
-from llava_video.errors import InputError
+from llava_video.recipes import BaseRecipe, Section, explain, nearest
 from llava_video.records.question_types import SLUGS
 
 
-class Part(BaseModel):
-    """A part of the recipe: immutable, and unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Selection(Part):
+class Selection(Section):
     """Which videos are worth annotating (paper, Figure 1). A limit of null is no limit."""
 
     min_seconds: float = 5.0
+    """Shortest video."""
     max_seconds: float | None = 180.0
+    """Longest video; empty: no limit."""
     over_height: int = 480
+    """Rows that a picture must have more than."""
     over_scenes: int | None = 2
+    """Scenes that a video must have more than; empty: no limit."""
     max_scenes_per_second: float | None = 0.5
+    """Most scenes per second; empty: no limit."""
     scene_detector: Literal["adaptive", "content"] = "adaptive"
+    """PySceneDetect's detector."""
     scene_threshold: float = 3.0
+    """Threshold of the detector."""
     per_category: int | None = 50
+    """Videos of each category, the most viewed first; empty: no limit."""
     drop_near_duplicates: bool = True
+    """Leave videos out whose frames resemble those of another."""
     near_duplicate_distance: float = Field(default=4.0, ge=0)
+    """Mean distance of frame hashes (bits) up to which videos are near-duplicates."""
 
     @property
     def needs_scenes(self) -> bool:
@@ -42,77 +46,121 @@ class Selection(Part):
         return self.over_scenes is not None or self.max_scenes_per_second is not None
 
 
-class Describe(Part):
+class Describe(Section):
     """The recurrent description (paper section 3.2)."""
 
     fps: float = Field(default=1.0, gt=0)
+    """Frames per second that the annotator sees."""
     clip_seconds: float = Field(default=10.0, gt=0)
+    """Length of a level-1 clip."""
     min_clip_seconds: float = Field(default=2.0, ge=0)
+    """A shorter remainder joins the clip before it."""
     clips_per_summary: int = Field(default=3, ge=1)
+    """Clips between two level-2 descriptions."""
     history: Literal["all_unsummarised", "last_one", "none"] = "all_unsummarised"
+    """Which descriptions level 1 reads."""
     image_max_side: int = Field(default=512, ge=16)
+    """Longest side of a picture that is sent, in pixels."""
     jpeg_quality: int = Field(default=85, ge=1, le=100)
+    """Quality of the JPEGs that are sent."""
     image_detail: Literal["low", "high", "auto", "original"] = "low"
+    """The field `detail` of pictures that are sent."""
 
 
-class Ask(Part):
+class Ask(Section):
     """How questions are made (paper appendix, section 2.2)."""
 
     kinds: tuple[Kind, ...] = KINDS
+    """Forms of questions."""
     mode: Literal["once", "polling"] = "once"
+    """All types in one call, or one call per type."""
     types: tuple[str, ...] = Field(default=SLUGS, min_length=1)
+    """Question types that are asked for."""
     num_choices: int = Field(default=4, ge=2, le=8)
+    """Choices of a multiple-choice question."""
     max_parse_retries: int = Field(default=2, ge=0)
+    """Further calls after an answer that does not parse."""
+
+    @field_validator("types")
+    @classmethod
+    def _check_types(cls, types: tuple[str, ...]) -> tuple[str, ...]:
+        for name in types:
+            if name not in SLUGS:
+                raise ValueError(
+                    f"ask.types: {name!r} is not a question type{nearest(name, SLUGS)}"
+                )
+        return types
 
 
-class Filters(Part):
+class Filters(Section):
     """What is thrown away after asking. A limit of null switches that filter off."""
 
     refusal: Literal["first_clause", "prefix", "off"] = "first_clause"
+    """Where a refusal is looked for in an answer."""
     similarity: Literal["lexical", "embeddings"] = "lexical"
+    """How questions are compared."""
     embedding_model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    """With similarity=embeddings: a folder or Hub name of sentence-transformers."""
     within_video_similarity: float | None = Field(default=0.8, gt=0, le=1)
+    """Similarity from which on two questions of a video are one; empty: off."""
     across_videos_similarity: float | None = Field(default=0.95, gt=0, le=1)
+    """Similarity from which on pairs of two videos count as equal; empty: off."""
     across_videos_copies: int = Field(default=20, ge=1)
+    """Equal pairs that are kept across videos."""
     max_length_ratio: float | None = Field(default=2.0, gt=1)
+    """Most characters of the right choice over those of the longest other; empty: off."""
     benchmark_files: tuple[str, ...] = ()
+    """Files of benchmarks whose questions and videos are left out."""
     benchmark_similarity: float = Field(default=0.9, gt=0, le=1)
+    """Similarity from which on a question is a benchmark's."""
     benchmark_min_words: int = Field(default=6, ge=1)
+    """Shorter questions are not compared with benchmarks."""
 
 
-class Check(Part):
+class Check(Section):
     """A check by a second model; `model: null` uses the annotator itself."""
 
     enabled: bool = False
+    """Whether to check."""
     model: str | None = None
+    """The model that checks; empty: the annotator."""
     action: Literal["drop", "tag"] = "drop"
+    """What happens to what fails the check."""
 
 
 class Faithfulness(Check):
     """Claims against frames: supported, contradicted or unclear."""
 
     max_frames: int = Field(default=32, ge=1)
+    """Frames that the check sees."""
 
 
 class Blind(Check):
     """Can a text-only model answer without the video, in every one of several trials?"""
 
     trials: int = Field(default=4, ge=1)
+    """Right answers in a row that give a question away."""
 
 
-class Export(Part):
+class Export(Section):
     """The dataset's names: files are called ``{bucket}_{group}_{version}``."""
 
     groups: dict[str, str] = Field(default_factory=dict)
+    """Name of the group of files, by source."""
     version: str = "v0_1"
+    """Version in the names of files."""
 
 
-class Recipe(Part):
+class Recipe(BaseRecipe):
     """A whole run."""
 
+    bundled: ClassVar[Path] = Path(str(files("llava_video") / "annotate" / "recipes"))
+
     seed: int = 0
+    """Seed of the order of choices."""
     selection: Selection = Selection()
     sources: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Rules of selection for single sources, over the general ones."""
     describe: Describe = Describe()
     ask: Ask = Ask()
     filters: Filters = Filters()
@@ -121,99 +169,22 @@ class Recipe(Part):
     endpoint: Endpoint = Endpoint()
     export: Export = Export()
     max_usd: float | None = Field(default=None, ge=0)
+    """The run stops before it spends more; empty: no limit."""
+
+    @model_validator(mode="after")
+    def _check_sources(self) -> Recipe:
+        for source in self.sources:
+            try:
+                self.selection_of(source)
+            except ValidationError as error:
+                raise ValueError(f"sources.{source}: {explain(error, Selection)}") from error
+        return self
 
     def selection_of(self, source: str) -> Selection:
         """The selection rules of one source: the general ones with that source's own on top."""
         return Selection(**{**self.selection.model_dump(), **self.sources.get(source, {})})
 
 
-def built_in_recipes() -> list[str]:
-    """Names of the recipes that come with the package."""
-    folder = resources.files("llava_video.annotate") / "recipes"
-    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir())
-
-
-def load_recipe(name: str | Path, changes: dict[str, Any] | None = None) -> Recipe:
-    """Read a recipe.
-
-    Args:
-        name: a YAML file, or the name of a built-in recipe (`paper`, `open`, `toyworld`).
-        changes: values on top, with dotted keys: ``{"describe.history": "none"}``.
-
-    Raises:
-        InputError: there is no such recipe, or it holds a key or a value that does not fit.
-    """
-    path = Path(name)
-    if str(name) in built_in_recipes():
-        text = (resources.files("llava_video.annotate") / "recipes" / f"{name}.yaml").read_text()
-    elif path.is_file():
-        text = _read(path)
-    else:
-        raise InputError(
-            f"{name}: no such recipe; give a YAML file or one of {', '.join(built_in_recipes())}"
-        )
-    try:
-        values = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{name}: not YAML: {reason}; mend the file") from error
-    if not isinstance(values, dict):
-        raise InputError(f"{name}: a recipe is a mapping of parts; see `annotate plan --help`")
-    for dotted, value in (changes or {}).items():
-        _set(values, dotted, value)
-    return make_recipe(values, str(name))
-
-
-def make_recipe(values: dict[str, Any], name: str = "recipe") -> Recipe:
-    """A checked recipe from plain values; messages start with ``name``."""
-    try:
-        recipe = Recipe(**values)
-    except ValidationError as error:
-        raise InputError(f"{name}: {_explain(error, Recipe)}") from error
-    for source in recipe.sources:
-        try:
-            recipe.selection_of(source)
-        except ValidationError as error:
-            raise InputError(f"{name}: sources.{source}: {_explain(error, Selection)}") from error
-    unknown = [t for t in recipe.ask.types if t not in SLUGS]
-    if unknown:
-        raise InputError(
-            f"{name}: ask.types: {unknown[0]!r} is no question type{_nearest(unknown[0], SLUGS)}"
-        )
-    return recipe
-
-
-def dump_recipe(recipe: Recipe) -> str:
-    """The resolved recipe as YAML, every value written out."""
-    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as UTF-8 text ({error})") from error
-
-
-def _set(values: dict[str, Any], dotted: str, value: Any) -> None:
-    *parts, last = dotted.split(".")
-    for part in parts:
-        values = values.setdefault(part, {})
-        if not isinstance(values, dict):
-            raise InputError(f"{dotted}: {part} is a value and has no parts; check the name")
-    values[last] = value
-
-
-def _explain(error: ValidationError, model: Any) -> str:
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] != "extra_forbidden":
-        return f"{where}: {first['msg']} (got {first['input']!r})"
-    for part in first["loc"][:-1]:
-        model = model.model_fields[part].annotation
-    return f"unknown key {where!r}{_nearest(str(first['loc'][-1]), list(model.model_fields))}"
-
-
-def _nearest(word: str, names: list[str] | tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(names)}"
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read the recipe of a run: a file, or one of the package; see `recipes.load_recipe`."""
+    return recipes.load_recipe(Recipe, name_or_path, overrides)

@@ -16,6 +16,8 @@ from typing import Literal
 from pydantic import TypeAdapter, ValidationError
 
 from llava_video.errors import InputError
+from llava_video.records.files import write_whole
+from llava_video.records.options import letter_of
 
 Kind = Literal["open_ended", "multi_choice"]
 KINDS: tuple[Kind, ...] = ("open_ended", "multi_choice")
@@ -81,7 +83,7 @@ class QA:
     @property
     def letter(self) -> str:
         """Letter of the right choice; empty for open-ended questions."""
-        return chr(ord("A") + self.options.index(self.answer)) if self.options else ""
+        return letter_of(self.answer, self.options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +199,8 @@ def from_json(text: str | bytes) -> VideoRecord:
 
 
 def write_records(records: Iterable[VideoRecord], path: Path) -> None:
-    """Write records as JSON lines, all of them or none (a temporary file, then a rename)."""
-    write_atomically(path, "".join(to_json(record) + "\n" for record in records))
+    """Write records as JSON lines, all of them or none."""
+    write_whole(path, "".join(to_json(record) + "\n" for record in records))
 
 
 def read_records(path: Path) -> Iterator[VideoRecord]:
@@ -216,20 +218,3 @@ def read_records(path: Path) -> Iterator[VideoRecord]:
             except ValidationError as error:
                 first = error.errors()[0]
                 raise InputError(f"{path}:{number}: not a record: {first['msg']}") from error
-
-
-def write_atomically(path: Path, text: str | bytes) -> None:
-    """Replace a file as a whole, so that a crash leaves the old or the new one.
-
-    Raises:
-        InputError: it cannot be written there.
-    """
-    temporary = path.with_name(path.name + ".partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(text.encode() if isinstance(text, str) else text)
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be written ({error.strerror}); mend that, or choose another folder"
-        ) from error

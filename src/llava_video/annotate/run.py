@@ -15,17 +15,14 @@ from llava_video.annotate.engines.progress import Progress
 from llava_video.annotate.export.card import write_card
 from llava_video.annotate.export.conversations import Sample, samples
 from llava_video.annotate.export.formats import writer_of
-from llava_video.annotate.forecast.forecast import make_plan
-from llava_video.annotate.preflight import check_any_selected, check_budget
+from llava_video.annotate.forecast.forecast import count_calls
+from llava_video.annotate.preflight import check_any_selected, check_run
 from llava_video.annotate.recipe import Recipe
 from llava_video.annotate.records import VideoRecord
 from llava_video.annotate.run_folder import Run, finish_records, load_run, save_records, start_run
-from llava_video.annotate.steps.filter import check_filters
-from llava_video.annotate.videos.discover import common_folder, find_videos
+from llava_video.annotate.videos.discover import common_folder
 from llava_video.annotate.videos.select import Measure, measure_here, select_videos
 from llava_video.calls.ledger import Ledger, open_ledger
-from llava_video.calls.make_annotator import check_endpoint
-from llava_video.calls.pricing import load_prices
 from llava_video.errors import LlavaVideoError
 
 EngineName = Literal["local", "ray"]
@@ -67,10 +64,7 @@ def run(
         InputError: nothing to annotate, or what was given does not fit.
     """
     console = console or Console(stderr=True)
-    check_budget(recipe)
-    check_filters(recipe.filters)
-    records = find_videos(names)
-    check_endpoint(recipe.endpoint)
+    records = check_run(names, recipe)
     measure_all: Measure = measure_here
     if engine == "ray":
         from llava_video.annotate.engines.ray import measure_with_ray
@@ -99,10 +93,8 @@ async def _annotate(
     engine: EngineName,
     console: Console,
 ) -> Outcome:
-    forecast = make_plan(selected, recipe, load_prices(recipe.endpoint.prices_file)).num_calls
-
     def make_progress() -> Progress:
-        return Progress(console, ledger.totals, forecast)
+        return Progress(console, ledger.totals, count_calls(selected, recipe))
 
     try:
         if engine == "ray":

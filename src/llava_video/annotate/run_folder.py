@@ -1,34 +1,70 @@
 """A run's folder: what is in it, how a run ends, how it is read again.
 
-recipe.yaml       the resolved recipe
-run.json          the command's videos and their common folder
-ledger.sqlite     every call, every video's state
-records.jsonl     one final record per video, rejected ones included
-review/*.jsonl    decisions of reviewers, one file each
-dataset/          the exported dataset, with its card
+Its files::
+
+    recipe.yaml       the resolved recipe
+    run.json          the command's videos and their common folder
+    ledger.sqlite     every call, every video's state
+    records.jsonl     one final record per video, rejected ones included
+    review/*.jsonl    decisions of reviewers, one file each
+    dataset/          the exported dataset, with its card
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from llava_video.annotate.decisions import apply_decisions, read_decisions
-from llava_video.annotate.recipe import Recipe, dump_recipe, load_recipe
+from llava_video.annotate.recipe import Recipe, load_recipe
 from llava_video.annotate.records import (
     VideoRecord,
     from_json,
     read_records,
-    write_atomically,
+    to_json,
     write_records,
 )
 from llava_video.annotate.steps.filter import compare
 from llava_video.annotate.steps.option_order import arrange_choices
 from llava_video.calls.ledger import Ledger
 from llava_video.errors import InputError
+from llava_video.recipes import RECIPE_FILE
+from llava_video.records.files import write_whole
 from llava_video.records.json_lines import dump_json
+
+DONE = "done"
+FAILED = "failed"
+REJECTED = "rejected"
+UNSELECTED = "unselected"
+WAITING = "waiting"
+"""How the work on a video ended: of these, `FAILED` and `WAITING` are taken up again."""
+
+
+class KeepsVideos(Protocol):
+    """The part of a ledger that keeps videos."""
+
+    async def save_video(
+        self, video_id: str, position: int, stage: str, fingerprint: str, record: str
+    ) -> None:
+        """See `Ledger.save_video`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What an engine has to do.
+
+    Attributes:
+        finished: how a video ended and its record, by id.
+        todo: position and record of every other one, in input order.
+    """
+
+    finished: dict[str, tuple[str, VideoRecord]]
+    todo: list[tuple[int, VideoRecord]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +104,8 @@ def start_run(folder: Path, recipe: Recipe, root: Path) -> Ledger:
     if names and not names & {"run.json", "ledger.sqlite.lock"}:
         raise InputError(f"{folder}: holds something that is no run; give --out a new folder")
     ledger = Ledger(folder / "ledger.sqlite", recipe.max_usd)
-    write_atomically(folder / "run.json", dump_json({"version": 1, "root": str(root)}) + "\n")
-    write_atomically(folder / "recipe.yaml", dump_recipe(recipe))
+    write_whole(folder / "run.json", dump_json({"version": 1, "root": str(root)}) + "\n")
+    recipe.write_to(folder)
     return ledger
 
 
@@ -100,8 +136,71 @@ def load_run(folder: Path) -> Run:
         raise InputError(
             f"{note}: does not name the videos' folder; run again into {folder}"
         ) from error
-    recipe = load_recipe(folder / "recipe.yaml")
+    recipe = load_recipe(folder / RECIPE_FILE)
     return Run(folder, recipe, root, tuple(read_records(folder / "records.jsonl")))
+
+
+async def split_work(records: list[VideoRecord], recipe: Recipe, ledger: Ledger) -> Work:
+    """Which videos are done, by the ledger, and which are not; those not in the input are dropped.
+
+    A video is done if selection rejected it, or if an earlier run ended it with the same file and
+    the same choices.
+    """
+    saved = {video: (end, name, text) for video, end, name, text in ledger.saved_videos()}
+    finished: dict[str, tuple[str, VideoRecord]] = {}
+    todo: list[tuple[int, VideoRecord]] = []
+    for position, record in enumerate(records):
+        end, name, text = saved.get(record.video_id, ("", "", ""))
+        if record.is_rejected:
+            await save_end(ledger, recipe, position, record, UNSELECTED, record)
+            finished[record.video_id] = (UNSELECTED, record)
+        elif end in (DONE, REJECTED) and name == work_fingerprint(record, recipe):
+            finished[record.video_id] = (end, from_json(text))
+        else:
+            todo.append((position, record))
+    ledger.forget_videos({record.video_id for record in records})
+    return Work(finished, todo)
+
+
+async def save_end(
+    keeper: KeepsVideos,
+    recipe: Recipe,
+    position: int,
+    record: VideoRecord,
+    end: str,
+    result: VideoRecord,
+) -> None:
+    """Keep how the work on a video ended, under the name of that work.
+
+    Args:
+        keeper: the ledger, or one that sends to it.
+        recipe: all choices.
+        position: the video's place in the input.
+        record: the video before the work.
+        end: how it ended.
+        result: its record then.
+    """
+    name = work_fingerprint(record, recipe)
+    await keeper.save_video(record.video_id, position, end, name, to_json(result))
+
+
+def work_fingerprint(record: VideoRecord, recipe: Recipe) -> str:
+    """Names the work on a video: its file, and every choice that can change its record."""
+    path = Path(record.path)
+    stat = path.stat() if path.is_file() else None
+    choices = recipe.model_dump(
+        mode="json", include={"describe", "ask", "faithfulness", "blind", "seed"}
+    )
+    refusal, ratio = recipe.filters.refusal, recipe.filters.max_length_ratio
+    endpoint = recipe.endpoint.model_dump(
+        mode="json",
+        include={"model", "temperature", "seed", "max_output_tokens", "structured", "extra_body"},
+    )
+    parts = [
+        *(record.video_id, record.path, stat and stat.st_size, stat and stat.st_mtime_ns),
+        *(choices, endpoint, refusal, ratio),
+    ]
+    return hashlib.sha256(dump_json(parts).encode()).hexdigest()[:32]
 
 
 def finished_records(ledger: Ledger) -> list[VideoRecord]:

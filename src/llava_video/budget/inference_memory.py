@@ -1,7 +1,7 @@
 """How much memory an answer takes, from the configuration alone.
 
 Every term is a shape times a width in bytes, for one conversation (batch of one) with one video.
-Four moments are compared, because what one of them holds another has freed:
+Four moments are compared, because what one of them holds another has freed::
 
     vision    weights, pixels, features of all frames twice (in chunks, then joined), or once with
               the activations of one chunk
@@ -118,7 +118,7 @@ class MemoryModel:
     @property
     def key_value_bytes_per_token(self) -> int:
         """Keys and values of one position: 2 x layers x heads x width of a head x dtype."""
-        text: Any = self.config.text_config
+        text = self.config.text
         head_width = text.hidden_size // text.num_attention_heads
         values = 2 * text.num_hidden_layers * text.num_key_value_heads * head_width
         return int(values * self.dtype.itemsize)
@@ -135,8 +135,8 @@ class MemoryModel:
             num_new_tokens: the longest answer.
         """
         width = self.dtype.itemsize
-        vision: Any = self.config.vision_config
-        text: Any = self.config.text_config
+        vision = self.config.vision
+        text = self.config.text
         tokens_per_frame = self.config.grid_side**2
         chunk_tokens = min(num_frames, FRAMES_PER_VISION_CHUNK) * tokens_per_frame
         window_tokens = (
@@ -172,6 +172,6 @@ def count_parameters(config: LlavaVideoConfig) -> int:
     """Parameters of the whole model, counted on the meta device: no memory is taken."""
     with torch.device("meta"):
         model = LlavaVideoForConditionalGeneration(config)
-    text: Any = config.text_config
+    text = config.text
     tied = text.vocab_size * text.hidden_size if config.tie_word_embeddings else 0
     return int(sum(tensor.numel() for tensor in model.state_dict().values()) - tied)

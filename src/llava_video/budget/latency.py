@@ -120,8 +120,8 @@ def count_work(
         num_prompt_tokens: tokens of the prompt, video tokens included.
         num_new_tokens: the longest answer.
     """
-    vision: Any = config.vision_config
-    text: Any = config.text_config
+    vision = config.vision
+    text = config.text
     num_frame_tokens = num_frames * config.grid_side**2
     projector = 2 * num_frame_tokens * vision.hidden_size * text.hidden_size
     projector += 2 * num_video_tokens * text.hidden_size**2
@@ -145,7 +145,7 @@ def count_work(
 
 def _vision_flops(config: LlavaVideoConfig) -> int:
     """Of one frame."""
-    vision: Any = config.vision_config
+    vision = config.vision
     width, num_tokens = vision.hidden_size, config.grid_side**2
     layer = 2 * num_tokens * (4 * width**2 + 2 * width * vision.intermediate_size)
     layer += 4 * num_tokens**2 * width
@@ -176,10 +176,10 @@ def measure_rates(config: LlavaVideoConfig, dtype: torch.dtype, device: torch.de
 
 
 def _measure_vision(config: LlavaVideoConfig, dtype: torch.dtype, device: torch.device) -> float:
-    vision: Any = config.vision_config
+    vision = config.vision
     one_layer = LlavaVideoConfig(vision_config={**vision.to_dict(), "num_hidden_layers": 1})
     with torch.device("meta"):
-        model = SiglipVisionModel._from_config(one_layer.vision_config)
+        model = SiglipVisionModel._from_config(one_layer.vision)
     model = _random(model, dtype, device)
     num_frames = 8 if device.type == "cuda" else 1
     side = config.tile_size
@@ -193,7 +193,7 @@ def _measure_vision(config: LlavaVideoConfig, dtype: torch.dtype, device: torch.
 def _measure_text(
     config: LlavaVideoConfig, dtype: torch.dtype, device: torch.device
 ) -> tuple[float, float]:
-    text: Any = config.text_config
+    text = config.text
     layer_values = _text_layer_values(text)
     num_layers = math.ceil(PROBE_BYTES / dtype.itemsize / layer_values)
     num_layers = min(text.num_hidden_layers, num_layers)
@@ -201,9 +201,9 @@ def _measure_text(
     no_words = {"vocab_size": 1} | dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id"))
     few_layers = LlavaVideoConfig(text_config={**values, **no_words})
     with torch.device("meta"):
-        model = Qwen2Model._from_config(few_layers.text_config)
+        model = Qwen2Model._from_config(few_layers.text)
     model = _random(model, dtype, device)
-    model.rotary_emb = type(model.rotary_emb)(few_layers.text_config).to(device)
+    model.rotary_emb = type(model.rotary_emb)(few_layers.text).to(device)
     if device.type == "cpu":
         model.set_attn_implementation(GROUPED)
     num_tokens = min(PROBE_TOKENS, text.max_position_embeddings // 2)

@@ -151,7 +151,7 @@ class Planner:
         memory = self.model.estimate(**counts)
         work = count_work(self.model.config, self.model.dtype, **counts)
         latency = None if self.rates is None else work.at(self.rates)
-        text: Any = self.model.config.text_config
+        text = self.model.config.text
         num_positions = num_prompt_tokens + self.num_new_tokens
         return Option(
             name or _four_numbers(representation),
@@ -168,7 +168,7 @@ class Planner:
     def _reject(
         self, num_positions: int, memory: MemoryEstimate, latency: Latency | None
     ) -> str | None:
-        text: Any = self.model.config.text_config
+        text = self.model.config.text
         if num_positions > text.max_position_embeddings:
             return (
                 f"prompt and answer are {num_positions:,} tokens, the context is "
@@ -282,11 +282,11 @@ def fit_memory(
     num_frames: int | None = None,
     num_new_tokens: int = 256,
     may_change: bool = True,
-) -> str | None:
-    """See that an answer fits into a device's free memory; take another representation if not.
+) -> tuple[VideoRepresentation, str | None]:
+    """The representation with which an answer fits into a device's free memory.
 
     Args:
-        config: its representation is judged, and changed where it does not fit.
+        config: its representation is judged first.
         directory: its checkpoint, whose weights are counted.
         device: where it is to run.
         num_frames: frames that are wanted; by default T of the representation.
@@ -294,23 +294,23 @@ def fit_memory(
         may_change: whether another representation may be taken.
 
     Returns:
-        What was changed and why, or None if the answer fits as it is, or if the system does not say
-        what is free.
+        The representation of the configuration where the answer fits with it, or where the system
+        does not say what is free, and None; else another one, and why.
 
     Raises:
         RepresentationError: it does not fit, and no other representation may be taken or fits.
     """
+    own = config.representation
     free_bytes = free_memory_bytes(device)
     if free_bytes is None:
-        return None
+        return own, None
     num_values = sum(tensor.num_values for shard in read_headers(directory) for tensor in shard)
     model = MemoryModel(config, dtype_of(config), num_values, device.type)
     planner = Planner(model, free_bytes, num_new_tokens=num_new_tokens)
-    own = config.representation
     wanted = planner.judge(_with_frames(own, min(num_frames or own.max_frames, own.max_frames)))
     needed = planner.reserve_bytes + (wanted.memory.peak if wanted.memory else 0)
     if needed <= free_bytes:
-        return None
+        return own, None
     short = (
         f"V = {wanted.name} needs {size_text(needed)}, {device} has {size_text(free_bytes)} free"
     )
@@ -319,8 +319,7 @@ def fit_memory(
     plan = planner.plan()
     if plan.pick is None or plan.pick.representation is None:
         raise RepresentationError(f"{short}; {plan.reason}")
-    config.representation = plan.pick.representation
-    return f"{short}; took V = {plan.pick.name}: {plan.reason}"
+    return plan.pick.representation, f"{short}; took V = {plan.pick.name}: {plan.reason}"
 
 
 def read_config(model: str | Path) -> LlavaVideoConfig:

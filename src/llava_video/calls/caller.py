@@ -53,7 +53,7 @@ class CallLedger(Protocol):
 def call_info(request: Request, key: str, price: Price) -> CallInfo:
     """What the ledger writes down about a request before it is sent."""
     return CallInfo(
-        *(key, request.video_id, request.stage, request.model, request.prompt),
+        *(key, request.item_id, request.stage, request.model, request.prompt),
         *request_tokens(request, price),
         upper_usd(request, price),
     )

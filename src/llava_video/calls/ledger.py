@@ -33,7 +33,7 @@ class CallInfo:
 
     Attributes:
         key: `messages.Request.key`.
-        video_id: whose account it goes to.
+        item_id: what the call is for, such as a video.
         stage: the step that asks.
         model: model name.
         prompt: prompt name and content hash.
@@ -43,7 +43,7 @@ class CallInfo:
     """
 
     key: str
-    video_id: str
+    item_id: str
     stage: str
     model: str
     prompt: str
@@ -91,7 +91,8 @@ class Ledger:
         pays: whether calls are going to be made, which only one ledger of a file may do.
 
     Raises:
-        InputError: the file is no ledger, or another process makes calls with it.
+        InputError: the file is not a ledger or of a newer version, or another process makes calls
+            with it.
     """
 
     def __init__(self, path: Path, max_usd: float | None = None, *, pays: bool = True) -> None:
@@ -99,7 +100,7 @@ class Ledger:
         self.path = path
         self.max_usd = max_usd
         self._writer_db = open_database(path)
-        make_tables(self._writer_db, path)
+        make_tables(self._writer_db, path, is_locked=pays)
         self._db = open_database(path)  # reads see only what is committed
         self._waiting: list[_Write] = []
         self._writer: asyncio.Task[None] | None = None
@@ -137,9 +138,9 @@ class Ledger:
         attempt, self._next_attempt = self._next_attempt, self._next_attempt + 1
         self._in_flight[attempt] = (info, time.time())
         insert = (
-            "INSERT INTO attempts (attempt_id, key, video_id, stage, upper_usd, sent_at)"
+            "INSERT INTO attempts (attempt_id, key, item_id, stage, upper_usd, sent_at)"
             " VALUES (?, ?, ?, ?, ?, ?)",
-            (attempt, info.key, info.video_id, info.stage, info.upper_usd, time.time()),
+            (attempt, info.key, info.item_id, info.stage, info.upper_usd, time.time()),
         )
         await self._write_or_release(attempt, insert, survives_power_cut=False)
         return attempt
@@ -150,7 +151,7 @@ class Ledger:
         usage = reply.usage or Usage()
         now = time.time()
         values = (
-            *(info.key, info.video_id, info.stage, info.model, info.prompt),
+            *(info.key, info.item_id, info.stage, info.model, info.prompt),
             *(reply.request_id, reply.finish_reason, reply.text),
             *(usage.prompt_tokens, usage.completion_tokens),
             *(usage.cached_tokens, usage.reasoning_tokens, reply.usage is not None),
@@ -378,5 +379,5 @@ def open_ledger(folder: Path) -> Ledger:
     """
     path = folder / "ledger.sqlite"
     if not path.is_file():
-        raise InputError(f"{folder}: no ledger.sqlite in it; `llava-video annotate run` makes one")
+        raise InputError(f"{folder}: no ledger.sqlite in it; give the folder of a run")
     return Ledger(path, pays=False)

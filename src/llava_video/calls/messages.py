@@ -7,13 +7,11 @@ import hashlib
 import io
 import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-
-Stage = Literal["level1", "level2", "level3", "open_ended", "multi_choice", "faithfulness", "blind"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +71,14 @@ class Subject:
     """What a request is about. Never sent; it lets the toy annotator look the truth up.
 
     Attributes:
-        video_path: the file that the question is about.
+        video_path: the file that the question is about; empty where it is about none.
         start_seconds: start of the span in question.
         end_seconds: its end.
         types: the question types asked for.
         claims: the claims to check, or the choices of a blind question.
     """
 
-    video_path: str
+    video_path: str = ""
     start_seconds: float = 0.0
     end_seconds: float = 0.0
     types: tuple[str, ...] = ()
@@ -93,7 +91,7 @@ class Request:
 
     Attributes:
         stage: the step that asks.
-        video_id: whose ledger account the call goes to.
+        item_id: what the call is for, such as a video or a sample: its account in the ledger.
         model: model name.
         prompt: prompt name and content hash.
         system: the system message, with no part of the video in it, so that servers can cache it.
@@ -104,18 +102,18 @@ class Request:
         structured: how the schema is sent: ``json_schema``, ``json_object`` (only that it is JSON)
             or ``none``.
         sample: 0, then 1, 2 … when an answer did not parse and another is asked for.
-        subject: see `Subject`.
+        subject: see `Subject`; only the toy annotator needs it.
     """
 
-    stage: Stage
-    video_id: str
+    stage: str
+    item_id: str
     model: str
     prompt: str
     system: str
     parts: tuple[str | Picture, ...]
     params: tuple[tuple[str, Any], ...]
     max_output_tokens: int
-    subject: Subject
+    subject: Subject = Subject()
     schema: Schema | None = None
     structured: str = "json_schema"
     sample: int = 0

@@ -14,6 +14,7 @@ from typing import Any
 
 from llava_video.calls.messages import Reply, Request, Usage
 from llava_video.errors import InputError
+from llava_video.records.options import LETTERS
 from llava_video.records.question_types import QUESTION_TYPES, find_type
 from llava_video.toyworld import (
     Question,
@@ -36,8 +37,11 @@ class ToyAnnotator:
         Raises:
             InputError: the video has no script, so it is not of the toy world.
         """
-        script = load_script(request.subject.video_path)
-        text = _answer(request, script)
+        if not request.subject.video_path:
+            raise InputError(
+                f"{request.item_id}: not about a video; the toy annotator knows toyworld's only"
+            )
+        text = _answer(request, load_script(request.subject.video_path))
         return Reply(text, f"toy-{key[:16]}", "stop", Usage())
 
     async def aclose(self) -> None:
@@ -73,7 +77,7 @@ def _answer(request: Request, script: Script) -> str:
         place = int(hashlib.sha256("".join(request.texts).encode()).hexdigest(), 16) % max(
             1, len(subject.claims)
         )
-        return json.dumps({"answer": chr(65 + place) if subject.claims else "I cannot know."})
+        return json.dumps({"answer": LETTERS[place] if subject.claims else "I cannot know."})
     has_options = request.stage == "multi_choice"
     chosen: dict[str, dict[str, Any]] = {}
     for question in true_questions(script):

@@ -108,7 +108,7 @@ def answer_question(
     if sum(file.stat().st_size for file in directory.glob("*.safetensors")) < LARGE_BYTES:
         transformers_logging.disable_progress_bar()  # it loads in a blink
     config = load_config(directory, representation)
-    changed = fit_memory(
+    config.representation, changed = fit_memory(
         config,
         directory,
         place,

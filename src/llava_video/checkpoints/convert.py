@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from llava_video.checkpoints.safetensors_files import StoredTensor, read_headers
 from llava_video.errors import CheckpointError
 from llava_video.model.configuration import LlavaVideoConfig
 from llava_video.model.modeling import LlavaVideoForConditionalGeneration
+from llava_video.records.files import writing
 
 Layout = Literal["released", "native", "llava-onevision"]
 
@@ -185,7 +185,7 @@ def _vision_encoder_beside(
     place = directory / name
     if not place.is_dir():
         place = find_checkpoint(name)
-    vision: Any = config.vision_config
+    vision = config.vision
     shards: Shards = []
     for shard in read_headers(place):
         kept = []
@@ -273,7 +273,7 @@ def _prepare_onevision(source: Source, directory: Path) -> tuple[Shards, list[st
     _copy_files(source.directory, directory, _OTHER_FILES)
     tokenizer = AutoTokenizer.from_pretrained(source.directory)
     tokenizer.add_tokens(["<image>", "<video>"], special_tokens=True)  # those it does not have
-    text: Any = source.config.text_config
+    text = source.config.text
     if len(tokenizer) > text.vocab_size:
         raise CheckpointError(
             f"{source.directory}: LlavaOnevision needs the tokens <image> and <video>, but the "
@@ -317,17 +317,14 @@ def _appearing_at(target: Path, num_bytes: int) -> Iterator[Path]:
     What a process that was killed leaves there is no checkpoint either: the last weight file is cut
     short, or the index, which is written after the last one, is missing.
     """
-    partial = target.absolute().with_name(f".{target.name}.partial-{os.getpid()}")
     try:
-        partial.mkdir(parents=True)
-        free = shutil.disk_usage(partial).free
-        if free < num_bytes:
-            raise CheckpointError(
-                f"{target} needs {num_bytes / 1e9:.1f} GB, {free / 1e9:.1f} GB are free there"
-            )
-        yield partial
-        partial.rename(target)
+        with writing(target, by_many=True) as unfinished:
+            unfinished.mkdir()
+            free = shutil.disk_usage(unfinished).free
+            if free < num_bytes:
+                raise CheckpointError(
+                    f"{target} needs {num_bytes / 1e9:.1f} GB, {free / 1e9:.1f} GB are free there"
+                )
+            yield unfinished
     except OSError as error:
         raise CheckpointError(f"{target} cannot be written: {error}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)

@@ -90,8 +90,8 @@ def released_values(
     Raises:
         CheckpointError: the released layout has no words for something in the configuration.
     """
-    text: dict[str, Any] = config.text_config.to_dict()  # type: ignore[union-attr]
-    vision: dict[str, Any] = config.vision_config.to_dict()  # type: ignore[union-attr]
+    text: dict[str, Any] = config.text.to_dict()
+    vision: dict[str, Any] = config.vision.to_dict()
     representation = config.representation
     rope = dict(text["rope_parameters"])
     theta = rope.pop("rope_theta")
@@ -164,8 +164,8 @@ def _check_says_the_same(
 def _plain(config: LlavaVideoConfig) -> dict[str, Any]:
     """What a configuration says, flat, without what has no meaning for the model's outputs."""
     parts: dict[str, dict[str, Any]] = {
-        "text": config.text_config.to_dict(),  # type: ignore[union-attr]
-        "vision": config.vision_config.to_dict(),  # type: ignore[union-attr]
+        "text": config.text.to_dict(),
+        "vision": config.vision.to_dict(),
         "representation": config.representation.to_dict(),
         "image": config.images.to_dict(),
         "model": {
@@ -226,8 +226,8 @@ def onevision_config(
     grids = images.tile_grids or RELEASED_TILE_GRIDS
     return LlavaOnevisionConfig(
         architectures=["LlavaOnevisionForConditionalGeneration"],
-        vision_config=config.vision_config.to_dict(),  # type: ignore[union-attr]
-        text_config=config.text_config.to_dict(),  # type: ignore[union-attr]
+        vision_config=config.vision.to_dict(),
+        text_config=config.text.to_dict(),
         image_token_index=image_token_id,
         video_token_index=video_token_id,
         vision_feature_layer=-1,
@@ -246,7 +246,7 @@ def onevision_processor_files(
 
     They are written out because its video processor can only be made where torchvision is.
     """
-    vision: Any = config.vision_config
+    vision = config.vision
     pixels = {
         "size": {"height": vision.image_size, "width": vision.image_size},
         "resample": 3,

@@ -186,7 +186,7 @@ def compare(
     difference = float((ours.pixels - plain_pixels).abs().max())
     stages.append(Stage("pixels", "SiglipImageProcessorPil", difference, ONE_LEVEL))
 
-    vision = files.fill(SiglipVisionModel, config.vision_config, _vision_name)
+    vision = files.fill(SiglipVisionModel, config.vision, _vision_name)
     pixels = ours.pixels.to(files.dtype)
     features = vision(pixel_values=pixels, output_hidden_states=True).hidden_states[-1]
     del vision
@@ -269,7 +269,7 @@ def _plain_logits(ours: Recording, config: LlavaVideoConfig, files: _Files) -> T
             return "model." + name.removeprefix("model.language_model.")
         return name if name.startswith("lm_head.") else None
 
-    language_model = files.fill(Qwen2ForCausalLM, config.text_config, rename)
+    language_model = files.fill(Qwen2ForCausalLM, config.text, rename)
     ids = ours.input_ids[0]
     is_video = ids == config.video_token_id
     embeddings = language_model.get_input_embeddings()(ids.masked_fill(is_video, 0))

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from llava_video.cli.startup import keys_option
+from llava_video.pages.terminal import show
+
 if TYPE_CHECKING:
     from llava_video.annotate.recipe import Recipe
 else:
@@ -25,7 +28,9 @@ app = typer.Typer(
 Videos = Annotated[
     list[str],
     typer.Argument(
-        help="Files, folders, globs, manifests (JSONL, CSV: id, path, source, category, views).",
+        metavar="VIDEOS... [KEY=VALUE]...",
+        help="Files, folders, globs, manifests (JSONL, CSV: id, path, source, category, views); "
+        "then values of the recipe to change, with dots for what lies inside.",
         show_default=False,
     ),
 ]
@@ -33,7 +38,7 @@ Folder = Annotated[Path, typer.Argument(help="A run's folder.", show_default=Fal
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def _choose_recipe(
+def _recipe_options(
     *,
     recipe: Annotated[
         str | None,
@@ -54,47 +59,41 @@ def _choose_recipe(
         float | None, typer.Option(min=0, help="Stop before spending more than this.")
     ] = None,
     concurrency: Annotated[int | None, typer.Option(min=1, help="Calls at a time.")] = None,
-    change: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="Change a value of the recipe, such as describe.history=none; may be repeated.",
-        ),
-    ] = None,
-) -> Recipe:
-    """The recipe that a command's options choose."""
-    import yaml
-
-    from llava_video.annotate.recipe import load_recipe
-    from llava_video.errors import InputError
-
-    changes: dict[str, Any] = {
+    _keys: Annotated[bool, keys_option("annotate.recipe", "Recipe")] = False,
+) -> list[str]:
+    """What the options that a command shares say: the recipe, then changes of its values."""
+    changes = {
         "endpoint.model": model,
         "endpoint.base_url": base_url,
         "endpoint.concurrency": concurrency,
         "max_usd": max_usd,
     }
-    changes = {key: value for key, value in changes.items() if value is not None}
-    for text in change or ():
-        key, sign, value = text.partition("=")
-        if not sign:
-            raise InputError(f"--set {text}: write it as KEY=VALUE, such as describe.history=none")
-        try:
-            changes[key.strip()] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise InputError(f"--set {text}: {value!r} is no YAML value; quote it") from error
-    return load_recipe(recipe or ("toyworld" if model == "toy" else "paper"), changes)
+    typed = [f"{key}={value}" for key, value in changes.items() if value is not None]
+    return [recipe or ("toyworld" if model == "toy" else "paper"), *typed]
 
 
 def _with_recipe(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of `_choose_recipe` in place of its parameter ``recipe``."""
-    options = inspect.signature(_choose_recipe, eval_str=True).parameters
+    """Give a command the options of `_recipe_options` in place of its parameter ``recipe``.
+
+    Words among its videos that are ``key=value`` change the recipe.
+    """
+    options = inspect.signature(_recipe_options, eval_str=True).parameters
     own = inspect.signature(command, eval_str=True).parameters
 
     @functools.wraps(command)
     def run_with_options(**values: Any) -> None:
-        chosen = _choose_recipe(**{name: values.pop(name) for name in options})
-        command(**values, recipe=chosen)
+        from llava_video.annotate.recipe import load_recipe
+        from llava_video.errors import InputError
+        from llava_video.recipes import is_override
+
+        name, *changes = _recipe_options(**{name: values.pop(name) for name in options})
+        words = values.pop("videos")
+        changes += [word for word in words if is_override(word)]
+        videos = [word for word in words if not is_override(word)]
+        chosen = load_recipe(name, changes)
+        if not videos:
+            raise InputError("no video is named; give files or folders before key=value")
+        command(**values, videos=videos, recipe=chosen)
 
     # Typer reads both.
     shown = [*(own[name] for name in own if name != "recipe"), *options.values()]
@@ -118,15 +117,14 @@ def plan(
     import dataclasses
 
     from llava_video.annotate.forecast.forecast import make_plan
-    from llava_video.annotate.preflight import check_budget
-    from llava_video.annotate.videos.discover import find_videos
+    from llava_video.annotate.preflight import check_run
     from llava_video.annotate.videos.select import select_videos
     from llava_video.calls.ledger import open_ledger
     from llava_video.calls.pricing import load_prices
 
-    check_budget(recipe)
+    found_videos = check_run(videos, recipe, is_sent=False)
     ledger = open_ledger(out) if out is not None else None
-    records = select_videos(find_videos(videos), recipe, ledger)
+    records = select_videos(found_videos, recipe, ledger)
     prices = load_prices(recipe.endpoint.prices_file)
     found = make_plan(records, recipe, prices, ledger)
     if as_json:
@@ -134,7 +132,7 @@ def plan(
         return
     from llava_video.annotate.views.console import plan_screen
 
-    Console().print(plan_screen(found, recipe))
+    show(*plan_screen(found, recipe))
 
 
 @app.command()
@@ -177,7 +175,7 @@ def status(folder: Folder, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(found, indent=2))
     else:
-        Console().print(status_screen(found))
+        show(*status_screen(found))
 
 
 @app.command()
@@ -196,7 +194,7 @@ def explain(
     if as_json:
         print(json.dumps(chain, indent=2))
     else:
-        Console().print(chain_screen(chain), soft_wrap=True)
+        show(chain_screen(chain))
 
 
 @app.command()
@@ -263,7 +261,14 @@ def export(
 @app.command("compare-history")
 @_with_recipe
 def compare_history(
-    video: Annotated[str, typer.Argument(help="A video.", show_default=False)],
+    videos: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="VIDEO [KEY=VALUE]...",
+            help="A video, then values of the recipe to change.",
+            show_default=False,
+        ),
+    ],
     *,
     out: Annotated[
         Path,
@@ -275,13 +280,13 @@ def compare_history(
     as_json: AsJson = False,
 ) -> None:
     """Describe a video with and without history, side by side (the paper's Figure 2)."""
-    from llava_video.annotate.views.compare_history import compare, history_screen
+    from llava_video.annotate.views.compare_history import compare, history_table
 
-    found = compare(video, recipe, out)
+    found = compare(videos, recipe, out)
     if as_json:
         print(json.dumps(found, indent=2))
     else:
-        Console().print(history_screen(found))
+        show(history_table(found), found["page"])
 
 
 @app.command("batch-write")
@@ -321,7 +326,7 @@ def _print_result(result: Any, out: Path, as_json: bool) -> None:
     if as_json:
         print(json.dumps(found, indent=2))
     else:
-        Console().print(result_screen(found), soft_wrap=True)
+        show(result_screen(found))
 
 
 def _print_paths(paths: list[Path], as_json: bool) -> None:

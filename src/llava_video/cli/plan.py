@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from llava_video.budget.inference_memory import MemoryModel
     from llava_video.budget.latency import Rates
     from llava_video.budget.planner import Option, Plan, Planner
+    from llava_video.pages.blocks import Table
 
 
 def command(
@@ -118,52 +118,57 @@ def _to_dict(model: str, planner: Planner, plan: Plan) -> dict[str, object]:
 
 
 def _print(model: str, planner: Planner, plan: Plan) -> None:
+    from llava_video.pages.terminal import show
+
+    seconds = planner.clip_seconds
+    last = [f"frames of its own representation that fit: {plan.most_frames}", plan.reason]
+    if plan.pick is not None:
+        rate = f", one every {seconds / plan.pick.num_frames:.1f} s" if seconds else ""
+        last[1:] = [
+            f"pick: --representation {plan.pick.name} ({plan.pick.num_frames} frames{rate}, "
+            f"{plan.pick.num_video_tokens:,} tokens)",
+            f"      {plan.reason}",
+        ]
+    table = _table(plan.options, with_seconds=planner.rates is not None)
+    show(*_describe(model, planner), table, *last)
+
+
+def _describe(model: str, planner: Planner) -> list[str]:
+    """The model, the memory and the rates that the options are counted for."""
     from llava_video.budget.planner import size_text
 
     millions = planner.model.num_parameters / 1e6
     count = f"{millions:.2f} million" if millions < 100 else f"{millions / 1000:.2f} billion"
     dtype = str(planner.model.dtype).removeprefix("torch.")
     reserve = planner.reserve_bytes
-    typer.echo(
+    lines = [
         f"{model}: {count} parameters in {dtype}, "
         f"{planner.model.key_value_bytes_per_token:,} bytes of cache per token, "
         f"{size_text(planner.memory_bytes)} of memory"
         + (f", {size_text(reserve)} set aside for the runtime" if reserve else "")
-    )
+    ]
     if planner.rates is not None:
         rates = planner.rates
-        typer.echo(
+        lines.append(
             f"rates {rates.source}: frames {rates.vision_flops / 1e12:.3g} TFLOP/s, "
             f"prompt {rates.prefill_flops / 1e12:.3g} TFLOP/s, "
             f"answer {rates.decode_bytes / 1e9:,.1f} GB/s; "
             f"seconds to the end of {planner.num_new_tokens} tokens"
         )
-    typer.echo()
-    _print_table(plan.options, with_seconds=planner.rates is not None)
-    typer.echo(f"\nframes of its own representation that fit: {plan.most_frames}")
-    if plan.pick is None:
-        typer.echo(plan.reason)
-        return
-    seconds = planner.clip_seconds
-    rate = f", one every {seconds / plan.pick.num_frames:.1f} s" if seconds else ""
-    typer.echo(
-        f"pick: --representation {plan.pick.name} ({plan.pick.num_frames} frames{rate}, "
-        f"{plan.pick.num_video_tokens:,} tokens)\n      {plan.reason}"
-    )
+    return lines
 
 
-def _print_table(options: Sequence[Option], *, with_seconds: bool) -> None:
-    """One line per option, with columns as wide as what they hold."""
+def _table(options: Sequence[Option], *, with_seconds: bool) -> Table:
+    from llava_video.pages.blocks import Table
+
     head = ["representation", "frames", "tokens", "context", "cache", "activations", "peak"]
-    rows = [head + ["seconds"] * with_seconds, *map(_cells, options)]
-    widths = [max(map(len, column)) for column in zip_longest(*rows, fillvalue="")]
-    verdicts = ["", *("fits" if o.rejection is None else f"no: {o.rejection}" for o in options)]
-    for row, verdict in zip(rows, verdicts, strict=True):
-        name, *numbers = (
-            cell.rjust(width) if index else cell.ljust(width)
-            for index, (cell, width) in enumerate(zip(row, widths, strict=False))
-        )
-        typer.secho("  ".join([name, *numbers, verdict]).rstrip(), bold=row is rows[0])
+    head += ["seconds"] * with_seconds
+    rows = []
+    for option in options:
+        cells = _cells(option)
+        verdict = "fits" if option.rejection is None else f"no: {option.rejection}"
+        rows.append([*cells, *[""] * (len(head) - len(cells)), verdict])
+    return Table([*head, ""], rows, f"l{'r' * (len(head) - 1)}l")
 
 
 def _cells(option: Option) -> list[str]:

@@ -33,9 +33,10 @@ def command(
         typer.echo(json.dumps(rows, ensure_ascii=False))
         return
 
-    heading = f"{'preset':<25}{'V = (T,M,s,p)':<15}"
-    columns = ("tokens", "formula", "even grid", "printed")
-    typer.secho(heading + "".join(f"{name:>10}" for name in columns), bold=True)
+    from llava_video.pages.blocks import Table
+    from llava_video.pages.terminal import show
+
+    counts, origins = [], []
     for preset in PRESETS.values():
         numbers = (
             preset.num_tokens,
@@ -44,14 +45,18 @@ def command(
             preset.printed_num_tokens,
         )
         four, *details = str(preset.representation).split(" ", maxsplit=1)
-        cells = "".join(f"{'' if number is None else f'{number:,}':>10}" for number in numbers)
-        typer.echo(f"{preset.name:<25}{four:<15}{cells}")
-        typer.secho(f"  {preset.origin} ({', '.join(details)})", dim=True)
-        if preset.note:
-            typer.secho(f"  {preset.note}", dim=True)
-    typer.echo(
-        "\ntokens     exact, read off the layout\n"
+        counts.append((preset.name, four, *("" if n is None else n for n in numbers)))
+        origin = f"{preset.origin} ({', '.join(details)})"
+        origins.append((preset.name, f"{origin}\n{preset.note}" if preset.note else origin))
+    show(
+        Table(
+            ("preset", "V = (T,M,s,p)", "tokens", "formula", "even grid", "printed"),
+            counts,
+            "llrrrr",
+        ),
+        Table(("preset", "where it comes from"), origins),
+        "tokens     exact, read off the layout\n"
         "formula    section 1.2 of the paper, taken literally\n"
         "even grid  that formula with 27 x 27 counted as 26 x 26\n"
-        "printed    what the paper prints"
+        "printed    what the paper prints",
     )

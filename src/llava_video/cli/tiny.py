@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from llava_video.cli.startup import keep_libraries_quiet, many_imports
+from llava_video.cli.startup import keep_libraries_quiet, keys_option, many_imports
 
 app = typer.Typer(
     help="Train the embedded model, and compare models like it.", no_args_is_help=True
@@ -29,17 +29,18 @@ def train(
     as_json: Annotated[
         bool, typer.Option("--json", help="With --dry-run: print the recipe as JSON.")
     ] = False,
+    _keys: Annotated[bool, keys_option("tiny.recipe", "TinyRecipe")] = False,
 ) -> None:
     """Train the embedded model from random weights, or go on where its run folder stopped."""
     with many_imports():
+        from llava_video.recipes import load_recipe
         from llava_video.tiny.recipe import TinyRecipe
         from llava_video.tiny.train import check_tiny, train_tiny
-        from llava_video.train.recipe import load_recipe_of
     keep_libraries_quiet()
 
     changes = list(words or [])
     name = changes.pop(0) if changes and "=" not in changes[0] else "tiny"
-    recipe = load_recipe_of(TinyRecipe, name, changes)
+    recipe = load_recipe(TinyRecipe, name, changes)
     if not dry_run:
         typer.echo(f"{train_tiny(recipe)}")
         return

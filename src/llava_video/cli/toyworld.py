@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,7 +78,7 @@ def play(
     except (OSError, ValueError) as error:
         raise InputError(f"{out}: cannot be written as a picture: {error}") from error
     if as_json:
-        told = {"script": str(script), "questions": [asdict(question) for question in questions]}
+        told = {"script": str(script), "questions": [question.to_dict() for question in questions]}
         typer.echo(json.dumps({"contact_sheet": str(out), **told}, indent=2))
     else:
         typer.echo(script)

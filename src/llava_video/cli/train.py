@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from llava_video.cli.startup import keep_libraries_quiet, many_imports
+from llava_video.cli.startup import keep_libraries_quiet, keys_option, many_imports
 
 if TYPE_CHECKING:
     from llava_video.train.memory import TrainingMemory
@@ -29,6 +29,7 @@ def command(
         int, typer.Option(min=1, help="With --dry-run: devices that the run will have.")
     ] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
+    _keys: Annotated[bool, keys_option("train.recipe", "Recipe")] = False,
 ) -> None:
     """Train a model by a recipe, or go on where its run folder stopped."""
     import json
@@ -40,7 +41,7 @@ def command(
         from llava_video.train.run import train
     keep_libraries_quiet()
 
-    chosen = load_recipe(recipe, changes)
+    chosen = load_recipe(recipe, changes or ())
     if not dry_run:
         model = train(chosen, bar=sys.stderr.isatty())
         if model is not None:  # of several processes, the first one speaks
@@ -53,8 +54,7 @@ def command(
         told = {**_as_dict(plan), "memory_bytes_per_device": memory.to_dict()}
         typer.echo(json.dumps(told, ensure_ascii=False))
     else:
-        _show(plan)
-        _show_memory(memory, devices)
+        _show(plan, memory, devices)
 
 
 def _as_dict(plan: Plan) -> dict[str, object]:
@@ -81,54 +81,26 @@ def _as_dict(plan: Plan) -> dict[str, object]:
     }
 
 
-def _show(plan: Plan) -> None:
-    from rich.console import Console
-    from rich.table import Table
+def _show(plan: Plan, memory: TrainingMemory, devices: int) -> None:
+    from llava_video.pages.blocks import Histogram, Table
+    from llava_video.pages.terminal import show
 
-    console = Console()
-    console.print(plan.recipe.to_yaml(), end="", markup=False, highlight=False)
-    mixture = Table("file", "strategy", "records", "samples", title="mixture")
-    for part in plan.parts:
-        mixture.add_row(
-            part.path.name, part.strategy, f"{part.num_records}", f"{len(part.samples)}"
-        )
-    console.print(mixture)
-    for problem in plan.problems[:_SHOWN_PROBLEMS]:
-        console.print(f"left out: {problem.name}: {problem.reason}", markup=False, highlight=False)
+    parts = [(p.path.name, p.strategy, p.num_records, len(p.samples)) for p in plan.parts]
+    left_out = [f"left out: {p.name}: {p.reason}" for p in plan.problems[:_SHOWN_PROBLEMS]]
     if len(plan.problems) > _SHOWN_PROBLEMS:
         more = len(plan.problems) - _SHOWN_PROBLEMS
-        console.print(f"left out: {more} more, which --json lists", highlight=False)
-    tokens = Table("tokens", "samples", "", title="tokens per sample, videos included")
-    shortest, longest = min(plan.lengths), max(plan.lengths)
-    width = max(1, -(-(longest - shortest + 1) // _BINS))
-    counts = [0] * _BINS
-    for length in plan.lengths:
-        counts[(length - shortest) // width] += 1
-    for index, count in enumerate(counts):
-        if count:
-            first = shortest + index * width
-            bar = "#" * -(-40 * count // max(counts))
-            tokens.add_row(f"{first}-{first + width - 1}", f"{count}", bar)
-    console.print(tokens)
+        left_out.append(f"left out: {more} more, which --json lists")
     used = sum(plan.lengths[i] for row in plan.rows for i in row)
-    console.print(
+    place = f"memory on each of {devices}" if devices > 1 else "memory on the device"
+    sizes = [(name, f"{size / 2**30:.2f}") for name, size in memory.to_dict().items()]
+    show(
+        plan.recipe.to_yaml().rstrip(),
+        Table(("file", "strategy", "records", "samples"), parts, "llrr", title="mixture"),
+        *left_out,
+        Histogram.of("tokens per sample, videos included", plan.lengths, _BINS),
         f"{len(plan.samples)} samples in {len(plan.rows)} rows, {plan.num_steps} steps "
         f"({plan.steps_per_epoch:.1f} an epoch), "
         f"{used} tokens, {used / len(plan.rows):.0f} a row",
-        highlight=False,
+        *(f"warning: {warning}" for warning in plan.warnings),
+        Table((place, "GiB"), sizes, "lr"),
     )
-    for warning in plan.warnings:
-        console.print(f"warning: {warning}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _show_memory(memory: TrainingMemory, devices: int) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(
-        "memory", "GiB", title=f"on each of {devices}" if devices > 1 else "on the device"
-    )
-    table.columns[1].justify = "right"
-    for name, size in memory.to_dict().items():
-        table.add_row(name, f"{size / 2**30:.2f}")
-    Console().print(table)

@@ -77,16 +77,26 @@ class LlavaVideoConfig(PreTrainedConfig):
             ON_FIRST_CONFIGURATION.pop()()
 
     @property
+    def vision(self) -> SiglipVisionConfig:
+        """The vision encoder's part, whatever it was made from."""
+        assert isinstance(self.vision_config, SiglipVisionConfig)
+        return self.vision_config
+
+    @property
+    def text(self) -> Qwen2Config:
+        """The language model's part."""
+        assert isinstance(self.text_config, Qwen2Config)
+        return self.text_config
+
+    @property
     def grid_side(self) -> int:
         """Side of the square of tokens that the vision encoder makes of a frame."""
-        vision: Any = self.vision_config
-        return int(vision.image_size) // int(vision.patch_size)
+        return int(self.vision.image_size) // int(self.vision.patch_size)
 
     @property
     def tile_size(self) -> int:
         """Side of the square pictures that the vision encoder takes, in pixels."""
-        vision: Any = self.vision_config
-        return int(vision.image_size)
+        return int(self.vision.image_size)
 
     @property
     def images(self) -> ImageRepresentation:
@@ -95,7 +105,10 @@ class LlavaVideoConfig(PreTrainedConfig):
 
     @property
     def representation(self) -> VideoRepresentation:
-        """How frames become video tokens. Assign to change it; weights do not depend on it."""
+        """How frames become video tokens. Assign to change it; weights do not depend on it.
+
+        The model asks here each time; a processor is made of it and cannot be changed.
+        """
         return VideoRepresentation.from_dict(self.video_representation or {})
 
     @representation.setter

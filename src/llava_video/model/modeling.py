@@ -87,8 +87,8 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
 
     def __init__(self, config: LlavaVideoConfig) -> None:
         super().__init__(config)
-        vision: Any = config.vision_config
-        text: Any = config.text_config
+        vision = config.vision
+        text = config.text
         self.vision_encoder = SiglipVisionModel._from_config(vision)
         self.projector = Projector(vision.hidden_size, text.hidden_size)
         self.language_model = Qwen2Model._from_config(text)
@@ -304,7 +304,7 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
 
     def __init__(self, config: LlavaVideoConfig) -> None:
         super().__init__(config)
-        text: Any = config.text_config
+        text = config.text
         self.model = LlavaVideoModel(config)
         self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
         self.post_init()
@@ -393,7 +393,7 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
         logits = self.lm_head(hidden[:, keep])
         loss = None
         if labels is not None:
-            text: Any = self.config.text_config
+            text = self.config.text
             loss = self.loss_function(
                 logits=logits, labels=labels, vocab_size=text.vocab_size, **kwargs
             )

@@ -228,12 +228,16 @@ def _with_metadata(pixels: NDArray[np.uint8], metadata: Mapping[str, Any]) -> Fr
     values = dict(metadata)
     fps = float(values.get("fps") or 1.0)
     frames = Frames.from_array(pixels, fps=fps)
-    if values.get("frames_indices") is not None:
-        indices = np.asarray(values["frames_indices"], np.int64)
-        frames = replace(frames, indices=indices, timestamps_seconds=indices / fps)
-    if values.get("total_num_frames") is not None:
-        frames = replace(frames, duration_seconds=values["total_num_frames"] / fps)
-    return frames
+    indices, num_frames = values.get("frames_indices"), values.get("total_num_frames")
+    indices = frames.indices if indices is None else np.asarray(indices)
+    if num_frames is None:  # at least as many as were seen
+        num_frames = 1 + int(indices.max(initial=len(frames) - 1))
+    return replace(
+        frames,
+        indices=indices,
+        timestamps_seconds=indices / fps,
+        duration_seconds=num_frames / fps,
+    )
 
 
 def _choose(frames: Frames, chosen: NDArray[np.int64]) -> Frames:

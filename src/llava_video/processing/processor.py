@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -134,12 +135,14 @@ class LlavaVideoProcessor(ProcessorMixin):
 
     @property
     def representation(self) -> VideoRepresentation:
-        """How frames become video tokens; the model must have the same."""
+        """How frames become video tokens, as the model's configuration says, which owns it."""
         return VideoRepresentation.from_dict(self.video_representation)
 
-    @representation.setter
-    def representation(self, representation: VideoRepresentation) -> None:
-        self.video_representation = representation.to_dict()
+    def with_representation(self, representation: VideoRepresentation) -> LlavaVideoProcessor:
+        """A processor like this one, for a model of another representation."""
+        other = copy(self)
+        other.video_representation = representation.to_dict()
+        return other
 
     @property
     def images(self) -> ImageRepresentation:
@@ -381,8 +384,8 @@ class LlavaVideoProcessor(ProcessorMixin):
 
 def processor_values(config: LlavaVideoConfig) -> dict[str, Any]:
     """What a `LlavaVideoProcessor` is made with, besides its tokenizer, for a model."""
-    vision: Any = config.vision_config
-    text: Any = config.text_config
+    vision = config.vision
+    text = config.text
     return {
         "image_size": vision.image_size,
         "video_token_id": config.video_token_id,
@@ -395,7 +398,8 @@ def processor_values(config: LlavaVideoConfig) -> dict[str, Any]:
 
 def _as_tensor(pixels_NHWC: NDArray[np.uint8]) -> Tensor:
     """(N, H, W, 3) uint8 -> (N, 3, H, W) uint8."""
-    return torch.from_numpy(pixels_NHWC).permute(0, 3, 1, 2)
+    # A copy: PyTorch has no tensors that can be read only, as the arrays of `Frames` are.
+    return torch.tensor(pixels_NHWC).permute(0, 3, 1, 2)
 
 
 def _sampling_of(options: dict[str, Any]) -> _Sampling:

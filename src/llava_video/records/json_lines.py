@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
 
     It begins a line of its own, also behind one that was cut off.
     """
-    line = f"{json.dumps(record, ensure_ascii=False)}\n".encode()
+    line = f"{dump_json(record)}\n".encode()
     with path.open("ab+", buffering=0) as file:
         if file.seek(0, os.SEEK_END):
             file.seek(-1, os.SEEK_END)
@@ -41,3 +42,8 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 def dump_json(value: Any, *, indent: int | None = None) -> str:
     """JSON as this package writes it everywhere: real characters, fixed separators."""
     return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def dump_lines(records: Iterable[dict[str, Any]]) -> str:
+    """The text of a file of one JSON object a line."""
+    return "".join(f"{dump_json(record)}\n" for record in records)

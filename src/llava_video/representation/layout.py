@@ -87,13 +87,17 @@ class TokenLayout:
         num_frames: frames that the video really has, at most ``representation.max_frames``.
         runs: the regular patterns that together cover every token exactly once, but for the newline
             that ends the video where ``newline`` is ``end``.
-        num_tokens: V, newlines and separators included.
     """
 
     representation: VideoRepresentation
     num_frames: int
     runs: tuple[Run, ...]
-    num_tokens: int
+
+    @property
+    def num_tokens(self) -> int:
+        """V, newlines and separators included."""
+        tokens = sum(run.num_blocks * self.tokens_per_block(run.slow) for run in self.runs)
+        return tokens + int(self.representation.newline == "end")
 
     def grid(self, slow: bool) -> FrameGrid:
         """Rows and columns of a slow or a fast frame."""
@@ -159,12 +163,10 @@ def make_layout(representation: VideoRepresentation, num_frames: int) -> TokenLa
             "representation; sample fewer frames or raise T"
         )
     if representation.arrangement == "interleaved":
-        runs, num_tokens = _interleaved_runs(representation, num_frames)
+        runs = _interleaved_runs(representation, num_frames)
     else:
-        runs, num_tokens = _two_pass_runs(representation, num_frames)
-    if representation.newline == "end":
-        num_tokens += 1
-    return TokenLayout(representation, num_frames, tuple(runs), num_tokens)
+        runs = _two_pass_runs(representation, num_frames)
+    return TokenLayout(representation, num_frames, tuple(run for run in runs if run.num_blocks))
 
 
 def _tokens_per_block(representation: VideoRepresentation, slow: bool) -> int:
@@ -173,9 +175,7 @@ def _tokens_per_block(representation: VideoRepresentation, slow: bool) -> int:
     return grid.num_tokens + newlines + int(representation.separator)
 
 
-def _interleaved_runs(
-    representation: VideoRepresentation, num_frames: int
-) -> tuple[list[Run], int]:
+def _interleaved_runs(representation: VideoRepresentation, num_frames: int) -> list[Run]:
     """Each frame once in time order: fast ones before the first slow one, periods, a tail."""
     stride = representation.slow_stride
     slow_tokens = _tokens_per_block(representation, slow=True)
@@ -188,7 +188,7 @@ def _interleaved_runs(
     period = slow_tokens + (stride - 1) * fast_tokens
     tail_token = first_token + num_full_periods * period + slow_tokens
     tail_frame = num_head + num_full_periods * stride + 1
-    runs = [
+    return [
         Run(False, 1, num_head, 0, num_head, 0, first_token),
         Run(True, num_slow, 1, num_head, stride, first_token, period),
         Run(
@@ -202,11 +202,9 @@ def _interleaved_runs(
         ),
         Run(False, 1, num_tail, tail_frame, num_tail, tail_token, num_tail * fast_tokens),
     ]
-    num_tokens = num_slow * slow_tokens + (num_frames - num_slow) * fast_tokens
-    return [run for run in runs if run.num_blocks], num_tokens
 
 
-def _two_pass_runs(representation: VideoRepresentation, num_frames: int) -> tuple[list[Run], int]:
+def _two_pass_runs(representation: VideoRepresentation, num_frames: int) -> list[Run]:
     """Every frame fast, and the slow ones once more, before or after."""
     stride, phase = representation.slow_stride, representation.slow_phase
     slow_tokens = _tokens_per_block(representation, slow=True)
@@ -215,9 +213,7 @@ def _two_pass_runs(representation: VideoRepresentation, num_frames: int) -> tupl
     slow_first = representation.arrangement == "slow_then_fast"
     slow_start = 0 if slow_first else num_frames * fast_tokens
     fast_start = num_slow * slow_tokens if slow_first else 0
-    runs = [
+    return [
         Run(True, num_slow, 1, phase, stride, slow_start, slow_tokens),
         Run(False, 1, num_frames, 0, num_frames, fast_start, num_frames * fast_tokens),
     ]
-    num_tokens = num_slow * slow_tokens + num_frames * fast_tokens
-    return [run for run in runs if run.num_blocks], num_tokens

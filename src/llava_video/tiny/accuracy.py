@@ -7,6 +7,7 @@ from typing import Any
 
 from llava_video.model import LlavaVideoForConditionalGeneration
 from llava_video.processing.processor import LlavaVideoProcessor
+from llava_video.records.options import chosen_letter
 from llava_video.toyworld import Question
 from llava_video.types import Frames
 
@@ -44,5 +45,5 @@ def prompt(question: Question) -> str:
 def is_right(question: Question, answer: str) -> bool:
     """Whether an answer has the right letter, or is the right word."""
     if question.options:
-        return answer.strip()[:1] == question.answer_letter
+        return chosen_letter(answer, question.options) == question.answer_letter
     return answer.strip().rstrip(".").casefold() == question.answer.casefold()

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from llava_video.records.options import answer_by_letter, lettered
 from llava_video.tiny.tokenizer import END, START
 from llava_video.toyworld import (
     COLOURS,
@@ -75,7 +76,7 @@ def exchanges(script: Script, seed: int, most: int) -> list[Exchange]:
 def as_exchange(question: Question, rng: random.Random) -> Exchange:
     """A question as it is put to the model, and what it should say."""
     if question.options:
-        return Exchange(question.prompt_multiple_choice(), f"{question.answer_letter}.")
+        return Exchange(question.prompt_multiple_choice(), answer_by_letter(question.answer_letter))
     return Exchange(question.prompt_open_ended(one_word=rng.random() < 0.5), question.answer)
 
 
@@ -136,7 +137,7 @@ def lettered_lists(rng: random.Random, num_lists: int) -> list[str]:
         is_easy = number % 2 == 0
         options = _WORDS if is_easy else rng.choice(_LISTED)
         lines = list(zip(LETTERS, rng.sample(options, 4), strict=False))
-        text = "\n".join(f"{letter}. {option}" for letter, option in lines)
+        text = "\n".join(lettered([option for _, option in lines]))
         num_queries = _QUERIES_PER_LIST if options is _WORDS else _QUERIES_PER_LIST // 2
         for letter, option in rng.choices(lines, k=num_queries):
             again, answer = f"\n {option} {letter}", f"{_ANSWERS}{option} {letter}."

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from llava_video.errors import InputError
+from llava_video.records.files import writing
 from llava_video.types import Frames
 
 CONTENTS_FILE = "contents.txt"
@@ -70,8 +71,7 @@ def fill_store(
                 encode([draw(number) for number in numbers[i : i + _CLIPS_PER_PASS]])
                 for i in range(0, len(numbers), _CLIPS_PER_PASS)
             ]
-            partial = path.with_suffix(".partial.npy")
-            np.save(partial, np.concatenate([part.half().cpu().numpy() for part in features]))
-            partial.rename(path)
+            with writing(path) as unfinished, unfinished.open("wb") as file:
+                np.save(file, np.concatenate([part.half().cpu().numpy() for part in features]))
         files.append(np.load(path, mmap_mode="r"))
     return ClipStore(tuple(files))

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
+from llava_video.recipes import BaseRecipe
 from llava_video.representation import VideoRepresentation
 from llava_video.toyworld import LEVELS as ALL_LEVELS
-from llava_video.train.recipe import Strict
 
 LEVELS = ("simple", "standard")
 """Levels of the clips that tiny is asked about."""
@@ -18,50 +18,43 @@ LEVELS = ("simple", "standard")
 REPRESENTATION = VideoRepresentation(max_frames=12, grid_side=8, slow_stride=3, pool_stride=2)
 
 
-class TinyRecipe(Strict):
-    """What can be changed about the training of tiny.
-
-    Attributes:
-        out: the run folder; a run found there is continued.
-        levels: of toyworld, to which the clips belong in turn.
-        representations: values of `VideoRepresentation`, by default of tiny's; the model is of the
-            first, and learns them in turn.
-        vision_from: a model of the same sizes whose vision encoder is taken, in place of the first
-            lesson.
-        start_from: a finished run from which everything is taken, in place of the first two
-            lessons.
-        options_after: share of the third lesson after which questions with options are asked, too.
-            They take most of a step, and can be answered when open-ended ones can. With 1 there are
-            none, and no lists of options to read either.
-        clips: a folder for the features of clips, which runs of the same levels and vision encoder
-            can share; by default they are in the run folder, and removed at its end.
-        seed: of the weights, and of what is asked about which clip; clips are the same for all.
-        seeing_steps: steps of the first lesson.
-        reading_steps: steps of the second lesson, unless letters of lists are found before.
-        num_clips: clips whose features are kept for the third.
-        watching_steps: steps of the third lesson.
-        batch: clips per step of the third.
-        threads: threads of the processor.
-        workers: processes that draw clips and questions.
-    """
+class TinyRecipe(BaseRecipe):
+    """What can be changed about the training of tiny."""
 
     bundled: ClassVar[Path] = Path(str(files("llava_video") / "tiny" / "recipes"))
 
     out: Path
+    """The run folder; a run found there is continued."""
     levels: tuple[str, ...] = Field(LEVELS, min_length=1)
+    """Levels of toyworld, to which the clips belong in turn."""
     representations: tuple[dict[str, Any], ...] = Field((REPRESENTATION.to_dict(),), min_length=1)
+    """Values of `VideoRepresentation`; the model is of the first, and learns them in turn."""
     vision_from: str | None = None
+    """A model of the same sizes whose vision encoder is taken, in place of the first lesson."""
     start_from: Path | None = None
+    """A finished run from which everything is taken, in place of the first two lessons."""
     options_after: float = Field(0.4, ge=0, le=1)
+    """Share of the third lesson before questions with options; 1: none, and no lists either."""
+    # They take most of a step, and can be answered when open-ended ones can.
     clips: Path | None = None
+    """Folder of the features of clips, for several runs; empty: in the run folder while it runs."""
+    # Runs can share it if their levels and their vision encoder are the same.
     seed: int = 0
+    """Of the weights, and of what is asked about which clip; clips are the same for all seeds."""
     seeing_steps: int = Field(15000, gt=0)
+    """Steps of the first lesson."""
     reading_steps: int = Field(2000, gt=0)
+    """Steps of the second lesson, unless letters of lists are found before."""
     num_clips: int = Field(gt=0)
+    """Clips whose features are kept for the third lesson."""
     watching_steps: int = Field(gt=0)
+    """Steps of the third lesson."""
     batch: int = Field(6, gt=0)
+    """Clips per step of the third lesson."""
     threads: int = Field(1, gt=0)
+    """Threads of the processor."""
     workers: int = Field(1, ge=0)
+    """Processes that draw clips and questions."""
 
     @field_validator("levels")
     @classmethod

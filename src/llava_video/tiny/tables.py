@@ -25,13 +25,16 @@ from pathlib import Path
 import torch
 
 from llava_video.checkpoints.load import load as load_checkpoint
+from llava_video.pages.blocks import Table
+from llava_video.pages.markdown import to_markdown
+from llava_video.recipes import load_recipe
+from llava_video.records.files import write_whole
 from llava_video.representation import VideoRepresentation, make_layout
 from llava_video.tiny.accuracy import ask, is_right
 from llava_video.tiny.recipe import TinyRecipe
 from llava_video.tiny.train import train_tiny
 from llava_video.toyworld import generate_script, make_questions, render
 from llava_video.train.adapters import MODEL
-from llava_video.train.recipe import load_recipe_of
 
 SIMPLE = VideoRepresentation(grid_side=8, max_frames=6, pool_stride=2)
 SLOWFAST_LLAVA = VideoRepresentation(
@@ -141,7 +144,7 @@ def make_table(
             shown = asked_with or own
             known = run / f"right-with-{name_of(shown)}-of-{num_videos}.json"
             if not known.is_file():
-                known.write_text(json.dumps(accuracy(run / MODEL, shown, num_videos)))
+                write_whole(known, json.dumps(accuracy(run / MODEL, shown, num_videos)))
             for kind, share in json.loads(known.read_text()).items():
                 scores[row][kind].append(share)
             notice(f"{name}, {name_of(shown)}, seed {seed}: {scores[row][ALL][-1]:.3f}")
@@ -149,7 +152,7 @@ def make_table(
 
 
 def _load(name: str, out: Path, *changes: str) -> TinyRecipe:
-    return load_recipe_of(TinyRecipe, name, [f"out={out}", *changes])
+    return load_recipe(TinyRecipe, name, [f"out={out}", *changes])
 
 
 def _own_of(name: str) -> VideoRepresentation:
@@ -165,15 +168,13 @@ def _train(recipe: TinyRecipe) -> None:
 
 def _in_markdown(table: str, scores: Scores) -> str:
     columns = (ALL, *KINDS)
-    lines = [
-        f"| recipe | asked with | video tokens | more | {' | '.join(columns)} |",
-        "|---|---|---|---|" + "---|" * len(columns),
-    ]
+    rows = []
     for row, (name, asked_with) in enumerate(ROWS[table]):
         shown = asked_with or _own_of(name)
         num_tokens = make_layout(shown, shown.max_frames).num_tokens
         differences = [a - b for a, b in zip(scores[row][ALL], scores[0][ALL], strict=True)]
         values = (differences, *(scores[row][kind] for kind in columns))
-        cells = " | ".join(mean_and_interval(value) for value in values)
-        lines.append(f"| {name} | {shown} | {num_tokens} | {cells} |")
-    return "\n".join(lines) + "\n"
+        cells = (mean_and_interval(value) for value in values)
+        rows.append((name, f"{shown}", f"{num_tokens}", *cells))
+    head = ("recipe", "asked with", "video tokens", "more", *columns)
+    return to_markdown(Table(head, rows)) + "\n"

@@ -21,7 +21,6 @@ import hashlib
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -356,8 +355,7 @@ def _watch(
     options_from = first_draw + asks_openly if recipe.options_after < 1 else None
     collators = []
     for representation in representations:
-        shows = copy(processor)
-        shows.representation = representation
+        shows = processor.with_representation(representation)
         clips, foreign = _remember(model, shows, recipe)
         collators.append(ClipCollator(shows, recipe.levels, clips, foreign, options_from))
     _train(

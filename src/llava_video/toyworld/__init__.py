@@ -17,7 +17,7 @@ A script says who does what, from when to when, and why. Everything else follows
 size. `describe` says in words what happens between two moments, `describe_levels` on the paper's
 three levels. `VOCABULARY` lists every word and mark of all these texts; `WORD_PATTERN` finds them.
 
-The rooms, in the order of the data:
+The rooms, in the order of the data::
 
     generate/   a seed becomes a `Script`; levels "simple", "standard", "crowded" and "long"
     script      the script language

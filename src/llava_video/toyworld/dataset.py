@@ -26,10 +26,20 @@ import av
 import numpy as np
 
 from llava_video.errors import InputError
+from llava_video.records.duration_buckets import bucket_of
+from llava_video.records.files import write_whole, writing
+from llava_video.records.json_lines import dump_json, dump_lines
+from llava_video.records.llava_format import make_record
+from llava_video.records.options import (
+    LETTER_ENDING,
+    OPTION_ENDING,
+    answer_by_letter,
+    answer_by_option,
+)
 from llava_video.toyworld.captions.captions import describe
 from llava_video.toyworld.draw.render import num_frames_of, render_at
 from llava_video.toyworld.entry import generate_script, make_questions
-from llava_video.toyworld.questions.question import LETTER_ENDING, OPTION_ENDING, Question
+from llava_video.toyworld.questions.question import Question
 from llava_video.toyworld.script import Script, format_script, script_path_of
 
 _CHUNK = 32  # frames drawn together
@@ -117,7 +127,7 @@ def _claim(folder: Path, settings: DatasetSettings) -> None:
         (folder / "videos").mkdir(parents=True, exist_ok=True)
         if path.exists() and path.read_text(encoding="utf-8") != text:
             raise InputError(f"{path}: the folder was made with other settings; choose another one")
-        _write_whole(path, text)
+        write_whole(path, text)
     except OSError as error:
         raise InputError(f"{folder}: cannot be written to: {error.strerror}") from error
 
@@ -127,10 +137,9 @@ def _make_video(folder: Path, settings: DatasetSettings, number: int) -> bool:
     if script_path_of(path).exists():
         return False
     script = settings.script(number)
-    unfinished = path.with_name(f"{path.stem}.part.mp4")
-    write_video(script, unfinished, (settings.width, settings.height), settings.fps)
-    unfinished.replace(path)
-    _write_whole(script_path_of(path), format_script(script))
+    with writing(path) as unfinished:
+        write_video(script, unfinished, (settings.width, settings.height), settings.fps)
+    write_whole(script_path_of(path), format_script(script))
     return True
 
 
@@ -144,7 +153,7 @@ def write_video(script: Script, path: Path, size: tuple[int, int], fps: float) -
         fps: frames per second.
     """
     num_frames = num_frames_of(script, fps)
-    with av.open(path, "w") as container:
+    with av.open(path, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
@@ -159,7 +168,7 @@ def write_video(script: Script, path: Path, size: tuple[int, int], fps: float) -
 
 def _write_json(folder: Path, num_videos: int, settings: DatasetSettings) -> None:
     records: dict[str, list[dict[str, Any]]] = {"cap": [], "oe": [], "mc": []}
-    lines = []
+    lines: list[dict[str, Any]] = []
     for number in range(num_videos):
         script, video = settings.script(number), settings.video(number)
         questions = make_questions(script)
@@ -171,34 +180,15 @@ def _write_json(folder: Path, num_videos: int, settings: DatasetSettings) -> Non
         for kind, pairs in turns.items():
             if pairs:
                 records[kind].append(_record(video, script, pairs))
-        lines += [json.dumps({"video": video, **asdict(question)}) for question in questions]
+        lines += [{"video": video, **question.to_dict()} for question in questions]
     for kind, entries in records.items():
-        _write_whole(folder / f"toyworld_{kind}.json", json.dumps(entries, indent=1) + "\n")
-    _write_whole(folder / "questions.jsonl", "".join(f"{line}\n" for line in lines))
+        write_whole(folder / f"toyworld_{kind}.json", dump_json(entries, indent=1) + "\n")
+    write_whole(folder / "questions.jsonl", dump_lines(lines))
 
 
-def _record(video: str, script: Script, turns: list[tuple[str, str]]) -> dict[str, Any]:
-    """One LLaVA-Video-178K record: all turns about one video, the first one shows it."""
-    conversations = []
-    for number, (asked, answered) in enumerate(turns):
-        shown = f"<image>\n{asked}" if number == 0 else asked
-        conversations.append({"from": "human", "value": shown})
-        conversations.append({"from": "gpt", "value": answered})
-    return {
-        "id": Path(video).stem,
-        "conversations": conversations,
-        "data_source": f"{_bucket(script.duration_seconds)}_toyworld",
-        "video": video,
-    }
-
-
-def _bucket(seconds: float) -> str:
-    """The length class of the release: 0_30_s, 30_60_s, 1_2_m or 2_3_m."""
-    if seconds < 30:
-        return "0_30_s"
-    if seconds < 60:
-        return "30_60_s"
-    return "1_2_m" if seconds < 120 else "2_3_m"
+def _record(video: str, script: Script, pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    source = f"{bucket_of(script.duration_seconds)}_toyworld"
+    return make_record(Path(video).stem, pairs, data_source=source, video=video)
 
 
 def _caption_turn(script: Script) -> tuple[str, str]:
@@ -208,14 +198,8 @@ def _caption_turn(script: Script) -> tuple[str, str]:
 
 def _choice_turn(question: Question, seed: int) -> tuple[str, str]:
     """Half of the turns want the letter alone, half the letter with the option."""
+    letter = question.answer_letter
     if random.Random(f"ending {seed} {question.question}").random() < 0.5:
-        return question.prompt_multiple_choice(ending=LETTER_ENDING), f"{question.answer_letter}."
-    answer = f"{question.answer_letter}. {question.answer}."
+        return question.prompt_multiple_choice(ending=LETTER_ENDING), answer_by_letter(letter)
+    answer = answer_by_option(letter, question.answer)
     return question.prompt_multiple_choice(ending=OPTION_ENDING), answer
-
-
-def _write_whole(path: Path, text: str) -> None:
-    """Write a file so that it is never seen half written."""
-    unfinished = path.with_name(f"{path.name}.part")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)

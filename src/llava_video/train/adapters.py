@@ -14,6 +14,7 @@ from llava_video.budget.inference_memory import dtype_of
 from llava_video.checkpoints.load import find_checkpoint, load_config, load_model, load_processor
 from llava_video.errors import CheckpointError, InputError
 from llava_video.model import LlavaVideoConfig
+from llava_video.records.files import writing
 from llava_video.train.lora_targets import LORA_TARGETS
 from llava_video.train.recipe import Lora
 
@@ -123,7 +124,6 @@ MODEL = "model"
 
 def write_model(model: Any, processor: Any, target: Path, dtype: torch.dtype) -> None:
     """Write a model and its processor; the folder appears when it is whole."""
-    unfinished = target.with_name(f"{target.name}.unfinished")
-    model.to(dtype).save_pretrained(unfinished)
-    processor.save_pretrained(unfinished)
-    unfinished.rename(target)
+    with writing(target) as unfinished:
+        model.to(dtype).save_pretrained(unfinished)
+        processor.save_pretrained(unfinished)

@@ -25,6 +25,7 @@ WRITTEN = "llava_video_written"
 """Likewise."""
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # lengths are numbers on the host
 def packed_attention(
     module: nn.Module,
     query: Tensor,

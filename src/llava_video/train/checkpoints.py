@@ -42,6 +42,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.serialization import safe_globals
 
 from llava_video.errors import InputError
+from llava_video.records.files import writing
 
 LAST_FILE = "trainer_state.json"
 """The file of a checkpoint that is written last."""
@@ -115,9 +116,8 @@ def save_checkpoint(
         torch.save(scheduler.state_dict(), target / SCHEDULE_FILE)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        unfinished = target / f"{LAST_FILE}.unfinished"
-        unfinished.write_text(json.dumps({"global_step": step}) + "\n", encoding="utf-8")
-        unfinished.rename(target / LAST_FILE)
+        with writing(target / LAST_FILE) as unfinished:
+            unfinished.write_text(json.dumps({"global_step": step}) + "\n", encoding="utf-8")
         _remove_old(folder)
 
 

@@ -65,7 +65,7 @@ def make_accelerator(trackers: Sequence[str] = (), folder: Path | None = None) -
     return Accelerator(
         cpu=not torch.cuda.is_available(),
         mixed_precision="no",  # the loop has its own, which differs from run to run
-        log_with=list(trackers) or None,
+        log_with=list(trackers) or None,  # an empty list is warned of
         project_config=ProjectConfiguration(logging_dir=None if folder is None else str(folder)),
         # Some parameters are never used, such as SigLIP's last norm.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],

@@ -127,7 +127,7 @@ def estimate_memory(
     share = num_devices if splits else 1
     exchanged = 2 if num_devices > 1 and not splits else 1
     kept, layer = _activations(recipe, config, batch, trained, width, device_type)
-    text: Any = config.text_config
+    text = config.text
     copies = 0 if width == TRAINED_BYTES or splits else num_trained * width
     per_layer = max(trained.values()) // text.num_hidden_layers
     largest = max(per_layer, text.vocab_size * text.hidden_size) * width
@@ -163,8 +163,8 @@ def _activations(
     device_type: str,
 ) -> tuple[int, int]:
     """Bytes that the forward pass keeps, and bytes of the layer that is computed again."""
-    vision: Any = config.vision_config
-    text: Any = config.text_config
+    vision = config.vision
+    text = config.text
     num_patches = batch.num_frames * config.grid_side**2
     chunk_share = min(1.0, FRAMES_PER_VISION_CHUNK / max(1, batch.num_frames))
     text_layer = batch.num_tokens * _text_layer_bytes(recipe, text, width, device_type)

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from llava_video.errors import InputError
 from llava_video.processing.processor import LlavaVideoProcessor
+from llava_video.records.files import writing
 from llava_video.train.attention import PACKED
 from llava_video.train.data.encode import Encoder, RowCollator, RowDataset
 from llava_video.train.data.packing import LABEL_IGNORED, branch_mask
@@ -124,9 +125,8 @@ class Dpo(Objective):
                 raise InputError(f"{self._path} is missing; begin the run anew in another folder")
             values_N2 = self._compute_reference(loop, samples)
             if loop.accelerator.is_main_process:
-                unfinished = self._path.with_suffix(".unfinished")
-                save_file({"logps": values_N2}, unfinished)
-                unfinished.rename(self._path)
+                with writing(self._path) as unfinished:
+                    save_file({"logps": values_N2}, unfinished)
             loop.accelerator.wait_for_everyone()
         self._reference_N2 = load_file(self._path)["logps"].to(loop.accelerator.device)
 

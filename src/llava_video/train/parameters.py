@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
+from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
+from transformers.models.siglip.modeling_siglip import SiglipEncoderLayer
 
 from llava_video.checkpoints.load import load_model
 from llava_video.model import LlavaVideoConfig
@@ -21,11 +24,34 @@ def build_model(
     model: Any = load_model(directory, config, dtype=frozen_dtype)
     if recipe.lora is not None:
         model = add_lora(model, recipe.lora, recipe.model)
+        if recipe.dtype == "bfloat16":
+            _keep_inputs_narrow(model)
     set_trainable(model, recipe)
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     return model
+
+
+def _keep_inputs_narrow(model: nn.Module) -> None:
+    """Leave the inputs of adapters in the dtype of the computation.
+
+    peft turns them into float32, that of the adapters' weights, and autocast turns them back: two
+    passes over the largest activations for nothing.
+    """
+    for module in model.modules():
+        if isinstance(module, LoraLayer):
+            module.cast_input_dtype_enabled = False
+
+
+def compile_layers(model: nn.Module) -> None:
+    """Compile the layers of both transformers when they are first called.
+
+    Layers of one kind are compiled once for all of them, and for all lengths.
+    """
+    for module in model.modules():
+        if isinstance(module, Qwen2DecoderLayer | SiglipEncoderLayer):
+            module.compile(dynamic=True)
 
 
 def checkpoint_activations(model: Any) -> None:

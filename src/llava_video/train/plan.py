@@ -20,6 +20,7 @@ from llava_video.checkpoints.load import find_checkpoint, load_config, load_proc
 from llava_video.errors import InputError
 from llava_video.model import LlavaVideoConfig
 from llava_video.processing.processor import LlavaVideoProcessor
+from llava_video.records.files import write_whole
 from llava_video.train.data.lengths import measure
 from llava_video.train.data.packing import plan_rows
 from llava_video.train.data.samples import Folders, Part, Problem, Sample, read_mixture
@@ -222,9 +223,7 @@ def describe_run(plan: Plan, num_devices: int) -> None:
             raise InputError(
                 f"{out} was begun with other samples; restore them or give another out=DIR"
             )
-    unfinished = out / f"{RUN_FILE}.unfinished"
-    unfinished.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-    unfinished.rename(out / RUN_FILE)
+    write_whole(out / RUN_FILE, json.dumps(described, indent=2) + "\n")
 
 
 def _sha256_of_samples(plan: Plan) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ from PIL import Image
 
 from llava_video.errors import VideoError
 from llava_video.model.modeling import MEDIA_INPUTS
+from llava_video.records.files import write_whole
+from llava_video.records.json_lines import dump_lines
 from llava_video.train.data.encode import Encoded, Encoder, RowCollator
 from llava_video.train.data.samples import Sample
 
@@ -32,13 +33,13 @@ def write_predictions(model: Any, encoder: Encoder, samples: list[Sample], path:
         samples: what it is asked.
         path: the file: sample, question, expected and predicted answer, and some small pictures.
     """
-    lines = []
+    answers = []
     for sample in samples:
         try:
-            lines.append(json.dumps(_predict(model, encoder, sample), ensure_ascii=False))
+            answers.append(_predict(model, encoder, sample))
         except VideoError:  # training has reported it
             continue
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    write_whole(path, dump_lines(answers))
 
 
 @torch.no_grad()

@@ -20,6 +20,7 @@ from transformers import get_scheduler
 
 from llava_video.checkpoints.load import find_checkpoint, load_config, load_model, load_processor
 from llava_video.errors import InputError
+from llava_video.recipes import RECIPE_FILE
 from llava_video.train.adapters import MODEL, merge_adapter, save_adapter, write_model
 from llava_video.train.checkpoints import (
     LAST_FILE,
@@ -41,10 +42,15 @@ from llava_video.train.devices import (
 from llava_video.train.log import Log, start_trackers
 from llava_video.train.loop import Loop
 from llava_video.train.objectives import RowObjective, objective_of
-from llava_video.train.parameters import build_model, checkpoint_activations, parameter_groups
+from llava_video.train.parameters import (
+    build_model,
+    checkpoint_activations,
+    compile_layers,
+    parameter_groups,
+)
 from llava_video.train.plan import Plan, check_devices, describe_run, make_plan
 from llava_video.train.predictions import PREDICTIONS_FILE, write_predictions
-from llava_video.train.recipe import RECIPE_FILE, Recipe, load_recipe
+from llava_video.train.recipe import Recipe, load_recipe
 from llava_video.train.report import REPORT_FILE, RUN_FILE, write_report
 
 CHECKPOINTS = "checkpoints"
@@ -112,6 +118,8 @@ def _run(plan: Plan, checkpoint: Path | None, bar: bool) -> None:
     model.set_attn_implementation({"text_config": objective.attention})
     if recipe.gradient_checkpointing:
         checkpoint_activations(model)
+    if recipe.compile:
+        compile_layers(model)
     flos_per_token = 6 * model.num_parameters(exclude_embeddings=True)
     if splits:
         shard(model, accelerator, dtype)

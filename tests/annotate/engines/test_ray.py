@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.annotate.fake_endpoint import FakeEndpoint
-from tests.annotate.running import recipe_for, run_quietly
-from tests.annotate.test_run import outputs
+from tests.annotate.running import outputs, recipe_for, run_quietly
 
 ray = pytest.importorskip("ray", reason="needs the scale extra: pip install 'llava-video[scale]'")
 

@@ -9,16 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from llava_video.annotate.export.conversations import (
-    BUCKETS,
-    LETTER_ENDING,
-    OPTION_ENDING,
-    bucket_of,
-)
 from llava_video.annotate.run import export_run
 from llava_video.annotate.run_folder import load_run
 from llava_video.calls.ledger import open_ledger
 from llava_video.errors import InputError
+from llava_video.records.options import LETTER_ENDING, OPTION_ENDING
 
 
 def load_like_the_trainer(json_path: Path, video_folder: Path):
@@ -79,21 +74,10 @@ def test_multiple_choice_turns_end_in_one_of_two_ways_with_the_fitting_answer(fi
                 if lines[5] == LETTER_ENDING:
                     assert answer["value"] == f"{letter}."
                 else:
+                    assert options[letter].endswith(".")
                     assert answer["value"] == f"{letter}. {options[letter]}"
     assert set(endings) == {LETTER_ENDING, OPTION_ENDING}
     assert letters == {"A": 12, "B": 12, "C": 12, "D": 12}
-
-
-@pytest.mark.parametrize(
-    ("seconds", "name"),
-    [
-        *((4, "0_30_s"), (30, "0_30_s"), (30.1, "30_60_s")),
-        *((120, "1_2_m"), (180, "2_3_m"), (181, "3_m_up")),
-    ],
-)
-def test_buckets(seconds, name):
-    assert bucket_of(seconds) == name
-    assert len(BUCKETS) == 4
 
 
 def exported(finished, format_name, folder):

@@ -9,7 +9,9 @@ from llava_video.annotate.forecast.calibration import (
     forecast_against_actual,
     measured_factors,
 )
-from llava_video.annotate.forecast.forecast import make_plan
+from llava_video.annotate.forecast.forecast import count_calls, make_plan
+from llava_video.annotate.recipe import load_recipe
+from llava_video.annotate.records import Facts, VideoRecord
 from llava_video.annotate.videos.discover import find_videos
 from llava_video.annotate.videos.select import select_videos
 from llava_video.calls.ledger import open_ledger
@@ -159,11 +161,29 @@ def test_texts_are_counted_where_the_vocabulary_is_at_hand(videos, vocabulary, t
 
 def test_the_papers_corpus_costs_what_the_reference_says():
     """One-minute videos at 1 FPS, 512 x 288 low detail, on the paper's model: about $0.19 each."""
-    from llava_video.annotate.recipe import load_recipe
-    from llava_video.annotate.records import Facts, VideoRecord
-
     record = VideoRecord("v", "v.mp4", facts=Facts(60.0, 1280, 720, 30.0, 5))
     plan = make_plan([record], load_recipe("paper"), load_prices())
     assert plan.num_calls == 6 + 1 + 1 + 2
     assert plan.stages["level1"].num_images == 60
     assert plan.usd[0] < 0.187 < plan.usd[2]
+
+
+@pytest.mark.parametrize("seconds", [0.5, 9.0, 11.0, 30.0, 61.5, 600.0])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        [],
+        ["ask.mode=polling", "ask.types=[temporal, count, plot]"],
+        ["ask.kinds=[open_ended]", "describe.history=last_one", "faithfulness.enabled=true"],
+        ["blind.enabled=true", "blind.trials=3", "describe.clips_per_summary=2"],
+    ],
+)
+def test_the_calls_of_a_progress_bar_are_those_of_the_plan(seconds, changes):
+    recipe = load_recipe("open", changes)
+    records = [
+        VideoRecord("v", "v.mp4", facts=Facts(seconds, 640, 360, 30.0)),
+        VideoRecord("w", "w.mp4", facts=Facts(45.0, 640, 360, 30.0)),
+        VideoRecord("x", "x.mp4", facts=Facts(45.0, 640, 360, 30.0)).rejected("select", "small"),
+        VideoRecord("y", "y.mp4").rejected("select", "unreadable"),
+    ]
+    assert count_calls(records, recipe) == make_plan(records, recipe, load_prices()).num_calls

@@ -47,7 +47,7 @@ def test_verdicts_that_do_not_fit_are_asked_again_then_noted(videos, tmp_path):
 
 
 def knowing_blind(body):
-    """Knows the count question without the video, and guesses A for the other one."""
+    """Knows the count question without the video, in a sentence, and guesses A for the other."""
     if schema_name(body) != "answer":
         return write_answer(body)
     lines = texts_in(body)[1].splitlines()
@@ -56,7 +56,7 @@ def knowing_blind(body):
     if not lines[0].startswith("Count"):
         return '{"answer": "A"}'
     right = next(line for line in lines[1:] if line.endswith("is lifted."))
-    return json.dumps({"answer": right[0]})
+    return json.dumps({"answer": f"A guess: the answer is {right[0]}, because they mostly do."})
 
 
 def test_luck_is_told_from_leakage_by_repeating(videos, tmp_path):

@@ -109,7 +109,7 @@ def test_near_duplicates_within_a_video_leave_the_first():
 
 
 def test_across_videos_a_number_of_copies_may_stay():
-    recipe = load_recipe("open", {"filters.across_videos_copies": 2})
+    recipe = load_recipe("open", ["filters.across_videos_copies=2"])
     records = [
         VideoRecord(f"v{i}", "x.mp4", qas=(
             QA(f"v{i}/oe/binary", "open_ended", "binary", "Is a dog there?", "Yes.", ORIGIN),
@@ -127,7 +127,7 @@ def test_benchmark_questions_and_videos_are_kept_out(tmp_path):
     question = "What does the man in the red hat do after opening the door?"
     path.write_text(json.dumps([{"video_path": "x/bench7.mp4", "video_id": 0,
                                  "conversations": [{"question": question}]}]))  # fmt: skip
-    recipe = load_recipe("open", {"filters.benchmark_files": [str(path)]})
+    recipe = load_recipe("open", [f"filters.benchmark_files=[{path}]"])
     copied = qa("He sits.", "What does a man in the red hat do after opening the door?")
     short = qa("Two.", "How many?", number=1)
     found = compare(
@@ -137,7 +137,7 @@ def test_benchmark_questions_and_videos_are_kept_out(tmp_path):
     assert reasons(found) == ["benchmark_question", "benchmark_video"]
     assert [len(r.qas) for r in found] == [1, 0, 1]
     with pytest.raises(InputError, match="no such benchmark file"):
-        compare(found, load_recipe("open", {"filters.benchmark_files": ["nowhere.json"]}))
+        compare(found, load_recipe("open", ["filters.benchmark_files=[nowhere.json]"]))
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,13 @@ def test_whole_windows_then_the_remainder():
 def test_a_remainder_too_short_joins_the_window_before():
     assert spans(21.5) == [(0, 10), (10, 21.5)]
     assert spans(1) == [(0, 1)]
+    assert spans(21.99) == [(0, 10), (10, 21.99)]
+
+
+def test_a_remainder_of_two_seconds_is_a_clip_of_its_own():
+    assert spans(22) == [(0, 10), (10, 20), (20, 22)]
+    assert spans(13, min_clip_seconds=3) == [(0, 10), (10, 13)]
+    assert spans(12.9, min_clip_seconds=3) == [(0, 12.9)]
 
 
 @given(DURATIONS)

@@ -89,11 +89,11 @@ def test_a_real_sentence_model_is_loaded_from_a_folder(tmp_path):
     origin = Provenance("k", "m", "p@1")
     texts = ("ball red", "red ball", "dog")
     qas = tuple(QA(f"v/oe/{n}", "open_ended", "count", t, t, origin) for n, t in enumerate(texts))
-    changes = {
-        "filters.similarity": "embeddings",
-        "filters.embedding_model": str(tmp_path / "model"),
-        "filters.within_video_similarity": 0.9,
-    }
+    changes = [
+        "filters.similarity=embeddings",
+        f"filters.embedding_model={tmp_path / 'model'}",
+        "filters.within_video_similarity=0.9",
+    ]
     [record] = compare([VideoRecord("v", "v.mp4", qas=qas)], load_recipe("open", changes))
     assert [qa.qa_id for qa in record.qas] == ["v/oe/0", "v/oe/2"]
     [lexical] = compare([VideoRecord("v", "v.mp4", qas=qas)], load_recipe("open"))

@@ -51,13 +51,13 @@ def verdicts(records):
 
 
 def test_a_categorys_quota_goes_to_the_most_viewed():
-    recipe = load_recipe("paper", {"selection.per_category": 2})
+    recipe = load_recipe("paper", ["selection.per_category=2"])
     records = [record("x", 5), record("y", 9), record("z", 7), record("w", 1, "b")]
     assert verdicts(choose(records, recipe)) == {"x": "quota", "y": None, "z": None, "w": None}
 
 
 def test_rejected_videos_use_up_no_quota():
-    recipe = load_recipe("paper", {"selection.per_category": 1})
+    recipe = load_recipe("paper", ["selection.per_category=1"])
     records = [record("x", 9, num_scenes=1), record("y", 5)]
     assert verdicts(choose(records, recipe)) == {"x": "static", "y": None}
 
@@ -86,10 +86,10 @@ def test_scenes_are_counted(tmp_path):
 
 def test_facts_are_measured_once_and_completed_when_a_recipe_asks_for_more(tmp_path, monkeypatch):
     path = write_video(tmp_path / "cut.mp4", seconds=12, fps=10, size=(96, 128), scenes=4, seed=3)
-    limits = {"selection.over_height": 0, "selection.max_scenes_per_second": None}
-    short = load_recipe("paper", {**limits, "selection.max_seconds": 9})
+    limits = ["selection.over_height=0", "selection.max_scenes_per_second="]
+    short = load_recipe("paper", [*limits, "selection.max_seconds=9"])
     longer = load_recipe("paper", limits)
-    strict = load_recipe("paper", {**limits, "selection.over_scenes": 4})
+    strict = load_recipe("paper", [*limits, "selection.over_scenes=4"])
     ledger = Ledger(tmp_path / "ledger.sqlite")
 
     def chosen(recipe):
@@ -112,7 +112,7 @@ def test_damage_is_noted_in_the_record_and_nothing_is_printed(tmp_path, capfd):
     middle = len(content) // 3
     content[middle : middle + 600] = b"\xff" * 600
     path.write_bytes(content)
-    rules = load_recipe("open", {"selection.over_scenes": 0}).selection
+    rules = load_recipe("open", ["selection.over_scenes=0"]).selection
     record = measure(VideoRecord("torn", str(path)), rules)
     assert record.facts.num_scenes >= 1
     pictures, warnings = pictures_between(

@@ -4,6 +4,8 @@ from collections import Counter
 
 import pytest
 
+from llava_video.errors import InputError
+from llava_video.records.options import OPTION_ENDING
 from llava_video.toyworld import (
     LEVELS,
     QUESTION_TYPES,
@@ -12,7 +14,7 @@ from llava_video.toyworld import (
     generate_script,
     make_questions,
 )
-from llava_video.toyworld.questions.question import OPTION_ENDING, Question
+from llava_video.toyworld.questions.question import Question
 
 
 @pytest.fixture(scope="module", params=LEVELS)
@@ -72,8 +74,24 @@ def test_the_same_seed_asks_the_same_and_another_seed_something_else():
     assert make_questions(script, 1) != make_questions(script, 2)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(("1", "2", "2", "4"), "same option twice"), (("1", "3", "4", "5"), "'2' is not among")],
+)
+def test_the_answer_is_exactly_one_of_the_options(options, said):
+    with pytest.raises(InputError, match=said):
+        Question("Count", "count", "How many?", "2", options)
+
+
+def test_values_are_the_attributes_and_the_letter():
+    question = Question("Count", "count", "How many?", "2", ("1", "2", "3", "4"), about=("all",))
+    values = question.to_dict()
+    assert values.pop("answer_letter") == question.answer_letter == "B"
+    assert Question(**values) == question
+
+
 def test_prompts_look_like_those_of_the_release():
-    question = Question("Count", "count", "How many?", "2", ("1", "2", "3", "4"), "B")
+    question = Question("Count", "count", "How many?", "2", ("1", "2", "3", "4"))
     assert question.prompt_multiple_choice() == (
         "How many?\nA. 1\nB. 2\nC. 3\nD. 4\n"
         "Please respond with only the letter of the correct answer."

@@ -26,16 +26,8 @@ def test_every_wrong_option_is_objected_to(level):
         script = generate_script(seed, level)
         checker = Checker(script)
         for question in make_questions(script):
-            for letter, option in zip("ABCD", question.options, strict=False):
+            for option in question.options:
                 if option != question.answer:
-                    wrong = replace(question, answer=option, answer_letter=letter)
-                    assert checker.check(wrong) != ""
+                    assert checker.check(replace(question, answer=option)) != ""
                     num_objections += 1
     assert num_objections > 50
-
-
-def test_a_right_answer_under_a_wrong_letter_is_objected_to():
-    script = generate_script(1, "simple")
-    question = next(q for q in make_questions(script) if len(q.options) == 4)
-    letter = "A" if question.answer_letter != "A" else "B"
-    assert Checker(script).check(replace(question, answer_letter=letter)) != ""

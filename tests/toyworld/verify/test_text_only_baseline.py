@@ -29,8 +29,7 @@ def test_the_blind_reader_finds_what_is_given_away():
     betrayed = []
     for question in honest:
         favourite = "red" if "red" in question.options and rng.random() < 0.8 else question.answer
-        letter = "ABCD"[question.options.index(favourite)]
-        betrayed.append(replace(question, answer=favourite, answer_letter=letter))
+        betrayed.append(replace(question, answer=favourite))
     half = len(honest) // 2
     (result,) = blind_accuracy(betrayed[:half], betrayed[half:]).values()
     assert result.accuracy > result.chance + 0.1

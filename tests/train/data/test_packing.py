@@ -1,5 +1,7 @@
 """Packing changes how long training takes, and nothing else."""
 
+from itertools import combinations
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -69,6 +71,25 @@ def test_packed_rows_are_nearly_full() -> None:
     lengths = torch.randint(50, 900, (400,), generator=generator).tolist()
     rows = plan_rows(lengths, 2000, packing=True, rows_per_step=1, seed=0)
     assert sum(lengths) / (2000 * len(rows)) > 0.97
+
+
+def test_each_sample_goes_to_the_fullest_row_that_has_room() -> None:
+    """Longest first, 7, 6, 4, 3: the 3 fills the row of the 7 up, not the emptier one."""
+    lengths = [3, 7, 4, 6]
+    for seed in range(5):
+        rows = plan_rows(lengths, 10, packing=True, rows_per_step=1, seed=seed)
+        assert sorted(sorted(lengths[i] for i in row) for row in rows) == [[3, 7], [4, 6]]
+    lengths = [9, 1, 12, 10]  # the 1 would fit behind the 12, too, which was there first
+    rows = plan_rows(lengths, 20, packing=True, rows_per_step=1, seed=0)
+    assert sorted(sorted(lengths[i] for i in row) for row in rows) == [[1, 9, 10], [12]]
+
+
+@given(st.lists(st.integers(1, 20), min_size=1, max_size=40))
+def test_a_row_is_begun_only_where_no_other_has_room(lengths: list[int]) -> None:
+    rows = plan_rows(lengths, 20, packing=True, rows_per_step=1, seed=0)
+    sizes = [[lengths[sample] for sample in row] for row in rows]
+    begun = sorted((-max(row), 20 - sum(row)) for row in sizes)  # the longest sample begins a row
+    assert all(room < -first for (_, room), (first, _) in combinations(begun, 2))
 
 
 def test_rows_of_one_step_are_about_as_long() -> None:

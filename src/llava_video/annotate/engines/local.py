@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import os
 import signal
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 from av.error import FFmpegError
 
 from llava_video.annotate.engines.progress import Progress
 from llava_video.annotate.recipe import Recipe
-from llava_video.annotate.records import VideoRecord, from_json, to_json
+from llava_video.annotate.records import VideoRecord
+from llava_video.annotate.run_folder import (
+    DONE,
+    FAILED,
+    REJECTED,
+    UNSELECTED,
+    WAITING,
+    save_end,
+    split_work,
+)
 from llava_video.annotate.steps.ask import ask
 from llava_video.annotate.steps.check import check
 from llava_video.annotate.steps.context import AnswerError, CanCall, Tools, WaitingError
@@ -28,13 +35,6 @@ from llava_video.calls.ledger import Ledger
 from llava_video.calls.make_annotator import make_annotator
 from llava_video.calls.pricing import load_prices
 from llava_video.errors import InputError, LlavaVideoError, VideoError
-from llava_video.records.json_lines import dump_json
-
-FAILED = "failed"
-DONE = "done"
-REJECTED = "rejected"
-UNSELECTED = "unselected"
-WAITING = "waiting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,17 @@ class Outcome:
 
     records: list[VideoRecord]
     stopped_by: LlavaVideoError | None
+
+    @classmethod
+    def of(
+        cls,
+        records: list[VideoRecord],
+        results: dict[str, VideoRecord],
+        stops: list[LlavaVideoError],
+    ) -> Outcome:
+        """Results in input order; a video without one stays as it was."""
+        ended = [results.get(record.video_id, record) for record in records]
+        return cls(ended, stops[0] if stops else None)
 
 
 async def annotate_video(
@@ -96,44 +107,33 @@ async def annotate_all(
     waited for and committed.
     """
     tools = Tools(recipe, caller)
-    saved = {video: (stage, name, text) for video, stage, name, text in ledger.saved_videos()}
-    results: dict[str, VideoRecord] = {}
+    work = await split_work(records, recipe, ledger)
+    results = {video: record for video, (_, record) in work.finished.items()}
+    for video, (end, _) in work.finished.items():
+        progress.stage(video, REJECTED if end == UNSELECTED else end)
     todo: asyncio.Queue[tuple[int, VideoRecord]] = asyncio.Queue()
-    for position, record in enumerate(records):
-        name = work_fingerprint(record, recipe)
-        old = saved.get(record.video_id)
-        if record.is_rejected:
-            await ledger.save_video(record.video_id, position, UNSELECTED, name, to_json(record))
-            progress.stage(record.video_id, REJECTED)
-            results[record.video_id] = record
-        elif old is not None and old[0] in (DONE, REJECTED) and old[1] == name:
-            progress.stage(record.video_id, old[0])
-            results[record.video_id] = from_json(old[2])
-        else:
-            progress.stage(record.video_id, "waiting")
-            todo.put_nowait((position, record))
-    ledger.forget_videos({record.video_id for record in records})
+    for position, record in work.todo:
+        progress.stage(record.video_id, WAITING)
+        todo.put_nowait((position, record))
     stops: list[LlavaVideoError] = []
 
-    async def work() -> None:
+    async def take_videos() -> None:
         while not todo.empty() and not stops:
             position, record = todo.get_nowait()
             try:
                 end, result = await annotate_video(record, tools, progress.stage)
-                name = work_fingerprint(record, recipe)
-                await ledger.save_video(record.video_id, position, end, name, to_json(result))
+                await save_end(ledger, recipe, position, record, end, result)
             except ENDS_THE_RUN as error:
                 stops.append(error)
-                progress.stage(record.video_id, "waiting")
+                progress.stage(record.video_id, WAITING)
                 return
             progress.stage(record.video_id, end)
             results[record.video_id] = result
 
     # A few more videos than calls at a time, so that decoding hides behind other videos' calls.
     num_workers = min(len(records), recipe.endpoint.concurrency + (os.cpu_count() or 1))
-    await asyncio.gather(*(work() for _ in range(num_workers)))
-    unfinished = {r.video_id: r for r in records} | results
-    return Outcome([unfinished[r.video_id] for r in records], stops[0] if stops else None)
+    await asyncio.gather(*(take_videos() for _ in range(num_workers)))
+    return Outcome.of(records, results, stops)
 
 
 async def run_local(
@@ -170,22 +170,3 @@ async def _interruptible(caller: Caller, progress: Progress) -> AsyncIterator[No
         yield
     finally:
         loop.remove_signal_handler(signal.SIGINT)
-
-
-def work_fingerprint(record: VideoRecord, recipe: Recipe) -> str:
-    """Names the work on a video: its file, and every choice that can change its record."""
-    path = Path(record.path)
-    stat = path.stat() if path.is_file() else None
-    choices = recipe.model_dump(
-        mode="json", include={"describe", "ask", "faithfulness", "blind", "seed"}
-    )
-    refusal, ratio = recipe.filters.refusal, recipe.filters.max_length_ratio
-    endpoint = recipe.endpoint.model_dump(
-        mode="json",
-        include={"model", "temperature", "seed", "max_output_tokens", "structured", "extra_body"},
-    )
-    parts = [
-        *(record.video_id, record.path, stat and stat.st_size, stat and stat.st_mtime_ns),
-        *(choices, endpoint, refusal, ratio),
-    ]
-    return hashlib.sha256(dump_json(parts).encode()).hexdigest()[:32]

@@ -17,16 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from llava_video.annotate.engines.local import (
-    DONE,
-    REJECTED,
-    UNSELECTED,
-    Outcome,
-    annotate_video,
-    work_fingerprint,
-)
-from llava_video.annotate.recipe import Recipe, Selection, make_recipe
+from llava_video.annotate.engines.local import Outcome, annotate_video
+from llava_video.annotate.recipe import Recipe, Selection
 from llava_video.annotate.records import VideoRecord, from_json, to_json
+from llava_video.annotate.run_folder import save_end, split_work
 from llava_video.annotate.steps.context import Tools
 from llava_video.annotate.videos.select import measure
 from llava_video.calls.caller import ENDS_THE_RUN, Caller
@@ -62,9 +56,11 @@ class LedgerKeeper:
         """See `Ledger.fail`."""
         await self._ledger.fail(attempt, outcome, detail, may_be_billed=may_be_billed)
 
-    async def save_video(self, values: tuple[str, int, str, str, str]) -> None:
+    async def save_video(
+        self, video_id: str, position: int, stage: str, fingerprint: str, record: str
+    ) -> None:
         """See `Ledger.save_video`."""
-        await self._ledger.save_video(*values)
+        await self._ledger.save_video(video_id, position, stage, fingerprint, record)
 
     async def aclose(self) -> None:
         """See `Ledger.aclose`."""
@@ -72,7 +68,7 @@ class LedgerKeeper:
 
 
 class RemoteLedger:
-    """The calls' side of a `LedgerKeeper`."""
+    """The workers' side of a `LedgerKeeper`."""
 
     def __init__(self, keeper: Any) -> None:
         self._keeper = keeper
@@ -95,6 +91,14 @@ class RemoteLedger:
         """Commit the failure."""
         await _own_errors(self._keeper.fail.remote(attempt, outcome, detail, may_be_billed))
 
+    async def save_video(
+        self, video_id: str, position: int, stage: str, fingerprint: str, record: str
+    ) -> None:
+        """See `Ledger.save_video`."""
+        await _own_errors(
+            self._keeper.save_video.remote(video_id, position, stage, fingerprint, record)
+        )
+
 
 async def _own_errors(reference: Any) -> Any:
     """The result of a remote call; errors that end a run come through as themselves."""
@@ -112,7 +116,7 @@ class AnnotateWorker:
     """One actor of the pool: annotates batches of videos with the local steps."""
 
     def __init__(self, recipe: dict[str, Any], keeper: Any, num_workers: int) -> None:
-        self._recipe = _share_of(make_recipe(recipe), num_workers)
+        self._recipe = _share_of(Recipe.model_validate(recipe), num_workers)
         self._keeper = keeper
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
@@ -141,9 +145,8 @@ class AnnotateWorker:
         record = from_json(text)
         try:
             end, result = await annotate_video(record, tools, lambda video_id, stage: None)
-            name = work_fingerprint(record, tools.recipe)
-            values = (record.video_id, position, end, name, to_json(result))
-            await _own_errors(self._keeper.save_video.remote(values))
+            ledger = RemoteLedger(self._keeper)
+            await save_end(ledger, tools.recipe, position, record, end, result)
         except ENDS_THE_RUN as error:
             return STOPPED, text, f"{type(error).__name__}: {error}"
         return end, to_json(result), ""
@@ -182,33 +185,21 @@ async def run_ray(records: list[VideoRecord], recipe: Recipe, ledger: Ledger) ->
         recipe: all choices; concurrency and limits are shared among the workers.
         ledger: closed here and reopened by the ledger's actor, its only writer from then on.
     """
-    saved = {video: (stage, name, text) for video, stage, name, text in ledger.saved_videos()}
-    results: dict[str, VideoRecord] = {}
-    todo: list[dict[str, Any]] = []
-    for position, record in enumerate(records):
-        name, old = work_fingerprint(record, recipe), saved.get(record.video_id)
-        if record.is_rejected:
-            text = to_json(record)
-            await ledger.save_video(record.video_id, position, UNSELECTED, name, text)
-            results[record.video_id] = record
-        elif old is not None and old[0] in (DONE, REJECTED) and old[1] == name:
-            results[record.video_id] = from_json(old[2])
-        else:
-            todo.append({"position": position, "record": to_json(record)})
-    ledger.forget_videos({record.video_id for record in records})
+    work = await split_work(records, recipe, ledger)
+    results = {video: record for video, (_, record) in work.finished.items()}
+    todo = [{"position": position, "record": to_json(record)} for position, record in work.todo]
     await ledger.aclose()
-    stopped_by: LlavaVideoError | None = None
+    stops: list[LlavaVideoError] = []
     if todo:
         for row in await asyncio.to_thread(_map_videos, todo, recipe, ledger.path):
             record = from_json(row["record"])
             if row["end"] == STOPPED:
                 kind, _, message = row["reason"].partition(": ")
                 [error_type] = [known for known in ENDS_THE_RUN if known.__name__ == kind]
-                stopped_by = stopped_by or error_type(message)
+                stops.append(error_type(message))
             else:
                 results[record.video_id] = record
-    unfinished = {r.video_id: r for r in records} | results
-    return Outcome([unfinished[r.video_id] for r in records], stopped_by)
+    return Outcome.of(records, results, stops)
 
 
 def _ray() -> Any:

@@ -15,12 +15,15 @@ from llava_video.annotate.export.statistics import (
     table3_row,
 )
 from llava_video.annotate.recipe import Recipe
-from llava_video.annotate.records import VideoRecord, write_atomically
+from llava_video.annotate.records import VideoRecord
 from llava_video.annotate.steps.prompts import load_prompt
 from llava_video.annotate.videos.frames import pictures_spread
 from llava_video.calls.ledger import Ledger
 from llava_video.calls.messages import Picture
 from llava_video.errors import VideoError
+from llava_video.pages.blocks import Table
+from llava_video.pages.markdown import escape, to_markdown
+from llava_video.records.files import write_whole
 from llava_video.records.question_types import QUESTION_TYPES
 
 _EXAMPLE_FRAMES = 4
@@ -50,16 +53,12 @@ def write_card(
         example,
     ]
     path = folder / "README.md"
-    write_atomically(path, "\n\n".join(sections) + "\n")
+    write_whole(path, "\n\n".join(sections) + "\n")
     return [path, *pictures]
 
 
-def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """A Markdown table."""
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
-    )
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    return to_markdown(Table(head, rows))
 
 
 def _overview(found: Statistics, recipe: Recipe, ledger: Ledger) -> str:
@@ -80,7 +79,7 @@ def _overview(found: Statistics, recipe: Recipe, ledger: Ledger) -> str:
         ("seed", str(recipe.seed)),
         ("cost of the calls behind it", f"${ledger.totals().usd:.4f}"),
     ]
-    return "# Dataset\n\n" + table(("what", "value"), rows)
+    return "# Dataset\n\n" + _table(("what", "value"), rows)
 
 
 def _types(found: Statistics) -> str:
@@ -94,12 +93,12 @@ def _types(found: Statistics) -> str:
         )
         for t in QUESTION_TYPES
     ]
-    return "## Question types\n\n" + table(("type", "questions", "here", "LLaVA-Video-178K"), rows)
+    return "## Question types\n\n" + _table(("type", "questions", "here", "LLaVA-Video-178K"), rows)
 
 
 def _table3(found: Statistics, model: str) -> str:
     rows = [table3_row("**this dataset**", model, found), *reversed(TABLE3)]
-    return "## Beside other datasets (the paper's Table 3)\n\n" + table(TABLE3_HEAD, rows)
+    return "## Beside other datasets (the paper's Table 3)\n\n" + _table(TABLE3_HEAD, rows)
 
 
 def _distributions(found: Statistics) -> str:
@@ -108,7 +107,7 @@ def _distributions(found: Statistics) -> str:
         ("description words", *_spread(found.caption_words)),
         ("open-ended answer words", *_spread(found.answer_words)),
     ]
-    return "## Lengths\n\n" + table(("what", "least", "median", "mean", "most"), rows)
+    return "## Lengths\n\n" + _table(("what", "least", "median", "mean", "most"), rows)
 
 
 def _spread(values: tuple[float, ...] | tuple[int, ...]) -> tuple[str, ...]:
@@ -120,13 +119,13 @@ def _spread(values: tuple[float, ...] | tuple[int, ...]) -> tuple[str, ...]:
 
 def _waterfall(found: Statistics) -> str:
     rows = [(stage, reason, str(n)) for (stage, reason), n in found.waterfall.items()]
-    return "## What was left out\n\n" + table(("step", "reason", "count"), rows)
+    return "## What was left out\n\n" + _table(("step", "reason", "count"), rows)
 
 
 def _prompts() -> str:
     names = ("level1", "level2", "level3", "open_ended", "multi_choice")
     rows = [(name, load_prompt(name).version.split("@")[1]) for name in names]
-    return "## Prompts\n\n" + table(("prompt", "content hash"), rows)
+    return "## Prompts\n\n" + _table(("prompt", "content hash"), rows)
 
 
 def find_example(records: list[VideoRecord]) -> VideoRecord | None:
@@ -151,16 +150,20 @@ def _example(records: list[VideoRecord], recipe: Recipe, folder: Path) -> tuple[
     if record is None or record.facts is None or record.description is None:
         return "## Example\n\nNo video was kept.", []
     pictures, why_not = example_pictures(record, recipe)
-    images, paths = [why_not] * bool(why_not), []
+    images, paths = [escape(why_not)] * bool(why_not), []
     for number, picture in enumerate(pictures):
         name = f"example/frame_{number}.jpg"
         paths.append(folder / name)
-        write_atomically(folder / name, picture.jpeg)
+        write_whole(folder / name, picture.jpeg)
         images.append(f"![{picture.seconds:.1f} s]({name})")
-    lines = [f"## Example: {record.video_id}", " ".join(images), f"> {record.description.text}"]
+    lines = [
+        f"## Example: {escape(record.video_id)}",
+        " ".join(images),
+        f"> {escape(record.description.text)}",
+    ]
     for kind in ("open_ended", "multi_choice"):
         qa = next((qa for qa in record.qas if qa.kind == kind), None)
         if qa is not None:
-            question = question_text(qa, recipe.seed).replace("\n", "  \n")
-            lines.append(f"**{question}**\n\n{answer_text(qa, recipe.seed)}")
+            question = escape(question_text(qa, recipe.seed)).replace("\n", "  \n")
+            lines.append(f"**{question}**\n\n{escape(answer_text(qa, recipe.seed))}")
     return "\n\n".join(lines), paths

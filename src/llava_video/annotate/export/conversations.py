@@ -8,17 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from llava_video.annotate.recipe import Recipe
-from llava_video.annotate.records import QA, VideoRecord, write_atomically
+from llava_video.annotate.records import QA, VideoRecord
 from llava_video.annotate.steps.option_order import draw
 from llava_video.errors import InputError
+from llava_video.records.duration_buckets import bucket_of
+from llava_video.records.files import write_whole
 from llava_video.records.json_lines import dump_json
+from llava_video.records.llava_format import make_record
+from llava_video.records.options import (
+    LETTER_ENDING,
+    OPTION_ENDING,
+    answer_by_letter,
+    answer_by_option,
+    ask_with_options,
+)
 
-LETTER_ENDING = "Please respond with only the letter of the correct answer."
-OPTION_ENDING = "Please provide your answer by stating the letter followed by the full option."
-# Upper bound in seconds of each bucket, and its name in file names.
-BUCKETS = ((30.0, "0_30_s"), (60.0, "30_60_s"), (120.0, "1_2_m"), (180.0, "2_3_m"))
-LAST_BUCKET = "3_m_up"
-SPLITS = ("caption", "open_ended", "multi_choice")
 _SHORT = {"caption": "cap", "open_ended": "oe", "multi_choice": "mc"}
 
 # Ways to ask for the description; which one a video gets follows from the seed.
@@ -51,11 +55,6 @@ class Sample:
     path: str
 
 
-def bucket_of(duration_seconds: float) -> str:
-    """Name of a duration's bucket."""
-    return next((name for limit, name in BUCKETS if duration_seconds <= limit), LAST_BUCKET)
-
-
 def samples(records: Iterable[VideoRecord], recipe: Recipe, root: Path) -> Iterator[Sample]:
     """All training records, in the order of the videos.
 
@@ -70,18 +69,18 @@ def samples(records: Iterable[VideoRecord], recipe: Recipe, root: Path) -> Itera
         source = recipe.export.groups.get(record.source, record.source)
         group = f"{bucket_of(record.facts.duration_seconds)}_{source}"
         turns = {
-            "caption": _caption_turns(record, recipe.seed),
-            "open_ended": _turns(record, "open_ended", recipe.seed),
-            "multi_choice": _turns(record, "multi_choice", recipe.seed),
+            "caption": [_caption_pair(record, recipe.seed)],
+            "open_ended": _pairs(record, "open_ended", recipe.seed),
+            "multi_choice": _pairs(record, "multi_choice", recipe.seed),
         }
-        for split, conversation in turns.items():
-            if conversation:
-                value = {
-                    "id": record.video_id,
-                    "conversations": conversation,
-                    "data_source": f"{group}_{recipe.export.version}",
-                    "video": _relative(record.path, root),
-                }
+        for split, pairs in turns.items():
+            if pairs:
+                value = make_record(
+                    record.video_id,
+                    pairs,
+                    data_source=f"{group}_{recipe.export.version}",
+                    video=_relative(record.path, root),
+                )
                 yield Sample(split, group, value, record.path)
 
 
@@ -99,7 +98,7 @@ def write_llava(found: Iterable[Sample], recipe: Recipe, folder: Path) -> list[P
     """Write the released format."""
     files = released_files(found, recipe.export.version)
     for name, values in files.items():
-        write_atomically(folder / name, dump_json(values, indent=2) + "\n")
+        write_whole(folder / name, dump_json(values, indent=2) + "\n")
     return [folder / name for name in files]
 
 
@@ -107,43 +106,33 @@ def question_text(qa: QA, seed: int) -> str:
     """The human turn of a question, without the ``<image>`` that the first turn starts with."""
     if not qa.options:
         return qa.question
-    lines = [f"{chr(65 + i)}. {option}" for i, option in enumerate(qa.options)]
     ending = LETTER_ENDING if _wants_letter(qa, seed) else OPTION_ENDING
-    return "\n".join([qa.question, *lines, ending])
+    return ask_with_options(qa.question, qa.options, ending)
 
 
 def answer_text(qa: QA, seed: int) -> str:
-    """The model's turn: ``A.`` or ``A. Option`` for choices, the answer otherwise."""
+    """The model's turn: ``A.`` or ``A. Black.`` for choices, the answer otherwise."""
     if not qa.options:
         return qa.answer
-    return f"{qa.letter}." if _wants_letter(qa, seed) else f"{qa.letter}. {qa.answer}"
+    if _wants_letter(qa, seed):
+        return answer_by_letter(qa.letter)
+    return answer_by_option(qa.letter, qa.answer)
 
 
 def _wants_letter(qa: QA, seed: int) -> bool:
     return int(draw(seed, f"ending {qa.qa_id}"), 16) % 2 == 0
 
 
-def _turns(record: VideoRecord, kind: str, seed: int) -> list[dict[str, str]]:
-    pairs = [
+def _pairs(record: VideoRecord, kind: str, seed: int) -> list[tuple[str, str]]:
+    return [
         (question_text(qa, seed), answer_text(qa, seed)) for qa in record.qas if qa.kind == kind
     ]
-    return _conversation(pairs)
 
 
-def _caption_turns(record: VideoRecord, seed: int) -> list[dict[str, str]]:
+def _caption_pair(record: VideoRecord, seed: int) -> tuple[str, str]:
     assert record.description is not None
     number = int(draw(seed, f"caption {record.video_id}"), 16) % len(CAPTION_REQUESTS)
-    return _conversation([(CAPTION_REQUESTS[number], record.description.text)])
-
-
-def _conversation(pairs: list[tuple[str, str]]) -> list[dict[str, str]]:
-    turns = []
-    for number, (question, answer) in enumerate(pairs):
-        start = "<image>\n" if number == 0 else ""
-        # A literal <image> in the text would be taken for a second video by every LLaVA trainer.
-        turns.append({"from": "human", "value": start + question.replace("<image>", "image")})
-        turns.append({"from": "gpt", "value": answer.replace("<image>", "image")})
-    return turns
+    return CAPTION_REQUESTS[number], record.description.text
 
 
 def _relative(path: str, root: Path) -> str:

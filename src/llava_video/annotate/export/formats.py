@@ -8,11 +8,12 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-from llava_video.annotate.export.conversations import SPLITS, Sample, Writer, write_llava
+from llava_video.annotate.export.conversations import Sample, Writer, write_llava
 from llava_video.annotate.recipe import Recipe
-from llava_video.annotate.records import write_atomically
 from llava_video.errors import InputError
-from llava_video.records.json_lines import dump_json
+from llava_video.records.files import write_whole, writing
+from llava_video.records.json_lines import dump_json, dump_lines
+from llava_video.records.llava_format import SPLITS
 
 _SHARD_VIDEOS = 1000
 
@@ -22,7 +23,7 @@ def write_jsonl(found: list[Sample], recipe: Recipe, folder: Path) -> list[Path]
     paths = []
     for split, chosen in _by_split(found):
         path = folder / f"{split}.jsonl"
-        write_atomically(path, "".join(dump_json(s.record) + "\n" for s in chosen))
+        write_whole(path, dump_lines(s.record for s in chosen))
         paths.append(path)
     return paths
 
@@ -46,7 +47,7 @@ def write_parquet(found: list[Sample], recipe: Recipe, folder: Path) -> list[Pat
         buffer = io.BytesIO()
         parquet.write_table(pa.Table.from_pylist([s.record for s in chosen], schema), buffer)
         path = folder / f"{split}.parquet"
-        write_atomically(path, buffer.getvalue())
+        write_whole(path, buffer.getvalue())
         paths.append(path)
     return paths
 
@@ -61,7 +62,7 @@ def write_hf(found: list[Sample], recipe: Recipe, folder: Path) -> list[Path]:
     card = folder / "README.md"
     old = card.read_text(encoding="utf-8") if card.is_file() else ""
     body = re.sub(r"\A---\n.*?\n---\n", "", old, flags=re.DOTALL)
-    write_atomically(card, "\n".join([*lines, "---", ""]) + body)
+    write_whole(card, "\n".join([*lines, "---", ""]) + body)
     return [*paths, card]
 
 
@@ -73,16 +74,13 @@ def write_webdataset(found: list[Sample], recipe: Recipe, folder: Path) -> list[
     by_video: dict[str, list[Sample]] = {}
     for sample in found:
         by_video.setdefault(sample.record["id"], []).append(sample)
-    folder.mkdir(parents=True, exist_ok=True)
     paths = []
     groups = list(by_video.values())
     for number, start in enumerate(range(0, len(groups), _SHARD_VIDEOS)):
         path = folder / f"videos-{number:06d}.tar"
-        temporary = path.with_name(path.name + ".partial")
-        with tarfile.open(temporary, "w") as tar:
+        with writing(path) as unfinished, tarfile.open(unfinished, "w") as tar:
             for position, group in enumerate(groups[start : start + _SHARD_VIDEOS], start):
                 _add_video(tar, f"{position:09d}", group)
-        temporary.replace(path)
         paths.append(path)
     return paths
 

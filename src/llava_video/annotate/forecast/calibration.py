@@ -82,7 +82,8 @@ def forecast_against_actual(ledger: Ledger) -> list[dict[str, Any]]:
         f" SUM(reasoning_tokens), SUM(usd), SUM({forecast} * (prompt_tokens > 0))"
         " FROM calls GROUP BY stage"
     )
-    rows.sort(key=lambda row: STAGES.index(row[0]))
+    order = {stage: number for number, stage in enumerate(STAGES)}
+    rows.sort(key=lambda row: (order.get(row[0], len(order)), row[0]))  # others call, too
     names = ("stage", "calls", "forecast_prompt_tokens", "prompt_tokens", "completion_tokens")
     result = []
     for *row, comparable in rows:

@@ -160,6 +160,23 @@ def make_plan(
     )
 
 
+def count_calls(records: Iterable[VideoRecord], recipe: Recipe) -> int:
+    """How many calls a run over selected videos makes: `Plan.num_calls` without its tokens."""
+    questions = len(recipe.ask.kinds) * len(type_groups(recipe.ask))
+    checks = recipe.faithfulness.enabled + recipe.blind.enabled * _num_blind_calls(recipe)
+    return sum(
+        len(timetable(record.facts.duration_seconds, recipe.describe)) + questions + checks
+        for record in records
+        if not record.is_rejected and record.facts is not None
+    )
+
+
+def _num_blind_calls(recipe: Recipe) -> int:
+    """Of one video: for each question that it is likely to support, as often as it is tried."""
+    num_asked = len(recipe.ask.types) * len(recipe.ask.kinds)
+    return round(num_asked * PAIRS_SHARE[1]) * recipe.blind.trials
+
+
 class _Counter:
     """Adds calls up, stage by stage."""
 
@@ -189,9 +206,7 @@ class _Counter:
             self._add("faithfulness", claims, facts=facts, num_images=num_images)
             chain += 1
         if recipe.blind.enabled:
-            num_asked = len(recipe.ask.types) * len(recipe.ask.kinds)
-            num_calls = round(num_asked * PAIRS_SHARE[1]) * recipe.blind.trials
-            self._add("blind", _BLIND_QUESTION_TOKENS, num_calls=num_calls)
+            self._add("blind", _BLIND_QUESTION_TOKENS, num_calls=_num_blind_calls(recipe))
             chain += 1
         return chain
 

@@ -11,7 +11,6 @@ import re
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -31,6 +30,7 @@ from llava_video.annotate.records import VideoRecord
 from llava_video.annotate.run_folder import Run, load_run
 from llava_video.annotate.views.explain import explain
 from llava_video.errors import InputError, LlavaVideoError
+from llava_video.pages.html import render_template
 from llava_video.records.question_types import QUESTION_TYPES
 from llava_video.video import read_video
 
@@ -133,8 +133,8 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
     def _page(self, values: dict[str, str]) -> None:
-        page = resources.files("llava_video.annotate.review") / "page.html"
-        self._send(page.read_bytes(), "text/html; charset=utf-8")
+        page = render_template(Path(__file__).parent, "page.html")
+        self._send(page.encode(), "text/html; charset=utf-8")
 
     def _videos(self, values: dict[str, str]) -> None:
         own = self._own_decisions()

@@ -15,6 +15,7 @@ from llava_video.annotate.steps.prompts import fill, load_prompt
 from llava_video.annotate.steps.similarity import jaccard, shingles
 from llava_video.annotate.videos.frames import pictures_spread
 from llava_video.calls.messages import Picture, Schema, Subject
+from llava_video.records.options import chosen_letter, letter_of, lettered
 
 VERDICTS = ("supported", "contradicted", "unclear")
 _SAME_ANSWER = 0.6
@@ -123,8 +124,8 @@ async def _trial(record: VideoRecord, qa: QA, trial: int, tools: Tools) -> bool:
     prompt = load_prompt("blind")
     choices = sorted(qa.options, key=lambda option: draw(trial, f"{qa.qa_id} {option}"))
     if choices:
-        lines = [qa.question, *(f"{chr(65 + i)}. {choice}" for i, choice in enumerate(choices))]
-        output, question = 'A JSON object: {"answer": <letter>}', "\n".join(lines)
+        output = 'A JSON object: {"answer": <letter>}'
+        question = "\n".join([qa.question, *lettered(choices)])
     else:
         output, question = 'A JSON object: {"answer": <one short sentence>}', qa.question
     request = tools.request(
@@ -140,7 +141,7 @@ async def _trial(record: VideoRecord, qa: QA, trial: int, tools: Tools) -> bool:
     )
     answer = str(_field((await tools.caller.call(request)).text, "answer") or "").strip()
     if choices:
-        return answer[:1].upper() == chr(65 + choices.index(qa.answer))
+        return chosen_letter(answer, choices) == letter_of(qa.answer, choices)
     return jaccard(shingles(answer), shingles(qa.answer)) >= _SAME_ANSWER
 
 

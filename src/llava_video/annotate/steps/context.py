@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from llava_video.annotate.recipe import Recipe
 from llava_video.annotate.records import VideoRecord
-from llava_video.calls.messages import Picture, Reply, Request, Schema, Stage, Subject
+from llava_video.calls.messages import Picture, Reply, Request, Schema, Subject
 from llava_video.errors import LlavaVideoError
+
+Stage = Literal["level1", "level2", "level3", "open_ended", "multi_choice", "faithfulness", "blind"]
+"""The steps that ask, as the ledger and prompts name them."""
 
 
 class AnswerError(LlavaVideoError):
@@ -70,7 +73,7 @@ class Tools:
         sent = {name: value for name, value in params.items() if value is not None}
         return Request(
             stage=stage,
-            video_id=record.video_id,
+            item_id=record.video_id,
             model=model or settings.model,
             prompt=prompt,
             system=system,

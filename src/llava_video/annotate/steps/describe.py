@@ -6,11 +6,11 @@ import asyncio
 import dataclasses
 
 from llava_video.annotate.records import Caption, Provenance, VideoRecord
-from llava_video.annotate.steps.context import AnswerError, Tools
+from llava_video.annotate.steps.context import AnswerError, Stage, Tools
 from llava_video.annotate.steps.prompts import fill, load_prompt
 from llava_video.annotate.steps.schedule import Step, timetable
 from llava_video.annotate.videos.frames import pictures_between
-from llava_video.calls.messages import Picture, Request, Stage, Subject
+from llava_video.calls.messages import Picture, Request, Subject
 
 _STAGES: dict[int, Stage] = {1: "level1", 2: "level2", 3: "level3"}
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rich import box
-from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
@@ -25,23 +21,24 @@ from llava_video.annotate.records import VideoRecord
 from llava_video.annotate.run import RunResult
 from llava_video.annotate.run_folder import count_states, finished_records
 from llava_video.calls.ledger import open_ledger
+from llava_video.pages.blocks import Cell, Table
+from llava_video.pages.terminal import harmless
 
 
-def plan_screen(plan: Plan, recipe: Recipe) -> RenderableType:
-    """A plan as tables."""
-    head = Text(
+def plan_screen(plan: Plan, recipe: Recipe) -> tuple[str, Table, str]:
+    """A plan as text, table and text."""
+    head = (
         f"{plan.num_selected} of {plan.num_videos} videos, "
         f"{plan.seconds_of_video / 60:.1f} minutes, "
         f"{plan.num_clips} clips, {plan.num_calls} calls to {recipe.endpoint.model}"
     )
-    table = _table("stage", "calls", "images", "in", "out", "usd: least", "likely", "most")
+    rows: list[tuple[Cell, ...]] = []
     for name, stage in plan.stages.items():
-        usd = ["no price"] if stage.usd is None else [f"{v:.4f}" for v in stage.usd]
-        sent, written = stage.prompt_tokens, stage.completion_tokens
-        table.add_row(
-            *(name, str(stage.num_calls), str(stage.num_images)),
-            *(f"{sent[1]:,}", f"{written[1]:,}", *usd),
-        )
+        usd = ["no price", "", ""] if stage.usd is None else [f"{v:.4f}" for v in stage.usd]
+        tokens = (stage.prompt_tokens[1], stage.completion_tokens[1])
+        rows.append((name, stage.num_calls, stage.num_images, *tokens, *usd))
+    columns = ("stage", "calls", "images", "in", "out", "usd: least", "likely", "most")
+    table = Table(columns, rows, "lrrrrrrr")
     lines = []
     if plan.rejected:
         reasons = ", ".join(f"{reason} {n}" for reason, n in sorted(plan.rejected.items()))
@@ -61,7 +58,7 @@ def plan_screen(plan: Plan, recipe: Recipe) -> RenderableType:
             lines.append(f"--max-usd {recipe.max_usd:g} will stop this run before it is done")
     lines.append(f"tokens: {_basis(plan)}")
     lines.append(f"time: about {_duration(plan.seconds)}")
-    return Group(head, table, Text("\n".join(lines)))
+    return head, table, "\n".join(lines)
 
 
 def _basis(plan: Plan) -> str:
@@ -95,7 +92,7 @@ def result_of(result: RunResult, folder: Path) -> dict[str, Any]:
     }
 
 
-def result_screen(found: dict[str, Any]) -> RenderableType:
+def result_screen(found: dict[str, Any]) -> str:
     """A finished run as text."""
     lines = [
         f"{found['annotated']} of {found['videos']} videos annotated: {found['open_ended']} "
@@ -109,7 +106,7 @@ def result_screen(found: dict[str, Any]) -> RenderableType:
         lines.append(f"  and {len(notes) - 20} more; `annotate status` shows all")
     lines.append(_totals_line(found["totals"]))
     lines += found["files"]
-    return Text(harmless("\n".join(lines)), overflow="ignore", no_wrap=True)
+    return "\n".join(lines)
 
 
 def status_of(folder: Path) -> dict[str, Any]:
@@ -134,16 +131,9 @@ def status_of(folder: Path) -> dict[str, Any]:
     }
 
 
-def status_screen(found: dict[str, Any]) -> RenderableType:
-    """The state of a run as tables."""
+def status_screen(found: dict[str, Any]) -> tuple[str, Table, str]:
+    """The state of a run as text, table and text."""
     states = ", ".join(f"{state} {n}" for state, n in found["videos"].items()) or "none ended yet"
-    table = _table("stage", "calls", "forecast", "in", "ratio", "out", "reasoning", "usd")
-    for row in found["stages"]:
-        table.add_row(
-            *(row["stage"], str(row["calls"]), f"{row['forecast_prompt_tokens']:,}"),
-            *(f"{row['prompt_tokens']:,}", ratio_text(row["actual_over_forecast"])),
-            *(f"{row['completion_tokens']:,}", f"{row['reasoning_tokens']:,}", f"{row['usd']:.4f}"),
-        )
     lines = [_totals_line(found["totals"])]
     if found["failed_attempts"]:
         lines.append(
@@ -151,20 +141,26 @@ def status_screen(found: dict[str, Any]) -> RenderableType:
             + ", ".join(f"{k}: {v}" for k, v in found["failed_attempts"].items())
         )
     lines += _notes(found)
-    return Group(Text(f"videos: {states}"), table, Text(harmless("\n".join(lines))))
+    return f"videos: {states}", cost_table(found["stages"]), "\n".join(lines)
 
 
-def harmless(text: str) -> str:
-    """Names of files and words of models without the control characters that a terminal obeys."""
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", text)
+def cost_table(stages: list[dict[str, Any]]) -> Table:
+    """Forecast against actual by stage, as `forecast_against_actual` has them."""
+    rows = []
+    for row in stages:
+        ratio = row["actual_over_forecast"]
+        rows.append(
+            (
+                *(row["stage"], row["calls"], row["forecast_prompt_tokens"], row["prompt_tokens"]),
+                *("-" if ratio is None else f"{ratio:.2f}", row["completion_tokens"]),
+                *(row["reasoning_tokens"], f"{row['usd']:.4f}"),
+            )
+        )
+    columns = ("stage", "calls", "forecast in", "in", "ratio", "out", "reasoning", "usd")
+    return Table(columns, rows, "lrrrrrrr")
 
 
-def ratio_text(ratio: float | None) -> str:
-    """Actual over forecast, or a dash where no server counted."""
-    return "-" if ratio is None else f"{ratio:.2f}"
-
-
-def chain_screen(chain: dict[str, Any]) -> RenderableType:
+def chain_screen(chain: dict[str, Any]) -> Tree:
     """A provenance chain as a tree."""
     tree = Tree(Text(harmless(chain["id"])))
     _grow(tree, chain)
@@ -180,15 +176,6 @@ def _grow(tree: Tree, node: dict[str, Any]) -> None:
     for parent in node.get("parents", ()):
         branch = tree.add(Text(harmless(parent["id"])))
         _grow(branch, parent)
-
-
-def _table(first: str, *others: str) -> Table:
-    """A table of numbers, the first column their name; narrow enough for 80 columns."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
-    table.add_column(first, no_wrap=True)
-    for name in others:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
 
 
 def _problems(records: Iterable[VideoRecord]) -> list[dict[str, str]]:

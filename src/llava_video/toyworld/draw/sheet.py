@@ -6,7 +6,8 @@ import textwrap
 
 from PIL import Image, ImageDraw, ImageFont
 
-from llava_video.toyworld.questions.question import LETTERS, Question
+from llava_video.records.options import lettered
+from llava_video.toyworld.questions.question import Question
 from llava_video.toyworld.script import Script, format_script
 from llava_video.types import Frames
 from llava_video.video.contact_sheet import draw_contact_sheet
@@ -47,7 +48,7 @@ def draw_sheet(frames: Frames, script: Script, questions: list[Question]) -> Ima
 def _lines(questions: list[Question], width: int) -> list[str]:
     lines = []
     for question in questions:
-        options = [f"{a}. {b}" for a, b in zip(LETTERS, question.options, strict=False)]
+        options = lettered(question.options)
         answer = f"{question.answer_letter}. {question.answer}".removeprefix(". ")
         text = f"{question.type}: {question.question} {'  '.join(options)}"
         lines += [*textwrap.wrap(text, width), f"    -> {answer}"]

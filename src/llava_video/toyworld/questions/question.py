@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
-LETTERS = "ABCD"
-LETTER_ENDING = "Please respond with only the letter of the correct answer."
-OPTION_ENDING = "Please provide your answer by stating the letter followed by the full option."
+from llava_video.errors import InputError
+from llava_video.records.options import LETTER_ENDING, ask_with_options, letter_of
+from llava_video.records.options import LETTERS as OPTION_LETTERS
+
+LETTERS = OPTION_LETTERS[:4]
+"""Of the options of toyworld's questions, of which there are four at most."""
 WORD_ENDING = "Answer in one word."
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One question and its true answer.
+    """One question and its true answer; with options, the answer is one of them.
 
     Attributes:
         type: question type, one of `QUESTION_TYPES` (Table 1 of the paper).
@@ -21,10 +25,12 @@ class Question:
         question: the question itself.
         answer: the open-ended answer; also the text of the right option.
         options: four (yes or no: two) options; empty for an open-ended question.
-        answer_letter: letter of the right option; "" for an open-ended question.
         needs: what it takes to see the answer: "many_frames" (something short or fast),
             "fine_detail" (something small) or "any".
         about: what the question is about, in closed form, for the checker.
+
+    Raises:
+        InputError: the answer is not among the options, or an option is there twice.
     """
 
     type: str
@@ -32,9 +38,25 @@ class Question:
     question: str
     answer: str
     options: tuple[str, ...] = ()
-    answer_letter: str = ""
     needs: str = "any"
     about: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(set(self.options)) != len(self.options):
+            raise InputError(f"{self.question!r} has the same option twice: {self.options}")
+        if self.options and self.answer not in self.options:
+            raise InputError(f"{self.answer!r} is not among the options {self.options}")
+
+    @property
+    def answer_letter(self) -> str:
+        """Letter of the right option; "" for an open-ended question."""
+        return letter_of(self.answer, self.options)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values under the names of the attributes."""
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        order = ("type", "kind", "question", "answer", "options", "answer_letter")
+        return {name: getattr(self, name) for name in order} | values
 
     def prompt_open_ended(self, *, one_word: bool = False) -> str:
         """The question as it is put to a model without options."""
@@ -42,9 +64,7 @@ class Question:
 
     def prompt_multiple_choice(self, *, ending: str = LETTER_ENDING) -> str:
         """The question with its options, one a line, as LLaVA-Video-178K writes them."""
-        options = zip(LETTERS, self.options, strict=False)
-        lines = [self.question, *(f"{letter}. {option}" for letter, option in options), ending]
-        return "\n".join(lines)
+        return ask_with_options(self.question, self.options, ending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +98,6 @@ def finish(drafts: list[Draft], rng: random.Random) -> list[Question]:
     questions = []
     for draft in drafts:
         options: tuple[str, ...] = ()
-        letter = ""
         question = draft.question_open or draft.question
         if rng.random() < 0.5 or not draft.open_ended:
             question = draft.question
@@ -86,7 +105,6 @@ def finish(drafts: list[Draft], rng: random.Random) -> list[Question]:
             wrong = _distractors(draft, rng)
             place = LETTERS.index(letters.pop()) % (len(wrong) + 1)
             options = (*wrong[:place], draft.answer, *wrong[place:])
-            letter = LETTERS[place]
         questions.append(
             Question(
                 type=draft.type,
@@ -94,7 +112,6 @@ def finish(drafts: list[Draft], rng: random.Random) -> list[Question]:
                 question=question,
                 answer=draft.answer,
                 options=options,
-                answer_letter=letter,
                 needs=draft.needs,
                 about=draft.about,
             )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 import zipfile
 import zlib
@@ -22,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from llava_video.errors import InputError
+from llava_video.records.files import writing
 from llava_video.train.data.webdataset import file_of
 from llava_video.types import Frames
 
@@ -112,12 +112,10 @@ class FramesCache:
 
 
 def _write(entry: Path, frames: Frames) -> None:
-    unfinished = entry.with_name(f"{entry.stem}.{os.getpid()}.unfinished")
     told = {"duration": frames.duration_seconds, "source": frames.source,
             "warnings": frames.warnings}  # fmt: skip
     try:
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("wb") as file:
+        with writing(entry, by_many=True) as unfinished, unfinished.open("wb") as file:
             np.savez(
                 file,
                 pixels=frames.pixels,
@@ -125,10 +123,7 @@ def _write(entry: Path, frames: Frames) -> None:
                 indices=frames.indices,
                 told=np.frombuffer(json.dumps(told).encode(), np.uint8),
             )
-        unfinished.replace(entry)
     except OSError as error:
-        with suppress(OSError):
-            unfinished.unlink()
         raise InputError(
             f"{entry.parent} cannot take decoded frames ({error.strerror}); make room or leave "
             "out frames_cache"

@@ -1,9 +1,6 @@
-r"""Samples in the LLaVA format, and mixtures of files that hold them.
+"""Samples in the LLaVA format, see `llava_format`, and mixtures of files that hold them.
 
-A sample is ``{"id", "video" or "image": file or files, "conversations": [{"from": "human",
-"value": "<image>\nWhat?"}, {"from": "gpt", "value": "A cat."}]}``; each ``<image>`` stands for one
-of the files, in order. A mixture is the official ``exp.yaml``: ``datasets: [{json_path,
-sampling_strategy}]`` (train.py).
+A mixture is the official ``exp.yaml``: ``datasets: [{json_path, sampling_strategy}]`` (train.py).
 """
 
 from __future__ import annotations
@@ -12,7 +9,7 @@ import json
 import math
 import random
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,15 +19,9 @@ import yaml
 from llava_video.errors import InputError
 from llava_video.processing.media import Medium, media_of
 from llava_video.processing.prompt import Message
+from llava_video.records.llava_format import Shown, Turn, parse_record, read_turns
 from llava_video.train.data.webdataset import is_there, read_shard
 
-MARKER = "<image>"
-"""Where an image, or a video, stands in the text of a human turn."""
-
-VIDEO_MARKER = "<video>"
-"""Where a video stands in a sample that shows images, too."""
-
-_ROLES = {"human": "user", "gpt": "assistant"}
 _SUFFIXES = (".json", ".jsonl", ".parquet", ".tar")
 _STRATEGY = re.compile(r"(first|end|random):(\d+)(%?)")
 
@@ -175,11 +166,11 @@ def _read_records(path: Path) -> Iterator[Any]:
         if path.suffix == ".parquet":
             yield from _read_parquet(path)
         elif path.suffix == ".tar":
-            yield from read_shard(path, _parse)
+            yield from read_shard(path, parse_record)
         elif path.suffix == ".jsonl":
-            yield from (_parse(line) for line in _read_text(path).split("\n") if line.strip())
+            yield from (parse_record(line) for line in _read_text(path).split("\n") if line.strip())
         else:
-            records = _parse(_read_text(path))
+            records = parse_record(_read_text(path))
             if not isinstance(records, list):
                 raise InputError(f"{path} holds no list of samples; put them into one JSON list")
             yield from records
@@ -197,25 +188,6 @@ def _read_parquet(path: Path) -> Iterator[Any]:
         yield from parquet.read_table(path).to_pylist()
     except pyarrow.ArrowException as error:
         raise InputError(f"{path} is not valid Parquet ({error}); write it again") from error
-
-
-@dataclass(frozen=True, slots=True)
-class _Repeated:
-    """In place of a JSON object that has one key twice, of which Python would keep the last."""
-
-    key: str
-
-
-def _parse(text: str | bytes) -> Any:
-    def build(pairs: list[tuple[str, Any]]) -> Any:
-        seen: set[str] = set()
-        for key, _ in pairs:
-            if key in seen:
-                return _Repeated(key)
-            seen.add(key)
-        return dict(pairs)
-
-    return json.loads(text, object_pairs_hook=build)
 
 
 def _choose(records: list[Any], strategy: str, path: Path, seed: str) -> list[tuple[int, Any]]:
@@ -244,89 +216,25 @@ def as_sample(record: Any, name: str, folders: Folders) -> Sample:
     Raises:
         InputError: it cannot be used; the message says why.
     """
-    _refuse_repeated(record)
-    if not isinstance(record, dict) or not isinstance(record.get("conversations"), list):
-        raise InputError("it has no list of 'conversations'")
-    media = {
-        "image": _files(record, "image", folders.image),
-        "video": _files(record, "video", folders.video),
-    }
-    turns = [_as_turn(turn) for turn in record["conversations"]]
-    expected = ["user", "assistant"] * (len(turns) // 2)
-    if not turns or [role for role, _ in turns] != expected:
-        raise InputError("its turns do not alternate between 'human' and 'gpt', human first")
-    markers = _markers(media)
-    asked = "".join(text for role, text in turns if role == "user")
-    if len(media["image"]) + len(media["video"]) == 1 and MARKER not in asked:
-        turns[0] = ("user", f"{MARKER}\n{turns[0][1]}")
-        asked += MARKER
-    for marker, kind in markers.items():
-        if asked.count(marker) != len(media[kind]):
-            raise InputError(
-                f"it has {asked.count(marker)} {marker} markers for {len(media[kind])} {kind}s; "
-                "write one for each"
-            )
-    remaining = {kind: iter(files) for kind, files in media.items()}
-
-    def show(marker: str) -> dict[str, Any]:
-        kind = markers[marker]
-        return {"type": kind, "path": str(next(remaining[kind]))}
-
     messages = [
-        {"role": role, "content": _content(text, markers, show) if role == "user" else text}
-        for role, text in turns
+        {"role": turn.role, "content": _content(turn, folders)} for turn in read_turns(record)
     ]
     return Sample(name, tuple(messages))
 
 
-def _refuse_repeated(value: Any) -> None:
-    if isinstance(value, _Repeated):
-        raise InputError(f"it has the key {value.key!r} twice; which is meant?")
-
-
-def _files(record: dict[str, Any], kind: str, folder: Path) -> list[Path]:
-    """The files that a record names under a key."""
-    names = record.get(kind) or []
-    names = [names] if isinstance(names, str) else names
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InputError(f"its {kind!r} is neither the name of a file nor a list of names")
-    paths = [folder / name for name in names]
-    for path in paths:
-        if not is_there(path):
-            raise InputError(f"its {kind} {path} does not exist; check {kind}_folder")
-    return paths
-
-
-def _markers(media: dict[str, list[Path]]) -> dict[str, str]:
-    """What stands in the text for which kind of file."""
-    if media["image"] and media["video"]:
-        return {MARKER: "image", VIDEO_MARKER: "video"}
-    return {MARKER: "video" if media["video"] else "image"}
-
-
-def _as_turn(turn: Any) -> tuple[str, str]:
-    _refuse_repeated(turn)
-    if not isinstance(turn, dict) or not isinstance(turn.get("value"), str):
-        raise InputError("a turn of it has no 'value' that is text")
-    role = _ROLES.get(str(turn.get("from")))
-    if role is None:
-        raise InputError(f"a turn of it is from {turn.get('from')!r}; use 'human' or 'gpt'")
-    if not turn["value"].strip():
-        raise InputError("a turn of it is empty")
-    return role, turn["value"]
-
-
-def _content(
-    text: str, markers: Collection[str], show: Callable[[str], dict[str, Any]]
-) -> str | list[dict[str, Any]]:
-    """Text with markers as parts; a lone marker stands in front, wherever it was written."""
-    pieces = re.split(f"({'|'.join(markers)})", text)
-    if len(pieces) == 1:
-        return text
-    if len(pieces) == 3:
-        pieces = [pieces[1], (pieces[0] + pieces[2]).strip()]
+def _content(turn: Turn, folders: Folders) -> str | list[dict[str, Any]]:
+    if turn.parts and all(isinstance(part, str) for part in turn.parts):
+        return "".join(part for part in turn.parts if isinstance(part, str))
     return [
-        show(piece) if piece in markers else {"type": "text", "text": piece.strip("\n")}
-        for piece in pieces
-        if piece.strip()
+        {"type": part.kind, "path": str(_file(part, folders))}
+        if isinstance(part, Shown)
+        else {"type": "text", "text": part}
+        for part in turn.parts
     ]
+
+
+def _file(shown: Shown, folders: Folders) -> Path:
+    path = (folders.video if shown.kind == "video" else folders.image) / shown.name
+    if not is_there(path):
+        raise InputError(f"its {shown.kind} {path} does not exist; check {shown.kind}_folder")
+    return path

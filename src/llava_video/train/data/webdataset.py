@@ -15,12 +15,10 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 from llava_video.errors import InputError, VideoError
+from llava_video.records.llava_format import SPLITS
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 """Endings of members that are images; what is neither this nor JSON is a video."""
-
-SPLITS = ("caption", "open_ended", "multi_choice")
-"""Conversations about one video in the shards that ``llava-video annotate export`` writes."""
 
 
 @cache  # of all shards: reading is shuffled, and samples themselves take more memory
@@ -76,7 +74,7 @@ def _records(record: Any, media: list[str]) -> Iterator[Any]:
     shown = {name: files for name, files in (("video", videos), ("image", images)) if files}
     if "conversations" in record:
         yield {**record, **shown}
-    for split in SPLITS:
+    for split in SPLITS:  # as ``llava-video annotate export`` writes shards
         if split in record:
             yield {"id": record.get("id"), "conversations": record[split], **shown}
 

@@ -1,0 +1,63 @@
+"""Files and folders written whole: under their name there is the old one or the new one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from llava_video.errors import InputError
+
+
+@contextmanager
+def writing(target: Path, *, by_many: bool = False) -> Iterator[Path]:
+    """A hidden path beside ``target`` to write a file or a folder to.
+
+    When the block ends, what was written takes the name of ``target``; when it raises, it is
+    removed and ``target`` stays as it was. This holds for a process that is killed, not for a power
+    cut: nothing waits for the disk. What a killed process leaves is overwritten the next time. Its
+    suffix is none of the usual ones, so that no listing takes it for what it is to become.
+
+    Args:
+        target: the file or the folder.
+        by_many: whether several processes may write it at a time, each beside the others; the last
+            one wins, and what a killed one leaves stays.
+
+    Raises:
+        OSError: it cannot be written there, or ``target`` is a folder with files in it.
+    """
+    path = target.absolute()  # the name is its own, also where it is "." or ends in ".."
+    writer = f".{os.getpid()}" if by_many else ""
+    unfinished = path.with_name(f".{path.name}{writer}.unfinished")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove(unfinished)
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        with suppress(OSError):
+            _remove(unfinished)
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Replace a file by text (UTF-8) or bytes; see `writing`.
+
+    Raises:
+        InputError: it cannot be written there.
+    """
+    try:
+        with writing(path) as unfinished:
+            unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be written ({error.strerror}); make room or choose another folder"
+        ) from error
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
