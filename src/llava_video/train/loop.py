@@ -147,10 +147,10 @@ class Loop:
         """One update of the weights; returns the norm of the gradient and the learning rate."""
         weight = self._weight(batches)
         values: dict[str, list[Tensor]] = defaultdict(list)
-        for batch in batches:
+        for number, batch in enumerate(batches, start=1):
             self.log.count(batch)
             # Processes exchange gradients once an update, with its last batch.
-            is_last = batch is batches[-1]
+            is_last = number == len(batches)
             with nullcontext() if is_last else self.accelerator.no_sync(self.model):
                 with self.autocast():
                     loss, notes = self.objective.loss(self.model, self.inputs_of(batch))
@@ -162,7 +162,7 @@ class Loop:
         norm: Any = self.accelerator.clip_grad_norm_(self.model.parameters(), MAX_GRAD_NORM)
         values["grad_norm"] = [norm.full_tensor() if isinstance(norm, DTensor) else norm]
 
-        found = _on_cpu(values)  # the device is waited for here, and nowhere else in an update
+        found = _on_cpu(values)  # here the loop waits for the device, and nowhere else
         losses, grad_norm = found.pop("loss"), float(found.pop("grad_norm"))
         self._check_finite(batches, losses.tolist(), grad_norm)
         self.log.note(losses, found)
