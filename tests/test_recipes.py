@@ -189,6 +189,11 @@ def test_help_names_every_key_with_type_default_and_explanation() -> None:
     }
 
 
+def test_a_misspelt_key_is_named_before_the_key_that_is_missing_for_it() -> None:
+    with pytest.raises(InputError, match="no key 'mixtur'; did you mean 'mixture'"):
+        load_recipe(TrainRecipe, "lora", ["model=m", "out=o", "mixtur=x"])
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_key_of_every_kind_is_explained_in_one_line(kind: type[BaseRecipe]) -> None:
     for key in list_keys(kind):

@@ -138,7 +138,7 @@ def load_recipe(kind: type[Kind], name_or_path: str | Path, overrides: Sequence[
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        place = ".".join(str(part) for part in error.errors()[0]["loc"])
+        place = ".".join(str(part) for part in _first(error)["loc"])
         typed = [changed[key] for key in changed if place == key or place.startswith(f"{key}.")]
         raise InputError(f"{[path.name, *typed][-1]}: {explain(error, kind)}") from error
 
@@ -163,7 +163,7 @@ def list_keys(kind: type[Section], inside: str = "") -> Iterator[Key]:
 
 def explain(error: ValidationError, kind: type[Section]) -> str:
     """The first thing that is wrong, in one line."""
-    first = error.errors()[0]
+    first = _first(error)
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "missing":
         return f"{place} is missing; give it as {place}=VALUE"
@@ -176,6 +176,11 @@ def explain(error: ValidationError, kind: type[Section]) -> str:
         f"{place}: {str(first['msg']).lower()}, not {first['input']!r}"
         f"{remedy.get(first['type'], '')}"
     )
+
+
+def _first(error: ValidationError) -> Any:
+    """The error to report: an unknown key first, since it may be a missing one misspelt."""
+    return min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
