@@ -211,7 +211,7 @@ def _text_layer_bytes(recipe: Recipe, text: Any, width: int, device_type: str) -
 
 def _adapter_bytes(lora: Lora, width: int, device_type: str) -> int:
     """What an adapter keeps for each value of its input: itself, and whether it was dropped."""
-    dropped = TRAINED_BYTES if device_type == "cpu" else 1
+    dropped = width if device_type == "cpu" else 1
     return width + (dropped if lora.dropout else 0)
 
 
@@ -219,7 +219,4 @@ def _temporary_bytes(recipe: Recipe, width: int) -> int:
     """What the last product of a layer holds for each value, when all else is there."""
     if recipe.lora is None or "language_model" not in recipe.lora.parts:
         return 2 * width  # gradients of both factors; that of the product takes its place
-    if width == TRAINED_BYTES:
-        return width  # the same, when the adapter's own input is not needed any more
-    # peft turns the input of adapters into the dtype of their weights, and drops values of that.
-    return TRAINED_BYTES * (2 if recipe.lora.dropout else 1)
+    return width  # the same, when the adapter's own input is not needed any more
