@@ -89,16 +89,21 @@ def released_shapes(config: dict[str, Any]) -> Shapes:
         shapes[f"{prefix}mlp.down_proj.weight"] = (width, inner)
         shapes[f"{prefix}input_layernorm.weight"] = (width,)
         shapes[f"{prefix}post_attention_layernorm.weight"] = (width,)
-    num_vision_layers = config.get("vision_config", {}).get("num_hidden_layers", NUM_VISION_LAYERS)
-    return {**shapes, **dict(vision_shapes(config["mm_hidden_size"], num_vision_layers))}
+    vision = {"num_hidden_layers": NUM_VISION_LAYERS, "image_size": 384, "patch_size": 14}
+    vision |= config.get("vision_config", {})
+    num_patches = (vision["image_size"] // vision["patch_size"]) ** 2
+    layers = vision["num_hidden_layers"]
+    return {**shapes, **dict(vision_shapes(config["mm_hidden_size"], layers, num_patches))}
 
 
-def vision_shapes(width: int, num_layers: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+def vision_shapes(
+    width: int, num_layers: int, num_patches: int
+) -> Iterator[tuple[str, tuple[int, ...]]]:
     inner = width * 4304 // 1152
     tower = "model.vision_tower.vision_tower.vision_model."
     yield f"{tower}embeddings.patch_embedding.weight", (width, 3, 14, 14)
     yield f"{tower}embeddings.patch_embedding.bias", (width,)
-    yield f"{tower}embeddings.position_embedding.weight", (729, width)
+    yield f"{tower}embeddings.position_embedding.weight", (num_patches, width)
     for layer in range(num_layers):
         prefix = f"{tower}encoder.layers.{layer}."
         for name in ("q_proj", "k_proj", "v_proj", "out_proj"):

@@ -68,12 +68,12 @@ def main() -> None:
         except ImportError:
             part.note(package, "not installed")
     ceilings(part)
-    tests = ["-m", "pytest", "-p", "no:cacheprovider", "-q", "-rfE", "--no-header", "-m", "gpu"]
+    tests = ["-m", "pytest", "-p", "no:cacheprovider", "-rfE", "--disable-warnings", "-m", "gpu"]
     tests += ["tests/gpu", *(["--collect-only"] if part.rehearse else [])]
     output = run(part, "tests marked gpu", *tests)
     for failure in re.findall(r"^(?:FAILED|ERROR) (.*)$", output, re.MULTILINE)[:20]:
         part.note("failed", failure[:250].replace("|", "/"))
-    run(part, "doctor", "-m", "llava_video", "doctor")
+    run(part, "doctor", "-m", "llava_video", "doctor")  # warns where nothing is installed
     parity = ["--parity", "tiny"] if part.rehearse else ["--parity", "tiny", "--device", "cuda"]
     run(part, "doctor --parity", "-m", "llava_video", "doctor", *parity)
 

@@ -24,6 +24,7 @@ from llava_video.checkpoints.load import load_config, load_model
 from llava_video.representation import make_layout
 
 ROUNDS = 3
+SECONDS_TO_COMPILE = 60
 
 
 def peer_of(ours: Any) -> Any:
@@ -92,7 +93,9 @@ def main() -> None:
                 break
         for name, row in rows.items():
             note_row(part, name, row, num_new, rows["LlavaOnevision"])
-        del rows["ours, same tokens, growing cache"]
+        if limit - (time.perf_counter() - start) < SECONDS_TO_COMPILE and not part.rehearse:
+            part.note("compiled: not begun, no time was left", "")
+            return
         compiled = {"cache_implementation": "static"}
         for name, model, shown in (("ours", ours, end), ("LlavaOnevision", theirs, None)):
             row = Row("", model, pixels, count[end], shown, **compiled)

@@ -58,7 +58,7 @@ def config_of(size: str) -> dict[str, Any]:
         }  # fmt: skip
     if small:
         config |= {"num_hidden_layers": 2, "vocab_size": 2048}
-        config["vision_config"] |= {"num_hidden_layers": 2}
+        config["vision_config"] |= {"num_hidden_layers": 2, "image_size": 112}
     tiny = load_config(Path(str(files("llava_video") / "assets" / "tiny")))
     return config | {"image_token_index": tiny.video_token_id}
 

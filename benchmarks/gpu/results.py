@@ -43,8 +43,11 @@ def write(part: str, figure: str, value: Any, goal: str = "") -> None:
         value = float(f"{value:.4g}")
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     line = {"part": part, "figure": figure, "value": value, "goal": goal, "time": now}
-    with (out_folder() / RESULTS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    path = out_folder() / RESULTS
+    # A killed process may have left half a line.
+    begun = path.is_file() and not path.read_bytes().endswith(b"\n")
+    with path.open("a", encoding="utf-8") as file:
+        file.write(("\n" if begun else "") + json.dumps(line) + "\n")
         file.flush()
         os.fsync(file.fileno())
     print(f"{part}: {figure}: {value}" + (f" (goal: {goal})" if goal else ""), flush=True)

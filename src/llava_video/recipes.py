@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticUndefined
 
 from llava_video.errors import InputError
+from llava_video.records.files import write_whole
 
 RECIPE_FILE = "recipe.yaml"
 """In a run folder: the recipe with every value."""
@@ -80,16 +81,7 @@ class BaseRecipe(Section):
         Raises:
             InputError: the folder cannot be written.
         """
-        path = folder / RECIPE_FILE
-        partial = path.with_name(f"{RECIPE_FILE}.partial")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            partial.write_text(self.to_yaml(), encoding="utf-8")
-            partial.replace(path)
-        except OSError as error:
-            raise InputError(
-                f"{path} cannot be written ({error.strerror}); give another folder"
-            ) from error
+        write_whole(folder / RECIPE_FILE, self.to_yaml())
 
 
 Kind = TypeVar("Kind", bound=BaseRecipe)

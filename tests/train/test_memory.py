@@ -2,14 +2,23 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig, inject_adapter_in_model
+from peft.tuners.lora import LoraLayer
+from transformers import Qwen2Config, Qwen2Model
 
 from llava_video.model import LlavaVideoConfig
 from llava_video.representation import VideoRepresentation
 from llava_video.train.data.packing import branch_mask
-from llava_video.train.memory import Batch, TrainingMemory, estimate_memory
+from llava_video.train.memory import (
+    Batch,
+    TrainingMemory,
+    _text_layer_bytes,
+    estimate_memory,
+)
 from llava_video.train.objectives import objective_of
 from llava_video.train.parameters import build_model, parameter_groups
 from llava_video.train.plan import estimate_plan, make_plan
@@ -108,9 +117,73 @@ def test_copies_of_all_weights_are_held_by_one_pass_or_by_both() -> None:
 
 def test_adapters_keep_their_inputs_and_what_was_dropped() -> None:
     dropped, whole = (estimate("lora", f"lora.dropout={share}") for share in (0.05, 0))
-    inputs = BATCH.num_tokens * (6 * 3584 + 18944)
-    assert dropped.layer - whole.layer == inputs
+    own = (6 * 3584 + 18944) * (2 + 1)  # each adapter's own, and whether it was dropped
+    shared = (2 * 3584 + 18944) * 2
+    assert dropped.layer - whole.layer == BATCH.num_tokens * (own - shared)
     assert estimate("lora", "dtype=float32").layer > dropped.layer
+
+
+def bytes_kept(model: Qwen2Model, hidden: int, dtype: torch.dtype) -> int:
+    """Bytes of all that autograd keeps of a row of `LENGTH`, weights apart."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        if LENGTH in tensor.shape:
+            storage = tensor.untyped_storage()
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    row = torch.randn(1, LENGTH, hidden, dtype=dtype, requires_grad=True)
+    with (
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+        torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16),
+    ):
+        output = model(inputs_embeds=row, use_cache=False).last_hidden_state  # keeps all alive
+    return sum(kept.values()) if output.requires_grad else 0
+
+
+LENGTH = 61
+TEXT = {
+    "hidden_size": 256, "intermediate_size": 1024, "num_attention_heads": 8,
+    "num_key_value_heads": 2, "vocab_size": 32,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["lora.dropout=0"],
+        ["lora.dropout=0.1"],
+        ["lora=", "learning_rates.projector=1e-3"],
+        ["lora=", "learning_rates.language_model=1e-5"],
+    ],
+)
+def test_a_layer_keeps_what_is_counted(changes: list[str], dtype: str) -> None:
+    """The difference of two layers and one, as autograd keeps it."""
+    recipe = load_recipe("lora", ["model=m", "mixture=x", "out=o", f"dtype={dtype}", *changes])
+    wanted = getattr(torch, dtype)
+    kept = []
+    for num_layers in (1, 2):
+        config = Qwen2Config(**TEXT, num_hidden_layers=num_layers)
+        model: Any = Qwen2Model(config).to(wanted).requires_grad_(False)
+        if recipe.lora is not None:
+            model = inject_adapter_in_model(
+                LoraConfig(r=2, lora_dropout=recipe.lora.dropout, target_modules="all-linear"),
+                model,
+            )
+            for module in model.modules():
+                if isinstance(module, LoraLayer):
+                    module.cast_input_dtype_enabled = False
+            for name, weight in model.named_parameters():
+                if "lora_" in name:
+                    weight.data = weight.data.float()
+                    weight.requires_grad_()
+        elif recipe.learning_rates.language_model is not None:
+            model = model.float().requires_grad_()
+        kept.append(bytes_kept(model.train(), TEXT["hidden_size"], wanted))
+    counted = _text_layer_bytes(recipe, Qwen2Config(**TEXT), wanted.itemsize, "cpu") * LENGTH
+    assert kept[1] - kept[0] == pytest.approx(counted, rel=0.06)
 
 
 def test_what_is_shared_checkpointed_or_frozen_takes_less() -> None:

@@ -198,15 +198,27 @@ def _text_layer_bytes(recipe: Recipe, text: Any, width: int, device_type: str) -
     hidden, inner = text.hidden_size, text.intermediate_size
     shared = text.num_key_value_heads * (hidden // text.num_attention_heads)
     learns = recipe.learning_rates.language_model is not None
-    # Inputs of both norms, in float32; normalised also there if weights are to learn from them.
-    norms = 2 * hidden * ((2 if learns else 1) * TRAINED_BYTES + width)
-    # Queries and keys before and after rotation, values, attention; both sides of the gate, the
-    # other branch, and their product.
-    products = width * (4 * hidden + 3 * shared + 4 * inner)
-    adapters = 0
+    # Inputs of both norms, in float32; normalised also where weights are to learn from them.
+    norms = 2 * hidden * (TRAINED_BYTES + (width if learns else 0))
+    # Queries, keys and values after rotation, and what they attend to.
+    attention = width * (2 * hidden + 2 * shared)
+    # Both sides of the activation, and the other branch.
+    gated = width * 3 * inner
+    return int(norms + attention + gated + _linear_inputs_bytes(recipe, text, width, device_type))
+
+
+def _linear_inputs_bytes(recipe: Recipe, text: Any, width: int, device_type: str) -> int:
+    """What the linear layers of one layer keep of their inputs, to learn from them."""
+    hidden, inner = text.hidden_size, text.intermediate_size
     if recipe.lora is not None and "language_model" in recipe.lora.parts:
-        adapters = (6 * hidden + inner) * _adapter_bytes(recipe.lora, width, device_type)
-    return int(norms + products + adapters)
+        if recipe.lora.dropout:  # each layer drops values of its own
+            return (6 * hidden + inner) * _adapter_bytes(recipe.lora, width, device_type)
+        return (2 * hidden + inner) * width
+    if recipe.learning_rates.language_model is None:
+        return 0
+    # Autocast casts the input of each layer anew, but for what attention gives in its dtype.
+    casts = 5 if width < TRAINED_BYTES else 2
+    return (casts * hidden + inner) * width
 
 
 def _adapter_bytes(lora: Lora, width: int, device_type: str) -> int:
