@@ -209,7 +209,7 @@ def _text_layer_bytes(recipe: Recipe, text: Any, width: int, device_type: str) -
 
 def _linear_inputs_bytes(recipe: Recipe, text: Any, width: int, device_type: str) -> int:
     """What the linear layers of one layer keep of their inputs, to learn from them."""
-    hidden, inner = text.hidden_size, text.intermediate_size
+    hidden, inner = int(text.hidden_size), int(text.intermediate_size)
     if recipe.lora is not None and "language_model" in recipe.lora.parts:
         if recipe.lora.dropout:  # each layer drops values of its own
             return (6 * hidden + inner) * _adapter_bytes(recipe.lora, width, device_type)
