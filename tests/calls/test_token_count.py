@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llava_video.calls.token_count import find_vocabulary, text_tokens, text_tokens_at_most
+from llava_video.calls.token_count import find_tokenizer, text_tokens, text_tokens_at_most
 from llava_video.errors import InputError
 
 
 def test_texts_are_counted_with_a_models_own_vocabulary(vocabulary):
-    tokenizer = find_vocabulary(str(vocabulary))
+    tokenizer = find_tokenizer(str(vocabulary))
     text = "the red dog runs, 一只狗"
     assert text_tokens(text, str(vocabulary)) == len(tokenizer.encode(text).ids)
     assert text_tokens("the dog", str(vocabulary)) == 2
@@ -25,7 +25,7 @@ def test_no_vocabulary_needs_more_tokens_than_bytes(vocabulary, text):
 
 @pytest.mark.parametrize("name", ["gpt-none", "nobody/nothing", "/no/such/folder", "what ever"])
 def test_without_a_vocabulary_tokens_follow_from_the_length(name):
-    assert find_vocabulary(name) is None
+    assert find_tokenizer(name) is None
     assert text_tokens("x" * 440, name) == 100
 
 

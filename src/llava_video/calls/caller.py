@@ -63,7 +63,7 @@ def used_tokens(reply: Reply, info: CallInfo, price: Price) -> Usage:
     """The tokens that an answer took; the forecast where the server did not say."""
     if reply.usage is not None:
         return reply.usage
-    return Usage(info.forecast_tokens, text_tokens(reply.text, price.vocabulary))
+    return Usage(info.forecast_tokens, text_tokens(reply.text, price.tokenizer_name))
 
 
 class Caller:
@@ -140,7 +140,7 @@ class Caller:
             number = await self._ledger.reserve(info)
             reply = await self._send(request, info, number)
         self._breaker.succeeded()
-        self._pacer.learn(reply.rate_limits)
+        self._pacer.update_limits(reply.rate_limits)
         return number, reply
 
     async def _send(self, request: Request, info: CallInfo, number: int) -> Reply:
@@ -151,7 +151,7 @@ class Caller:
             await self._ledger.fail(
                 number, error.outcome, str(error), may_be_billed=error.may_be_billed
             )
-            self._pacer.learn(error.rate_limits)
+            self._pacer.update_limits(error.rate_limits)
             if error.retry_after_seconds is not None:
                 self._pacer.pause(error.retry_after_seconds)
             self._breaker.failed(error)

@@ -71,7 +71,6 @@ class OpenAIEndpoint:
             ) from error
 
     async def aclose(self) -> None:
-        """Close the connections."""
         await self._client.close()
 
     def _connection_error(self, error: openai.APIConnectionError) -> AttemptError:

@@ -76,7 +76,7 @@ class Pacer:
         while (left := self._paused_until - self._clock()) > 0:
             await self._sleep(left)
 
-    def learn(self, rate_limits: tuple[tuple[str, str], ...]) -> None:
+    def update_limits(self, rate_limits: tuple[tuple[str, str], ...]) -> None:
         """Take the limits over that an answer's headers name; below 1 and nonsense are none."""
         headers = dict(rate_limits)
         for name, allowance in (("requests", self.requests), ("tokens", self.tokens)):

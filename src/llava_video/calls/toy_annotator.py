@@ -45,7 +45,7 @@ class ToyAnnotator:
         return Reply(text, f"toy-{key[:16]}", "stop", Usage())
 
     async def aclose(self) -> None:
-        """Nothing to let go."""
+        pass
 
 
 @lru_cache(maxsize=256)

@@ -21,7 +21,7 @@ from llava_video.annotate.engines.local import Outcome, annotate_video
 from llava_video.annotate.recipe import Recipe, Selection
 from llava_video.annotate.records import VideoRecord, from_json, to_json
 from llava_video.annotate.run_folder import save_end, split_work
-from llava_video.annotate.steps.context import Tools
+from llava_video.annotate.steps.context import StepContext
 from llava_video.annotate.videos.select import measure
 from llava_video.calls.caller import ENDS_THE_RUN, Caller
 from llava_video.calls.ledger import CallInfo, Ledger
@@ -41,29 +41,23 @@ class LedgerKeeper:
         self._ledger = Ledger(Path(path), max_usd)
 
     async def find(self, key: str) -> Reply | None:
-        """See `Ledger.find`."""
         return await self._ledger.find(key)
 
     async def reserve(self, info: CallInfo) -> int:
-        """See `Ledger.reserve`."""
         return await self._ledger.reserve(info)
 
     async def settle(self, attempt: int, reply: Reply, usd: float) -> None:
-        """See `Ledger.settle`."""
         await self._ledger.settle(attempt, reply, usd)
 
     async def fail(self, attempt: int, outcome: str, detail: str, may_be_billed: bool) -> None:
-        """See `Ledger.fail`."""
         await self._ledger.fail(attempt, outcome, detail, may_be_billed=may_be_billed)
 
     async def save_video(
         self, video_id: str, position: int, stage: str, fingerprint: str, record: str
     ) -> None:
-        """See `Ledger.save_video`."""
         await self._ledger.save_video(video_id, position, stage, fingerprint, record)
 
     async def aclose(self) -> None:
-        """See `Ledger.aclose`."""
         await self._ledger.aclose()
 
 
@@ -74,27 +68,22 @@ class RemoteLedger:
         self._keeper = keeper
 
     async def find(self, key: str) -> Reply | None:
-        """The answer of a finished call."""
         found: Reply | None = await self._keeper.find.remote(key)
         return found
 
     async def reserve(self, info: CallInfo) -> int:
-        """Set the budget aside."""
         number: int = await _own_errors(self._keeper.reserve.remote(info))
         return number
 
     async def settle(self, attempt: int, reply: Reply, usd: float) -> None:
-        """Commit the answer."""
         await _own_errors(self._keeper.settle.remote(attempt, reply, usd))
 
     async def fail(self, attempt: int, outcome: str, detail: str, *, may_be_billed: bool) -> None:
-        """Commit the failure."""
         await _own_errors(self._keeper.fail.remote(attempt, outcome, detail, may_be_billed))
 
     async def save_video(
         self, video_id: str, position: int, stage: str, fingerprint: str, record: str
     ) -> None:
-        """See `Ledger.save_video`."""
         await _own_errors(
             self._keeper.save_video.remote(video_id, position, stage, fingerprint, record)
         )
@@ -128,10 +117,10 @@ class AnnotateWorker:
         prices = load_prices(self._recipe.endpoint.prices_file)
         annotator = make_annotator(self._recipe.endpoint)
         caller = Caller(annotator, RemoteLedger(self._keeper), self._recipe.endpoint, prices)
-        tools = Tools(self._recipe, caller)
+        context = StepContext(self._recipe, caller)
         try:
             ends = await asyncio.gather(
-                *(self._one(p, t, tools) for p, t in zip(positions, texts, strict=True))
+                *(self._one(p, t, context) for p, t in zip(positions, texts, strict=True))
             )
         finally:
             await annotator.aclose()
@@ -141,12 +130,12 @@ class AnnotateWorker:
             "reason": [reason for _, _, reason in ends],
         }
 
-    async def _one(self, position: int, text: str, tools: Tools) -> tuple[str, str, str]:
+    async def _one(self, position: int, text: str, context: StepContext) -> tuple[str, str, str]:
         record = from_json(text)
         try:
-            end, result = await annotate_video(record, tools, lambda video_id, stage: None)
+            end, result = await annotate_video(record, context, lambda video_id, stage: None)
             ledger = RemoteLedger(self._keeper)
-            await save_end(ledger, tools.recipe, position, record, end, result)
+            await save_end(ledger, context.recipe, position, record, end, result)
         except ENDS_THE_RUN as error:
             return STOPPED, text, f"{type(error).__name__}: {error}"
         return end, to_json(result), ""

@@ -63,13 +63,11 @@ class LexicalIndex:
         self._numbers: dict[str, list[int]] = defaultdict(list)
 
     def similar(self, number: int) -> list[int]:
-        """See `Index.similar`."""
         one = self._sets[number]
         found = {other for shingle in self._prefix(one) for other in self._numbers.get(shingle, ())}
         return [c for c in sorted(found) if jaccard(one, self._sets[c]) >= self._threshold]
 
     def add(self, number: int) -> None:
-        """See `Index.add`."""
         for shingle in self._prefix(self._sets[number]):
             self._numbers[shingle].append(number)
 
@@ -118,11 +116,9 @@ class EmbeddingIndex:
         self._numbers: list[int] = []
 
     def similar(self, number: int) -> list[int]:
-        """See `Index.similar`."""
         cosines = self._added[: len(self._numbers)] @ self._vectors[number]
         return [self._numbers[i] for i in np.flatnonzero(cosines >= self._threshold)]
 
     def add(self, number: int) -> None:
-        """See `Index.add`."""
         self._added[len(self._numbers)] = self._vectors[number]
         self._numbers.append(number)
