@@ -178,7 +178,7 @@ def test_an_answer_of_any_other_shape_costs_one_video_and_not_the_run(raw, one, 
         result = run_quietly(one, recipe_for(fake, endpoint__attempts=2), tmp_path / "out")
         assert fake.num_requests == 2
     assert result.stopped_by is None
-    assert "is no chat completion" in result.records[0].rejections[0].detail
+    assert "is not a chat completion" in result.records[0].rejections[0].detail
     assert totals(tmp_path / "out").num_unknown == 2
 
 

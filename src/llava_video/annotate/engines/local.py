@@ -39,7 +39,7 @@ from llava_video.errors import InputError, LlavaVideoError, VideoError
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run went.
+    """Result of a run.
 
     Attributes:
         records: every video in input order, annotated, rejected or failed.
@@ -71,7 +71,7 @@ async def annotate_video(
         its record.
 
     Raises:
-        LlavaVideoError: one of `caller.ENDS_THE_RUN`: the run as a whole cannot go on.
+        LlavaVideoError: one of `caller.ENDS_THE_RUN`: the run cannot continue.
     """
     steps: tuple[tuple[str, Callable[[VideoRecord, StepContext], Awaitable[VideoRecord]]], ...] = (
         ("describe", describe),
@@ -101,7 +101,7 @@ async def _screen_and_check(record: VideoRecord, context: StepContext) -> VideoR
 async def annotate_all(
     records: list[VideoRecord], recipe: Recipe, caller: CanCall, ledger: Ledger, progress: Progress
 ) -> Outcome:
-    """All selected videos, each saved as it ends, so that a later run need not even decode it.
+    """All selected videos, each saved as it ends, so that a later run does not decode it again.
 
     The first error that concerns every call stops the run: nothing new is sent, calls in flight are
     waited for and committed.
@@ -130,7 +130,7 @@ async def annotate_all(
             progress.stage(record.video_id, end)
             results[record.video_id] = result
 
-    # A few more videos than calls at a time, so that decoding hides behind other videos' calls.
+    # A few more videos than calls at a time, so that decoding overlaps with other videos' calls.
     num_workers = min(len(records), recipe.endpoint.concurrency + (os.cpu_count() or 1))
     await asyncio.gather(*(take_videos() for _ in range(num_workers)))
     return Outcome.of(records, results, stops)
@@ -161,7 +161,7 @@ async def _interruptible(caller: Caller, progress: Progress) -> AsyncIterator[No
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
-        caller.stop(InterruptedRunError("interrupted; run the same command again to go on"))
+        caller.stop(InterruptedRunError("interrupted; run the same command again to resume"))
         progress.say("waiting for the calls in flight; Ctrl-C again leaves them")
         loop.remove_signal_handler(signal.SIGINT)
 

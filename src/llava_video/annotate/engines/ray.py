@@ -4,7 +4,7 @@ Measuring videos for selection is a ``map``; choosing among them compares number
 stays on the driver. The chosen videos flow through ``map_batches`` on a pool of actors, each of
 which runs the local steps with its share of the concurrency. One more actor on the driver's node
 holds the ledger, so every call of every worker is committed in one place, the budget is one budget,
-and a worker that dies loses only calls that were in flight: its videos start anew on another worker
+and a worker that dies loses only calls that were in flight: its videos restart on another worker
 and find their finished calls.
 """
 
@@ -35,7 +35,7 @@ _VIDEOS_PER_BLOCK = 4
 
 
 class LedgerKeeper:
-    """The actor that holds the ledger; its methods are the ledger's."""
+    """The actor that holds the ledger, with the ledger's methods."""
 
     def __init__(self, path: str, max_usd: float | None) -> None:
         self._ledger = Ledger(Path(path), max_usd)
@@ -90,7 +90,7 @@ class RemoteLedger:
 
 
 async def _own_errors(reference: Any) -> Any:
-    """The result of a remote call; errors that end a run come through as themselves."""
+    """The result of a remote call; errors that end a run keep their type."""
     from ray.exceptions import RayTaskError
 
     try:
@@ -172,7 +172,7 @@ async def run_ray(records: list[VideoRecord], recipe: Recipe, ledger: Ledger) ->
     Args:
         records: after selection; their paths must be readable on every node.
         recipe: all choices; concurrency and limits are shared among the workers.
-        ledger: closed here and reopened by the ledger's actor, its only writer from then on.
+        ledger: closed here and reopened by the ledger's actor, which is its only writer then.
     """
     work = await split_work(records, recipe, ledger)
     results = {video: record for video, (_, record) in work.finished.items()}

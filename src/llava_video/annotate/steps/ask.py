@@ -25,7 +25,7 @@ async def ask(record: VideoRecord, context: StepContext) -> VideoRecord:
     description = record.description
     assert description is not None, "the description comes first"
     rules = context.recipe.ask
-    # All calls run to their end even when one fails: what is paid for is kept.
+    # All calls finish even when one fails, so that paid answers are kept.
     results = await asyncio.gather(
         *(
             _ask_group(record, description, kind, types, context)
@@ -81,7 +81,7 @@ def make_request(
     *,
     sample: int = 0,
 ) -> Request:
-    """The request for some types. Definitions come first, so that servers can cache them."""
+    """The request for some types. Definitions come first, for the server's prefix cache."""
     prompt = load_prompt(kind)
     system, schema = instructions(kind, types, context.recipe.ask)
     return context.request(
@@ -144,7 +144,7 @@ def _schema(kind: Kind, types: tuple[str, ...]) -> Schema:
 
 
 def _pairs_in(value: Any) -> list[dict[str, Any]]:
-    """The pairs in what a model wrote: our shape, a bare list, one pair, or a mapping by type."""
+    """The pairs in a model's answer: our shape, a bare list, one pair, or a mapping by type."""
     if isinstance(value, dict):
         lower = {str(key).lower(): item for key, item in value.items()}
         if "pairs" in lower:
@@ -216,7 +216,7 @@ def _options(answer: str, pair: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _text(value: Any) -> str:
-    """A value of a model's JSON as one line; half a surrogate pair is no character."""
+    """A value of a model's JSON as one line; lone surrogates are replaced."""
     if isinstance(value, bool):
         return "Yes" if value else "No"
     return " ".join(str(value).split()).encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""Optional checks by a second model: do the frames show it, and is the video needed at all?"""
+"""Optional checks by a second model: faithfulness to the frames, and blind answering."""
 
 from __future__ import annotations
 
@@ -94,8 +94,8 @@ async def _verdicts(
 async def check_blind(record: VideoRecord, context: StepContext) -> VideoRecord:
     """Drop or tag what a model answers without the video in every one of several trials.
 
-    The choices are shuffled anew for each trial, so with four of them and four trials a guesser
-    passes for a knower once in 256.
+    The choices are shuffled anew for each trial: with four choices and four trials, guesses are
+    all right once in 256.
     """
     rules = context.recipe.blind
     results = await asyncio.gather(

@@ -1,4 +1,4 @@
-"""What history is worth: a video described with and without it, side by side (Figure 2)."""
+"""The effect of history: a video described with and without it, side by side (Figure 2)."""
 
 from __future__ import annotations
 

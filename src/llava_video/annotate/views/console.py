@@ -1,4 +1,4 @@
-"""What the commands print: plain values for ``--json``, and tables made of them."""
+"""Output of the commands: plain values for ``--json``, and tables of them."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ def _problems(records: Iterable[VideoRecord]) -> list[dict[str, str]]:
 
 
 def _warnings(records: Iterable[VideoRecord]) -> list[dict[str, str]]:
-    """What was wrong with the files of annotated videos."""
+    """Warnings about the files of annotated videos."""
     return [
         {"video": r.video_id, "warning": w}
         for r in records

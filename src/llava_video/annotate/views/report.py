@@ -78,7 +78,7 @@ def _tiles(found: Statistics, ledger: Ledger) -> Tiles:
             (str(found.num_captions), "descriptions"),
             (str(found.num_open_ended), "open-ended questions"),
             (str(found.num_multi_choice), "multiple-choice questions"),
-            (f"{found.average_fps:.2f}", "frames seen per second"),
+            (f"{found.average_fps:.2f}", "frames sent per second"),
             (f"{totals.num_calls:,}", "calls"),
             (f"${totals.usd:.4f}", "dollars"),
         ]
@@ -135,7 +135,7 @@ def _basis(ledger: Ledger, recipe: Recipe) -> str:
     model = recipe.endpoint.model
     price = load_prices(recipe.endpoint.prices_file).of(model)
     is_counted = find_tokenizer(price.tokenizer_name) is not None
-    how = "counted with its vocabulary" if is_counted else "estimated from their length"
+    how = "counted with its tokenizer" if is_counted else "estimated from their length"
     found = calibrate_tokens(ledger, model)
     text = f"Forecast for {model}: tokens of texts {how}, of pictures by its rule."
     if found.num_calls:
@@ -150,7 +150,7 @@ def _basis(ledger: Ledger, recipe: Recipe) -> str:
 def _review(folder: Path) -> list[Block]:
     decisions = read_decisions(folder)
     if not decisions:
-        return [Text("Nobody has reviewed this run yet.")]
+        return [Text("This run has not been reviewed.")]
     counts = [(name, len(own)) for name, own in decisions.items()]
     pairs = [
         (
