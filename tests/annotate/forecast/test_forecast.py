@@ -53,7 +53,7 @@ def test_planned_pictures_are_those_that_are_sent(seconds, fps, gaps, tmp_path):
         selected = select_videos(find_videos([str(path)]), recipe, None)
         forecast = make_forecast(selected, recipe, load_prices())
         run_quietly(path, recipe, tmp_path / "out")
-        sent = sum(len(images_in(seen.body)) for seen in fake.seen)
+        sent = sum(len(images_in(request.body)) for request in fake.received)
     assert forecast.stages["level1"].num_images + forecast.stages["faithfulness"].num_images == sent
 
 
@@ -70,7 +70,7 @@ def test_pictures_of_a_damaged_file_are_counted_as_they_decode(tmp_path):
         assert warning.startswith("damaged: ")
         forecast = make_forecast(selected, recipe, load_prices())
         run_quietly(path, recipe, tmp_path / "out")
-        sent = sum(len(images_in(seen.body)) for seen in fake.seen)
+        sent = sum(len(images_in(request.body)) for request in fake.received)
     assert forecast.stages["level1"].num_images == sent < 22
 
 
@@ -142,15 +142,15 @@ def test_an_earlier_run_calibrates_the_tokens_of_texts_and_of_pictures(videos, t
     assert make_forecast(selected, recipe, load_prices()).text_basis == "estimated"
 
 
-def test_texts_are_counted_where_the_vocabulary_is_at_hand(videos, vocabulary, tmp_path):
+def test_texts_are_counted_where_the_tokenizer_is_local(videos, tokenizer_folder, tmp_path):
     prices = tmp_path / "prices.json"
-    entry = {"image_tokens": "fixed", "per_image": 9, "tokenizer": str(vocabulary)}
+    entry = {"image_tokens": "fixed", "per_image": 9, "tokenizer": str(tokenizer_folder)}
     prices.write_text(json.dumps({"models": {"own": entry}}))
 
     def usage(body):
-        texts = sum(text_tokens(text, str(vocabulary)) for text in texts_in(body))
+        texts = sum(text_tokens(text, str(tokenizer_folder)) for text in texts_in(body))
         schema = body.get("response_format", {}).get("json_schema", {}).get("schema")
-        texts += text_tokens(json.dumps(schema), str(vocabulary)) if schema else 0
+        texts += text_tokens(json.dumps(schema), str(tokenizer_folder)) if schema else 0
         return {"prompt_tokens": texts + 9 * len(images_in(body)), "completion_tokens": 1}
 
     with FakeEndpoint(usage=usage) as fake:

@@ -44,7 +44,7 @@ def reasons(records):
 def test_refusals_are_found_at_the_first_clause(answer):
     found = judge_refusal(qa(answer), "first_clause")
     if "explicitly state" in answer:
-        assert found is None  # "state" is no verb of the paper's list
+        assert found is None  # "state" is not a verb of the paper's list
     else:
         assert found is not None and found[0] == "refusal"
 

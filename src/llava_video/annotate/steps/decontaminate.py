@@ -106,7 +106,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     except (ValueError, RecursionError, csv.Error, OSError) as error:
         reason = " ".join(str(error).split())
         kind = suffix[1:] or "text"
-        raise InputError(f"{path}: not readable as {kind} ({reason}); mend the file") from error
+        raise InputError(f"{path}: not readable as {kind} ({reason}); fix the file") from error
 
 
 def _dicts_in(value: Any) -> Iterator[dict[str, Any]]:

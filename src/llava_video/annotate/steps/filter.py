@@ -159,7 +159,7 @@ def _copies(qas: list[QA], index: Index, allowed: int, reason: str) -> Verdicts:
     for number, qa in enumerate(qas):
         kept = index.similar(number)
         if len(kept) < allowed:
-            # Rejected copies are not indexed, so each copy is compared with ``allowed`` others at most.
+            # Rejected copies are not indexed, which bounds the comparisons.
             index.add(number)
         else:
             found[qa.qa_id] = (reason, f"like {qas[kept[0]].qa_id}")
