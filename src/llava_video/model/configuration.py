@@ -24,7 +24,7 @@ SO400M_384: dict[str, Any] = {
 ON_FIRST_CONFIGURATION: list[Callable[[], None]] = []
 """Called when the first configuration is made, which an Auto class does before it makes the model.
 `llava_video.registration` registers the model classes here, because registering them earlier would
-import torch, or transformers in a circle."""
+import torch, or be a circular import."""
 
 
 class LlavaVideoConfig(PreTrainedConfig):
