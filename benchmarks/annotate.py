@@ -36,7 +36,7 @@ from llava_video.annotate.export.statistics import count
 from llava_video.annotate.recipe import Describe, load_recipe
 from llava_video.annotate.records import QA, Facts
 from llava_video.annotate.run import run
-from llava_video.annotate.steps.schedule import timetable
+from llava_video.annotate.steps.schedule import caption_schedule
 from llava_video.annotate.videos.frames import pictures_between
 from llava_video.calls.caller import Caller
 from llava_video.calls.endpoint import Endpoint
@@ -171,7 +171,7 @@ def decode(minutes: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "long.mp4"
         write_long_video(path, minutes)
-        steps = [step for step in timetable(seconds, Describe()) if step.level == 1]
+        steps = [step for step in caption_schedule(seconds, Describe()) if step.level == 1]
         wall, cpu = time.perf_counter(), time.process_time()
         facts = Facts(seconds, 640, 360, 25.0)
         num_pictures = sum(

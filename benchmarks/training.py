@@ -133,7 +133,7 @@ class PlainCollator:
     collate: RowCollator
     frames_in_rows: bool = False
 
-    def __call__(self, rows: list[list[Encoded]]) -> dict[str, Any]:  # noqa: D102
+    def __call__(self, rows: list[list[Encoded]]) -> dict[str, Any]:
         samples = [sample for row in rows for sample in row]
         batch = self.collate(rows)
         ids = [torch.tensor(sample.input_ids) for sample in samples]
@@ -172,7 +172,7 @@ class TimedTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.account: list[Batch] = []
 
-    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:  # noqa: D102
+    def get_batch_samples(self, *args: Any, **kwargs: Any) -> Any:
         start, cpu = time.perf_counter(), time.process_time()
         found = super().get_batch_samples(*args, **kwargs)
         for batch in found[0]:
@@ -190,12 +190,12 @@ class TimedLog(Log):
         self.account: list[Batch] = []
 
     @contextmanager
-    def waiting(self) -> Iterator[None]:  # noqa: D102
+    def waiting(self) -> Iterator[None]:
         start, cpu = time.perf_counter(), time.process_time()
         yield
         self._fetched = start, cpu, time.perf_counter() - start
 
-    def count(self, batch: Mapping[str, Any]) -> None:  # noqa: D102
+    def count(self, batch: Mapping[str, Any]) -> None:
         tokens, places = batch["num_tokens"], batch["input_ids"].numel()
         self.account.append(Batch(tokens, places, *self._fetched))
 
@@ -203,7 +203,7 @@ class TimedLog(Log):
 class OwnLoss(Objective):
     """The mean loss that a model computes itself, of padded rows."""
 
-    def loss(self, model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:  # noqa: D102
+    def loss(self, model: nn.Module, batch: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         return model(**batch).loss, {}
 
 

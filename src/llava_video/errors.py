@@ -1,10 +1,10 @@
-"""Every error that llava-video raises on purpose.
+"""The errors of llava-video.
 
     LlavaVideoError
     ├── VideoError              a file cannot be read as a video
     ├── RepresentationError     a video representation that cannot exist
     ├── CheckpointError         a model directory or its weights are unusable
-    ├── InputError              a request that does not fit: no frames, too long, wrong parts
+    ├── InputError              an invalid request: no frames, too long, wrong parts
     ├── EndpointError           an annotator cannot be reached or refuses every call
     └── BudgetError             the next paid call does not fit into the budget
 

@@ -50,7 +50,7 @@ class BaseRecipe(Section):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
     def check_folder(self, folder: Path) -> None:
-        """A run folder keeps the recipe that it began with.
+        """Check that a run folder has this recipe, or none.
 
         Raises:
             InputError: the folder holds another one.
@@ -67,7 +67,7 @@ class BaseRecipe(Section):
             return False
 
     def keep_in(self, folder: Path) -> None:
-        """Write the recipe into a run folder that holds it already, or none.
+        """Write the recipe into a run folder that has this recipe, or none.
 
         Raises:
             InputError: as `check_folder` and `write_to`.
@@ -89,10 +89,10 @@ Kind = TypeVar("Kind", bound=BaseRecipe)
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What can be changed about a recipe.
+    """A key of a recipe.
 
     Attributes:
-        name: with dots for what lies inside a section.
+        name: with dots for keys inside a section.
         type: in words.
         default: as YAML; ``required`` where there is none, ``empty`` for no value.
         explanation: one line.
@@ -116,9 +116,9 @@ def load_recipe(kind: type[Kind], name_or_path: str | Path, overrides: Sequence[
     Args:
         kind: what a recipe of this kind holds.
         name_or_path: the name of a recipe inside the package, or a YAML file.
-        overrides: ``key=value``, with dots for what lies inside: ``lora.rank=8``. The field says
-            how the value is read: text and paths as they stand, numbers as numbers, lists and
-            mappings as YAML. No value (``lora=``) is None.
+        overrides: ``key=value``, with dots for keys inside a section: ``lora.rank=8``. The type of
+            the field says how the value is parsed: text and paths verbatim, lists and mappings as
+            YAML. No value (``lora=``) is None.
 
     Raises:
         InputError: no such recipe, or a key or value that a recipe does not have.
@@ -144,7 +144,7 @@ def load_recipe(kind: type[Kind], name_or_path: str | Path, overrides: Sequence[
 
 
 def is_override(word: str) -> bool:
-    """Whether a word of a command line changes a recipe, and does not name a file."""
+    """Whether a word of a command line is ``key=value``, and not the name of a file."""
     return _OVERRIDE.match(word) is not None and not Path(word).exists()
 
 
@@ -162,7 +162,7 @@ def list_keys(kind: type[Section], inside: str = "") -> Iterator[Key]:
 
 
 def explain(error: ValidationError, kind: type[Section]) -> str:
-    """The first thing that is wrong, in one line."""
+    """The first error of a validation, in one line."""
     first = _first(error)
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "missing":
@@ -184,14 +184,14 @@ def _first(error: ValidationError) -> Any:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The end of a message about an unknown word: the nearest known one, or all of them."""
+    """The end of a message about an unknown word: the nearest known word, or all of them."""
     names = list(known)
     close = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else f"; known are {', '.join(names)}"
 
 
 def _near_keys(place: str, kind: type[Section]) -> str:
-    """The nearest key beside an unknown one, else one of its name elsewhere, else all beside."""
+    """The nearest key of the section, else a key of this name in another section, else all keys."""
     outer, dot, word = place.rpartition(".")
     beside = _find_section(kind, outer).model_fields
     if not difflib.get_close_matches(word, beside, n=1, cutoff=0.6):
@@ -216,7 +216,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise InputError(f"{path} is not valid YAML ({reason}); mend it") from error
+        raise InputError(f"{path} is not valid YAML ({reason}); fix it") from error
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -242,7 +242,7 @@ def _set(values: dict[str, Any], kind: type[Section], override: str) -> str:
 
 
 def _inside(annotation: Any, name: str, outer: str) -> Any:
-    """The type of a key inside a section or a mapping; Any for one that checking will refuse."""
+    """The type of a key inside a section or a mapping; Any for one that validation will refuse."""
     for member in _members(annotation):
         if isinstance(member, type) and issubclass(member, Section):
             field = member.model_fields.get(name)
@@ -255,7 +255,7 @@ def _inside(annotation: Any, name: str, outer: str) -> Any:
 
 
 def _parse(annotation: Any, text: str, override: str) -> Any:
-    """The value that a text stands for where a field of this type is meant."""
+    """The value of a text for a field of this type."""
     members = _members(annotation)
     if not text or (text in ("null", "~") and _is_optional(annotation)):
         return None

@@ -1,24 +1,24 @@
-"""Makes the Auto classes of transformers know LLaVA-Video after ``import llava_video``.
+"""Registers LLaVA-Video with the Auto classes of transformers after ``import llava_video``.
 
 transformers takes a second to import and torch two more, so ``import llava_video`` imports neither.
-It watches for imports, before or after its own, and what is imported brings in the next::
+It watches for imports, before or after its own, and each of them causes the next::
 
     import llava_video                          registration, and a watcher per module below
         |
     transformers...configuration_auto           model.configuration, checkpoints.auto_config
-        |  AutoConfig is told                       (transformers, no torch)
+        |  registers with AutoConfig                (transformers, no torch)
         v
     transformers...processing_auto              processing.processor (torch)
-        |  AutoProcessor is told
+        |  registers with AutoProcessor
         v
     the first LlavaVideoConfig is made          model.modeling (torch, transformers' modeling)
-           AutoModel, AutoModelForImageTextToText are told
+           registers with AutoModel, AutoModelForImageTextToText
 
 The models come last: an Auto class makes a configuration before it looks for the model, and
-importing them any earlier would go through transformers in a circle. For the same reason nothing is
+importing them earlier would be a circular import. For the same reason nothing is
 registered while one of the watched modules is half imported.
 
-This module stands above `model`, `processing` and `checkpoints`, whose classes it registers; none
+This module is above `model`, `processing` and `checkpoints`, whose classes it registers; none
 of them imports it.
 """
 
@@ -34,7 +34,7 @@ from typing import ClassVar
 
 
 def announce() -> None:
-    """Register in the modules that are there, and in the others as soon as they are imported."""
+    """Register in the modules that are imported, and in the others as soon as they are."""
     for name, register in _REGISTRATIONS.items():
         if name in sys.modules:
             register(sys.modules[name])
@@ -74,7 +74,7 @@ def _register_models() -> None:
 
 
 def _register_nothing(module: ModuleType) -> None:
-    """For modules on the way in a circle, ours too: what is registered needs them whole."""
+    """For modules of circular imports: registrations wait until they are imported."""
 
 
 _REGISTRATIONS: dict[str, Callable[[ModuleType], None]] = {
@@ -91,7 +91,7 @@ _REGISTRATIONS: dict[str, Callable[[ModuleType], None]] = {
 
 
 class _Watcher(MetaPathFinder):
-    """Notices one import, and steps aside."""
+    """Watches for one import."""
 
     def __init__(self, name: str) -> None:
         self._name = name

@@ -1,4 +1,4 @@
-"""Value types that every room shares. They check themselves, so one that exists is consistent."""
+"""Value types that every room shares. They validate themselves."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from llava_video.errors import InputError
 class Frames:
     """Pictures sampled from one video, in time order, with the moment each was shown.
 
-    The arrays can be read only; they are views of those given, which stay as they are.
+    The arrays are read-only views of those given.
 
     Attributes:
         pixels: RGB pictures, ``(T, H, W, 3)`` uint8, upright and with square pixels.
         timestamps_seconds: ``(T,)`` float64, from the first frame of the video, never decreasing
             and within the video.
         indices: ``(T,)`` int64, position of each picture among the frames of the video, in
-            presentation order, never decreasing. The same frame may be kept twice where a video is
-            short.
+            presentation order, never decreasing. A frame repeats where a video is shorter than
+            the sample.
         duration_seconds: length of the whole video, of which these frames are a sample.
-        source: where the pictures come from, for messages; a path or a made-up name.
-        warnings: what went wrong while reading, one sentence each; empty for a sound file.
+        source: a path or a name, for messages.
+        warnings: what is wrong with the file, one sentence each.
 
     Raises:
-        InputError: the arrays contradict each other, or hold what no video has.
+        InputError: the arrays contradict each other, or have values that no video has.
     """
 
     pixels: NDArray[np.uint8]

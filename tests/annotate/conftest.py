@@ -34,13 +34,13 @@ def finished(videos):
 
 
 @pytest.fixture(scope="session")
-def vocabulary(tmp_path_factory):
-    """A folder with a byte-level vocabulary, made from a few sentences."""
+def tokenizer_folder(tmp_path_factory):
+    """A folder with a byte-level tokenizer, made from a few sentences."""
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=False)
     tokenizer.decoder = ByteLevelDecoder()
     trainer = BpeTrainer(vocab_size=400, initial_alphabet=ByteLevel.alphabet(), show_progress=False)
     tokenizer.train_from_iterator(["the dog runs past the red ladder"] * 9, trainer)
-    folder = tmp_path_factory.mktemp("vocabulary")
+    folder = tmp_path_factory.mktemp("tokenizer")
     tokenizer.save(str(folder / "tokenizer.json"))
     return folder

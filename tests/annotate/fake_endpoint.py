@@ -30,7 +30,7 @@ class Failure:
 
 
 @dataclass
-class Seen:
+class Received:
     """One request as it came in."""
 
     number: int
@@ -46,9 +46,9 @@ class FakeEndpoint:
         self,
         *,
         delay_seconds: float = 0.0,
-        fail: Callable[[Seen], Failure | None] = lambda seen: None,
+        fail: Callable[[Received], Failure | None] = lambda request: None,
         write: Callable[[dict], str] | None = None,
-        headers: Callable[[Seen], dict[str, str]] = lambda seen: {},
+        headers: Callable[[Received], dict[str, str]] = lambda request: {},
         usage: Callable[[dict], dict] | None = None,
         keep: bool = True,
     ) -> None:
@@ -58,7 +58,7 @@ class FakeEndpoint:
         self.headers = headers
         self.usage = usage
         self.keep = keep
-        self.seen: list[Seen] = []
+        self.received: list[Received] = []
         self.answered: Counter[str] = Counter()
         self.num_requests = 0
         self.most_at_a_time = 0
@@ -110,28 +110,28 @@ class FakeEndpoint:
         body = json.loads(raw or b"{}")
         self.num_requests += 1
         key = headers.get("idempotency-key", "")
-        seen = Seen(self.num_requests, key, body, headers)
+        request = Received(self.num_requests, key, body, headers)
         if self.keep:
-            self.seen.append(seen)
+            self.received.append(request)
         self._open += 1
         self.most_at_a_time = max(self.most_at_a_time, self._open)
         try:
             if self.delay_seconds:
                 await asyncio.sleep(self.delay_seconds)
-            return await self._answer(seen, writer)
+            return await self._answer(request, writer)
         finally:
             self._open -= 1
 
-    async def _answer(self, seen: Seen, writer: asyncio.StreamWriter) -> bool:
-        failure = self.fail(seen)
-        extra = self.headers(seen)
+    async def _answer(self, request: Received, writer: asyncio.StreamWriter) -> bool:
+        failure = self.fail(request)
+        extra = self.headers(request)
         status = 200
         if failure is None:
-            answer = completion(seen.body, self.write(seen.body))
+            answer = completion(request.body, self.write(request.body))
             if self.usage is not None:
-                answer["usage"] = self.usage(seen.body)
+                answer["usage"] = self.usage(request.body)
             text = json.dumps(answer)
-            self.answered[seen.key] += 1
+            self.answered[request.key] += 1
         elif failure.drop:
             return False
         elif failure.raw is not None:

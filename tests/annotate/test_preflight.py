@@ -1,4 +1,4 @@
-"""The checks before a run are the same for every engine and for the plan."""
+"""The checks before a run are the same for every engine and for the forecast."""
 
 import pytest
 

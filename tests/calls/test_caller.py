@@ -41,8 +41,8 @@ def test_every_call_is_one_request_and_a_second_run_makes_none(videos, tmp_path)
 def test_a_request_carries_its_key_and_nothing_about_the_machine(one, tmp_path):
     with FakeEndpoint() as fake:
         run_quietly(one, recipe_for(fake), tmp_path / "out")
-        [headers, *_] = [seen.headers for seen in fake.seen]
-        assert headers["idempotency-key"] == fake.seen[0].key
+        [headers, *_] = [request.headers for request in fake.received]
+        assert headers["idempotency-key"] == fake.received[0].key
         assert headers["authorization"].startswith("Bearer ")
         about = {"x-stainless-os", "x-stainless-arch", "x-stainless-runtime-version"}
         assert not about & set(headers)
@@ -57,9 +57,9 @@ def test_a_changed_recipe_pays_only_for_what_changed(one, tmp_path):
 
 
 def test_429_storms_and_5xx_are_waited_out_and_counted(one, tmp_path):
-    def fail(seen):
-        if seen.number % 3:
-            return Failure(429 if seen.number % 2 else 503, headers={"retry-after-ms": "5"})
+    def fail(request):
+        if request.number % 3:
+            return Failure(429 if request.number % 2 else 503, headers={"retry-after-ms": "5"})
         return None
 
     with FakeEndpoint(fail=fail) as fake:
@@ -73,7 +73,7 @@ def test_429_storms_and_5xx_are_waited_out_and_counted(one, tmp_path):
 
 
 def test_a_401_stops_at_once_and_says_what_to_check(one, tmp_path):
-    with FakeEndpoint(fail=lambda seen: Failure(401, "bad key")) as fake:
+    with FakeEndpoint(fail=lambda request: Failure(401, "bad key")) as fake:
         result = run_quietly(one, recipe_for(fake), tmp_path / "out")
         assert isinstance(result.stopped_by, EndpointError)
         assert "401: " in str(result.stopped_by)
@@ -82,8 +82,8 @@ def test_a_401_stops_at_once_and_says_what_to_check(one, tmp_path):
 
 
 def test_once_a_run_stops_nothing_more_is_sent(videos, tmp_path):
-    def fail(seen):
-        if seen.number == 1:
+    def fail(request):
+        if request.number == 1:
             return Failure(503, headers={"retry-after-ms": "2000"})
         return Failure(401, "bad key")
 
@@ -98,8 +98,8 @@ def test_once_a_run_stops_nothing_more_is_sent(videos, tmp_path):
 
 
 def test_ctrl_c_lets_calls_in_flight_finish_and_the_next_run_goes_on(videos, tmp_path):
-    def fail(seen):
-        if seen.number == 3:
+    def fail(request):
+        if request.number == 3:
             os.kill(os.getpid(), signal.SIGINT)
 
     with FakeEndpoint(fail=fail, delay_seconds=0.05) as fake:
@@ -116,7 +116,7 @@ def test_ctrl_c_lets_calls_in_flight_finish_and_the_next_run_goes_on(videos, tmp
 
 def test_an_exhausted_quota_is_no_rate_limit(one, tmp_path):
     quota = Failure(429, "no money left", code="insufficient_quota")
-    with FakeEndpoint(fail=lambda seen: quota) as fake:
+    with FakeEndpoint(fail=lambda request: quota) as fake:
         result = run_quietly(one, recipe_for(fake), tmp_path / "out")
         assert "top up" in str(result.stopped_by)
         assert fake.num_requests == 1
@@ -136,8 +136,8 @@ def test_an_endpoint_that_is_down_is_named_and_the_run_can_go_on(one, tmp_path):
 
 
 def test_a_400_costs_one_video_and_not_the_run(videos, tmp_path):
-    def fail(seen):
-        long = "0 to 10 seconds of the video" in str(seen.body)
+    def fail(request):
+        long = "0 to 10 seconds of the video" in str(request.body)
         return Failure(400, "At most 3 image(s) may be provided") if long else None
 
     with FakeEndpoint(fail=fail) as fake:
@@ -154,7 +154,7 @@ def test_a_400_costs_one_video_and_not_the_run(videos, tmp_path):
 
 def test_dropped_connections_and_half_answers_may_have_been_billed(one, tmp_path):
     broken = {1: Failure(drop=True), 3: Failure(raw='{"choices": ['), 5: Failure(raw='{"a": 1}')}
-    with FakeEndpoint(fail=lambda seen: broken.get(seen.number)) as fake:
+    with FakeEndpoint(fail=lambda request: broken.get(request.number)) as fake:
         result = run_quietly(one, recipe_for(fake), tmp_path / "out")
     assert result.stopped_by is None
     found = totals(tmp_path / "out")
@@ -174,11 +174,11 @@ def test_dropped_connections_and_half_answers_may_have_been_billed(one, tmp_path
     ],
 )
 def test_an_answer_of_any_other_shape_costs_one_video_and_not_the_run(raw, one, tmp_path):
-    with FakeEndpoint(fail=lambda seen: Failure(raw=raw)) as fake:
+    with FakeEndpoint(fail=lambda request: Failure(raw=raw)) as fake:
         result = run_quietly(one, recipe_for(fake, endpoint__attempts=2), tmp_path / "out")
         assert fake.num_requests == 2
     assert result.stopped_by is None
-    assert "is no chat completion" in result.records[0].rejections[0].detail
+    assert "is not a chat completion" in result.records[0].rejections[0].detail
     assert totals(tmp_path / "out").num_unknown == 2
 
 
@@ -218,20 +218,20 @@ def test_what_changes_the_answer_is_part_of_the_key(setting, value, one, tmp_pat
     with FakeEndpoint() as fake:
         once = {"ask__max_parse_retries": 0}
         run_quietly(one, recipe_for(fake, **once), tmp_path / "out")
-        before = {seen.key for seen in fake.seen}
+        before = {request.key for request in fake.received}
         changed = recipe_for(fake, **once, **{f"endpoint__{setting}": value})
         run_quietly(one, changed, tmp_path / "out")
-        after = [seen for seen in fake.seen if seen.key not in before]
+        after = [request for request in fake.received if request.key not in before]
     if setting == "extra_body":
         assert len(after) == 4
-        assert all(seen.body["top_p"] == 0.5 for seen in after)
+        assert all(request.body["top_p"] == 0.5 for request in after)
     else:  # descriptions have no schema
-        assert [seen.body["response_format"] for seen in after] == 2 * [{"type": "json_object"}]
+        assert [r.body["response_format"] for r in after] == 2 * [{"type": "json_object"}]
 
 
 def test_a_call_that_waited_for_the_budget_is_not_sent_once_the_run_has_stopped(tmp_path):
     class Waiting:
-        """Answers once told to."""
+        """Answers when released."""
 
         def __init__(self):
             self.asked, self.go = [], asyncio.Event()
@@ -311,8 +311,8 @@ def test_what_does_not_parse_is_asked_again_within_a_budget_then_kept_as_raw_tex
 
     with FakeEndpoint(write=write) as fake:
         result = run_quietly(one, recipe_for(fake, ask__max_parse_retries=2), tmp_path / "out")
-        asked = [s for s in fake.seen if schema_name(s.body) == "multi_choice_pairs"]
-    assert len(asked) == 3 == len({seen.key for seen in asked})
+        asked = [s for s in fake.received if schema_name(s.body) == "multi_choice_pairs"]
+    assert len(asked) == 3 == len({request.key for request in asked})
     [record] = result.records
     assert {qa.kind for qa in record.qas} == {"open_ended"}
     [rejection] = record.rejections

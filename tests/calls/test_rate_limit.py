@@ -46,12 +46,16 @@ def test_an_allowance_spaces_calls_after_a_short_burst():
 def test_the_pacer_learns_limits_and_ignores_nonsense():
     clock = Clock()
     pacer = Pacer(None, 500, clock)
-    pacer.learn((("limit-requests", "30"), ("remaining-requests", "12"), ("limit-tokens", "9")))
+    pacer.update_limits(
+        (("limit-requests", "30"), ("remaining-requests", "12"), ("limit-tokens", "9"))
+    )
     assert pacer.requests.per_minute == 30
     assert pacer.tokens.per_minute == 500  # the user's own limit stays
-    pacer.learn((("limit-requests", "-1"),))
-    pacer.learn((("limit-requests", "0"), ("remaining-requests", "0"), ("reset-requests", "9s")))
-    pacer.learn((("limit-requests", "0.001"),))
+    pacer.update_limits((("limit-requests", "-1"),))
+    pacer.update_limits(
+        (("limit-requests", "0"), ("remaining-requests", "0"), ("reset-requests", "9s"))
+    )
+    pacer.update_limits((("limit-requests", "0.001"),))
     assert pacer.requests.per_minute == 30
 
 
@@ -81,7 +85,9 @@ def test_nothing_is_sent_while_the_server_wants_a_pause():
         clock.now += seconds
 
     pacer = Pacer(None, None, clock, sleep)
-    pacer.learn((("limit-requests", "30"), ("remaining-requests", "0"), ("reset-requests", "9s")))
+    pacer.update_limits(
+        (("limit-requests", "30"), ("remaining-requests", "0"), ("reset-requests", "9s"))
+    )
     asyncio.run(pacer.wait(1))
     assert slept == [9.0]
 

@@ -89,7 +89,7 @@ NOBODY += ["endpoint.attempts=2", "endpoint.max_wait_seconds=0.01"]
     [
         (["run", "missing.mp4", "--out", "OUT"], "missing.mp4: no such file or folder"),
         (["run", "TOYS", *NOBODY, "--out", "OUT"], "--recipe open takes every readable video"),
-        (["run", "TOYS", "--model", "toy", "--out", "TOYS"], "holds something that is no run"),
+        (["run", "TOYS", "--model", "toy", "--out", "TOYS"], "is not empty and not a run"),
         (["plan", "TOYS", "describe.histroy=none"], "did you mean 'describe.history'"),
         (["plan", "seed=1"], "no video is named"),
         (["run", "TOYS", "--model", "toy", "--engine", "x", "--out", "OUT"], "use local or ray"),

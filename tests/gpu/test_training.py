@@ -1,4 +1,4 @@
-"""Training on a GPU: samples side by side in a row learn what they learn alone."""
+"""Training on a GPU: samples packed into a row give the gradients of separate samples."""
 
 import warnings
 from pathlib import Path
@@ -29,17 +29,17 @@ FLEX = "documents_by_flex_attention"
 def flex_attention_by_documents(
     module: Any, query: Any, key: Any, value: Any, mask: Any, **kwargs: Any
 ) -> Any:
-    """The reference: PyTorch's flex attention, which sees its own sample's earlier positions."""
+    """The reference: PyTorch's flex attention, over its own sample's earlier positions."""
     from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
     ends = kwargs["cu_seq_lens_q"][1:]
     length = query.shape[2]
     sample = torch.searchsorted(ends, torch.arange(length, device=query.device), right=True)
 
-    def is_seen(batch: Any, head: Any, q: Any, k: Any) -> Any:
+    def is_visible(batch: Any, head: Any, q: Any, k: Any) -> Any:
         return (sample[q] == sample[k]) & (q >= k)
 
-    blocks = create_block_mask(is_seen, None, None, length, length, device=query.device.type)
+    blocks = create_block_mask(is_visible, None, None, length, length, device=query.device.type)
     attended = flex_attention(
         query, key, value, block_mask=blocks, scale=kwargs["scaling"], enable_gqa=True
     )
@@ -66,7 +66,7 @@ def gradients(model: Any) -> dict[str, torch.Tensor]:
     return {n: p.grad.float() for n, p in model.named_parameters() if p.grad is not None}
 
 
-def learn(model: Any, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+def row_gradients(model: Any, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
     """Gradients of the sum of squared logits of all rows."""
     model.zero_grad()
     for row in rows:
@@ -81,12 +81,12 @@ def test_a_packed_row_has_the_gradients_of(other: str, dtype: torch.dtype) -> No
     torch.manual_seed(1)
     samples = [torch.randint(5, 290, (length,)) for length in LENGTHS]
     model.set_attn_implementation({"text_config": PACKED})
-    packed = learn(model, [row_of(samples)])
+    packed = row_gradients(model, [row_of(samples)])
     if other == "alone":
-        expected = learn(model, [row_of([sample]) for sample in samples])
+        expected = row_gradients(model, [row_of([sample]) for sample in samples])
     else:
         model.set_attn_implementation({"text_config": FLEX})
-        expected = learn(model, [row_of(samples)])
+        expected = row_gradients(model, [row_of(samples)])
     tolerance = 1e-4 if dtype == torch.float32 else 5e-2
     assert packed.keys() == expected.keys()
     for name, gradient in packed.items():
@@ -100,25 +100,25 @@ def test_compiled_layers_have_the_same_gradients(recomputes: bool) -> None:
     model.set_attn_implementation({"text_config": PACKED})
     torch.manual_seed(1)
     rows = [[torch.randint(5, 290, (n,)) for n in lengths] for lengths in (LENGTHS, (50, 7), (33,))]
-    expected = learn(model, [row_of(samples) for samples in rows])
+    expected = row_gradients(model, [row_of(samples) for samples in rows])
     if recomputes:
         checkpoint_activations(model)
         model.train()
     compile_layers(model)
-    given = learn(model, [row_of(samples) for samples in rows])
+    given = row_gradients(model, [row_of(samples) for samples in rows])
     assert given.keys() == expected.keys()
     for name, gradient in given.items():
         torch.testing.assert_close(gradient, expected[name], rtol=1e-4, atol=1e-4)
 
 
-def test_weights_split_on_one_device_learn_the_same(tmp_path: Any) -> None:
+def test_weights_split_on_one_device_train_the_same(tmp_path: Any) -> None:
     """FSDP2 over one GPU: the gradients of the plain model."""
     from accelerate import PartialState
 
     model = small_model().to(CUDA)
     sample = row_of([torch.arange(5, 60)])
     model.set_attn_implementation({"text_config": PACKED})
-    expected = learn(model, [sample])
+    expected = row_gradients(model, [sample])
     torch.distributed.init_process_group(
         "nccl", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1
     )
@@ -130,7 +130,7 @@ def test_weights_split_on_one_device_learn_the_same(tmp_path: Any) -> None:
                 shard(split, PartialState(), torch.float32)
             return
         shard(split, PartialState(), torch.float32)
-        given = learn(split, [sample])
+        given = row_gradients(split, [sample])
         assert given.keys() >= expected.keys()
         for name, gradient in given.items():
             whole = gradient.full_tensor()  # type: ignore[operator]

@@ -213,7 +213,7 @@ def test_a_final_message_can_be_continued(processor) -> None:  # type: ignore[no
         ),
         ({"url": "data:video/mp4,abc"}, {}, InputError, "does not say ;base64"),
         ({"base64": "YWJj"}, {}, VideoError, r"^data:;base64,\.\.\.: cannot be"),
-        ({"video": [3]}, {}, InputError, "a int is no image"),
+        ({"video": [3]}, {}, InputError, "a int is not an image"),
         ({"video": np.zeros((2, 8, 8))}, {}, InputError, "frames must be uint8"),
     ],
 )

@@ -1,4 +1,4 @@
-"""A video of exactly 30, 60, 120 or 180 s is in the shorter bucket, whoever writes it."""
+"""A video of exactly 30, 60, 120 or 180 s is in the shorter bucket, for every writer."""
 
 import math
 

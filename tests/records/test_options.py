@@ -69,7 +69,7 @@ def test_no_letter_is_read_into_a_text(text: str) -> None:
     ("text", "letter"),
     [
         ("A cat, I would guess.", "A"),
-        ("A dog, I would guess.", "B"),  # an article is no letter
+        ("A dog, I would guess.", "B"),  # an article is not a letter
         ("Because the dog barks.", "B"),
         ("the answer is a cat", "A"),
         ("The Red, car!", "C"),  # "car" within it is not counted

@@ -1,4 +1,4 @@
-"""Files that are broken, lie, or are no videos; requests that make no sense."""
+"""Files that are broken, have wrong metadata, or are not videos; invalid requests."""
 
 import math
 from pathlib import Path

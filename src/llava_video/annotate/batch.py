@@ -1,8 +1,8 @@
 """OpenAI Batch files: the same pipeline, with calls written to files and read back in waves.
 
-A wave is everything that can be asked now. Level 1 waits for the level 1 before it, so describing
-takes as many waves as a video has descriptions; questions take one. Between waves the files go to
-the batch API and its output files come back; half the price, no rate limits.
+A wave is all calls that can be made now. Level 1 waits for the level 1 before it, so describing
+takes as many waves as a video has descriptions; questions take one. Between waves the user
+uploads the files to the batch API and downloads its output files: half the price, no rate limits.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ class _Row(BaseModel):
 
 
 class Wave:
-    """Files of requests below the API's limits; none of them is there before `finish`.
+    """Files of requests below the API's limits; none exists before `finish`.
 
     Args:
-        folder: where to; files of earlier waves stay.
+        folder: of the files; those of earlier waves stay.
         max_bytes: of one file.
         max_requests: in one file.
     """
@@ -116,12 +116,12 @@ class Wave:
 
 
 class BatchCaller:
-    """Answers from the ledger; what is not there is written into the wave.
+    """Answers from the ledger; other requests are written into the wave.
 
     Args:
         ledger: the answers so far.
-        recipe: how requests are sent, and the budget.
-        wave: where they go.
+        recipe: of the run, with the budget.
+        wave: to which requests are written.
     """
 
     def __init__(self, ledger: Ledger, recipe: Recipe, wave: Wave) -> None:
@@ -165,12 +165,12 @@ class BatchCaller:
 def write_wave(names: list[str], recipe: Recipe, folder: Path) -> list[Path]:
     """Write the next wave's files into ``folder/batch``; none are left when the run is complete.
 
-    Each file stays below the API's 200 MB and 50,000 requests. When nothing waits any more, the
+    Each file stays below the API's 200 MB and 50,000 requests. When no call waits, the
     records are finished, as at the end of a run.
 
     Raises:
         InputError: the wave before was not read back.
-        BudgetError: something waits, and the budget holds none of it.
+        BudgetError: calls wait, and none fits into the budget.
     """
     records = check_run(names, recipe, is_sent=False)
     return asyncio.run(_write_wave(folder, recipe, records))
@@ -195,7 +195,7 @@ async def _write_wave(folder: Path, recipe: Recipe, records: list[VideoRecord]) 
     if caller.num_over_budget and not paths:
         raise BudgetError(
             f"budget of ${recipe.max_usd:g} reached: {caller.num_over_budget} calls wait; raise "
-            "--max-usd and run again to go on"
+            "--max-usd and run again to resume"
         )
     if not paths:
         save_records(finish_records(outcome.records, recipe), folder)
@@ -203,7 +203,7 @@ async def _write_wave(folder: Path, recipe: Recipe, records: list[VideoRecord]) 
 
 
 def _check_all_read(batch: Path, ledger: Ledger) -> None:
-    """Refuse to ask again for what an earlier wave has asked and nobody has read back."""
+    """Refuse a new wave while calls of an earlier one were not read back."""
     ended = {row[0] for row in ledger.query("SELECT DISTINCT key FROM attempts")}
     for path in sorted(batch.glob("wave*.jsonl")):
         num_open = sum(info.key not in ended for info in _notes(path.with_suffix(".calls")))

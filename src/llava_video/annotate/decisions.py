@@ -28,8 +28,8 @@ class Decision:
         verdict: accept, edit, reject, or undo (back to undecided).
         question: the new wording, for edits.
         answer: the new answer, for edits.
-        call_key: the call that the question came from; a later run may put another question in its
-            place, and nobody has decided about that one.
+        call_key: the call that the question came from; a decision does not hold for the question
+            of another call.
     """
 
     qa_id: str
@@ -40,13 +40,13 @@ class Decision:
     call_key: str = ""
 
     def is_about(self, qa: QA) -> bool:
-        """Whether this is what the reviewer saw."""
+        """Whether the decision is about this version of the question."""
         return (self.qa_id, self.call_key) == (qa.qa_id, qa.provenance.call_key)
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How far two reviewers agree on keeping questions.
+    """Agreement of two reviewers on keeping questions.
 
     Attributes:
         reviewers: the two.
@@ -80,7 +80,7 @@ def parse_decision(value: object) -> Decision:
     """A checked decision from plain values.
 
     Raises:
-        InputError: it is none.
+        InputError: they are not a decision.
     """
     try:
         decision = _DECISION.validate_python(value)
@@ -109,7 +109,7 @@ def read_decisions(folder: Path) -> Decisions:
             try:
                 decision = parse_decision(json.loads(line))
             except ValueError as error:
-                raise InputError(f"{path}:{number}: {error}; mend or delete the line") from error
+                raise InputError(f"{path}:{number}: {error}; fix or delete the line") from error
             own.pop(decision.qa_id, None)
             if decision.verdict != "undo":
                 own[decision.qa_id] = decision
@@ -117,10 +117,10 @@ def read_decisions(folder: Path) -> Decisions:
 
 
 def apply_decisions(records: Iterable[VideoRecord], decisions: Decisions) -> Iterator[VideoRecord]:
-    """The records as the reviewers left them.
+    """The records with decisions applied.
 
-    A question that anybody rejected goes. Of several edits the one of the reviewer last in
-    alphabetical order counts.
+    A question that any reviewer rejected is left out. Of several edits the one of the
+    alphabetically last reviewer counts.
     """
     for record in records:
         kept: list[QA] = []
@@ -139,7 +139,7 @@ def apply_decisions(records: Iterable[VideoRecord], decisions: Decisions) -> Ite
 
 
 def decisions_about(qa: QA, decisions: Decisions) -> list[Decision]:
-    """What the reviewers decided about this very question, by reviewer."""
+    """Decisions about this version of a question, by reviewer."""
     found = [own[qa.qa_id] for own in decisions.values() if qa.qa_id in own]
     return [decision for decision in found if decision.is_about(qa)]
 
@@ -169,7 +169,7 @@ def _agreement(one: str, other: str, decisions: Decisions) -> Agreement:
 
 
 def _lines_of(path: Path) -> list[str]:
-    # Not `splitlines`, which also splits at characters that stand in texts, such as U+2028.
+    # Not `splitlines`, which also splits at characters of texts, such as U+2028.
     return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
 
 

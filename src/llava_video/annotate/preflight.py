@@ -1,4 +1,4 @@
-"""What every run is checked for before anything is measured or sent, whatever its engine."""
+"""Checks before a run, the same for every engine: nothing has been measured or sent yet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from llava_video.errors import InputError
 
 
 def check_run(names: list[str], recipe: Recipe, *, is_sent: bool = True) -> list[VideoRecord]:
-    """Find out what would stop a run, and the videos it is about.
+    """Check a run; returns its videos.
 
     Args:
         names: files, folders, globs, manifests.
@@ -32,7 +32,7 @@ def check_run(names: list[str], recipe: Recipe, *, is_sent: bool = True) -> list
 
 
 def check_budget(recipe: Recipe) -> None:
-    """A limit in dollars needs prices to be kept.
+    """A limit in dollars needs the prices of all models.
 
     Raises:
         InputError: there is a limit, and a model without a price.

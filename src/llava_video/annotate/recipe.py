@@ -17,7 +17,7 @@ from llava_video.records.question_types import SLUGS
 
 
 class Selection(Section):
-    """Which videos are worth annotating (paper, Figure 1). A limit of null is no limit."""
+    """Which videos are worth annotating (paper, Figure 1). Null switches a limit off."""
 
     min_seconds: float = 5.0
     """Shortest video."""
@@ -50,7 +50,7 @@ class Describe(Section):
     """The recurrent description (paper section 3.2)."""
 
     fps: float = Field(default=1.0, gt=0)
-    """Frames per second that the annotator sees."""
+    """Frames per second sent to the annotator."""
     clip_seconds: float = Field(default=10.0, gt=0)
     """Length of a level-1 clip."""
     min_clip_seconds: float = Field(default=2.0, ge=0)
@@ -93,10 +93,10 @@ class Ask(Section):
 
 
 class Filters(Section):
-    """What is thrown away after asking. A limit of null switches that filter off."""
+    """Filters of questions. Null switches a filter off."""
 
     refusal: Literal["first_clause", "prefix", "off"] = "first_clause"
-    """Where a refusal is looked for in an answer."""
+    """Part of an answer that is searched for a refusal."""
     similarity: Literal["lexical", "embeddings"] = "lexical"
     """How questions are compared."""
     embedding_model: str = "sentence-transformers/all-MiniLM-L6-v2"
@@ -112,7 +112,7 @@ class Filters(Section):
     benchmark_files: tuple[str, ...] = ()
     """Files of benchmarks whose questions and videos are left out."""
     benchmark_similarity: float = Field(default=0.9, gt=0, le=1)
-    """Similarity from which on a question is a benchmark's."""
+    """Similarity from which on a question counts as a benchmark's."""
     benchmark_min_words: int = Field(default=6, ge=1)
     """Shorter questions are not compared with benchmarks."""
 
@@ -125,21 +125,21 @@ class Check(Section):
     model: str | None = None
     """The model that checks; empty: the annotator."""
     action: Literal["drop", "tag"] = "drop"
-    """What happens to what fails the check."""
+    """Whether questions that fail are dropped or tagged."""
 
 
 class Faithfulness(Check):
     """Claims against frames: supported, contradicted or unclear."""
 
     max_frames: int = Field(default=32, ge=1)
-    """Frames that the check sees."""
+    """Frames sent to the check."""
 
 
 class Blind(Check):
-    """Can a text-only model answer without the video, in every one of several trials?"""
+    """Blind check: does a model answer without the video, in every one of several trials?"""
 
     trials: int = Field(default=4, ge=1)
-    """Right answers in a row that give a question away."""
+    """Trials; right answers in all of them fail the check."""
 
 
 class Export(Section):

@@ -25,7 +25,7 @@ KINDS: tuple[Kind, ...] = ("open_ended", "multi_choice")
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where a text comes from.
+    """Provenance of a text.
 
     Attributes:
         call_key: key of the call in the ledger, which knows request id, tokens and dollars.
@@ -88,12 +88,12 @@ class QA:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Something that was left out, with its reason.
+    """A video, caption or question that was left out, with the reason.
 
     Attributes:
         subject_id: id of the video, caption or question.
         stage: the step that rejected it: select, describe, ask, check, filter, review.
-        reason: one word from a fixed vocabulary, for counting.
+        reason: one of a fixed set of words, for counting.
         detail: the numbers or the sentence behind it.
         raw_text: what the model wrote, where that did not parse; or the rejected question.
     """
@@ -107,7 +107,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What measuring a video yields.
+    """Measurements of a video.
 
     Attributes:
         num_scenes: scenes that PySceneDetect finds; None where the recipe asks for no scenes.
@@ -128,15 +128,15 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class VideoRecord:
-    """One video with everything that is known about it so far.
+    """One video with the results of the steps so far.
 
     Attributes:
         video_id: its name in the dataset.
         path: the file.
-        source: whose rules of the recipe hold for it.
-        category: what quotas count by.
-        views: how often it was watched, for choosing within a category.
-        facts: what measuring it yields; None before that, or where it cannot be read.
+        source: selects the rules of the recipe for it.
+        category: for quotas.
+        views: of the source, for choosing within a category.
+        facts: measurements; None before selection, or where the file cannot be read.
         captions: in the order they were written.
         qas: questions that are still in.
         rejections: what was left out.
@@ -207,7 +207,7 @@ def read_records(path: Path) -> Iterator[VideoRecord]:
     """Read what `write_records` wrote.
 
     Raises:
-        InputError: the file is missing or a line is no record.
+        InputError: the file is missing or a line is not a record.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; `llava-video annotate run` writes it")

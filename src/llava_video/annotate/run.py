@@ -1,4 +1,4 @@
-"""A whole run: find, select, annotate, finish, export. What the command line calls."""
+"""A whole run: find, select, annotate, finish, export. Called by the command line."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def run(
     engine: EngineName = "local",
     console: Console | None = None,
 ) -> RunResult:
-    """Annotate videos into a run folder; the same call again goes on where it stopped.
+    """Annotate videos into a run folder; the same call again resumes where it stopped.
 
     Args:
         names: files, folders, globs, manifests.
@@ -61,7 +61,7 @@ def run(
         console: where progress is shown.
 
     Raises:
-        InputError: nothing to annotate, or what was given does not fit.
+        InputError: there is no video to annotate, or the arguments contradict each other.
     """
     console = console or Console(stderr=True)
     records = check_run(names, recipe)

@@ -41,7 +41,7 @@ FAILED = "failed"
 REJECTED = "rejected"
 UNSELECTED = "unselected"
 WAITING = "waiting"
-"""How the work on a video ended: of these, `FAILED` and `WAITING` are taken up again."""
+"""How the work on a video ended: of these, `FAILED` and `WAITING` are resumed."""
 
 
 class KeepsVideos(Protocol):
@@ -56,7 +56,7 @@ class KeepsVideos(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What an engine has to do.
+    """The work of an engine.
 
     Attributes:
         finished: how a video ended and its record, by id.
@@ -90,7 +90,7 @@ class Run:
 
 
 def start_run(folder: Path, recipe: Recipe, root: Path) -> Ledger:
-    """Take a folder and write down what a run is made with.
+    """Open a run folder and write the recipe and the videos of the run.
 
     Returns:
         Its ledger, which keeps other runs out until it is closed.
@@ -102,7 +102,7 @@ def start_run(folder: Path, recipe: Recipe, root: Path) -> Ledger:
         raise InputError(f"{folder}: is a file; give --out a folder")
     names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
     if names and not names & {"run.json", "ledger.sqlite.lock"}:
-        raise InputError(f"{folder}: holds something that is no run; give --out a new folder")
+        raise InputError(f"{folder}: is not empty and not a run; give --out a new folder")
     ledger = Ledger(folder / "ledger.sqlite", recipe.max_usd)
     write_whole(folder / "run.json", dump_json({"version": 1, "root": str(root)}) + "\n")
     recipe.write_to(folder)
@@ -123,7 +123,7 @@ def load_run(folder: Path) -> Run:
     """Read a run folder.
 
     Raises:
-        InputError: it is none, or its run did not end yet.
+        InputError: it is not a run folder, or its run has not ended.
     """
     note = folder / "run.json"
     if not note.is_file():
@@ -170,10 +170,10 @@ async def save_end(
     end: str,
     result: VideoRecord,
 ) -> None:
-    """Keep how the work on a video ended, under the name of that work.
+    """Save how the work on a video ended, with its fingerprint.
 
     Args:
-        keeper: the ledger, or one that sends to it.
+        keeper: the ledger, or a remote one.
         recipe: all choices.
         position: the video's place in the input.
         record: the video before the work.
@@ -185,7 +185,7 @@ async def save_end(
 
 
 def work_fingerprint(record: VideoRecord, recipe: Recipe) -> str:
-    """Names the work on a video: its file, and every choice that can change its record."""
+    """Fingerprint of the work on a video: its file, and every choice that can change its record."""
     path = Path(record.path)
     stat = path.stat() if path.is_file() else None
     choices = recipe.model_dump(

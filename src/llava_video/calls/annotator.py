@@ -1,4 +1,4 @@
-"""What every annotator has in common: one attempt at an answer, or the reason why there is none."""
+"""The protocol of annotators: one attempt, which returns an answer or raises the reason."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from llava_video.errors import LlavaVideoError
 
 
 class Annotator(Protocol):
-    """Whatever answers requests: an endpoint, the toy annotator, the writer of batch files."""
+    """Answers requests: an endpoint, the toy annotator, the writer of batch files."""
 
     async def complete(self, request: Request, key: str) -> Reply:
         """One attempt; raises `AttemptError` when there is no answer."""
         ...
 
     async def aclose(self) -> None:
-        """Let connections go."""
+        """Close connections."""
         ...
 
 
@@ -29,7 +29,7 @@ class AttemptError(LlavaVideoError):
         outcome: HTTP status or a short name, for the ledger.
         is_transient: worth another attempt.
         may_be_billed: the server may have done the work before the connection broke.
-        retry_after_seconds: the server's own wish, or None.
+        retry_after_seconds: as the server asks, or None.
         is_throttling: a rate limit, which says nothing about the server's health.
         rate_limits: the ``x-ratelimit-*`` headers of the refusal.
     """
@@ -54,7 +54,7 @@ class AttemptError(LlavaVideoError):
 
 
 def _whole_characters(value: Any) -> Any:
-    """Half a surrogate pair is no text, and no file could hold it."""
+    """Lone surrogates cannot be encoded as UTF-8, so they are replaced."""
     return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
@@ -97,7 +97,7 @@ def read_completion(value: Any, rate_limits: tuple[tuple[str, str], ...] = ()) -
     """The answer in a chat completion.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not one.
     """
     completion = _Completion.model_validate(value)
     [choice, *_] = completion.choices
@@ -111,7 +111,7 @@ def read_completion(value: Any, rate_limits: tuple[tuple[str, str], ...] = ()) -
 
 
 def _read_usage(value: Any) -> Usage | None:
-    """Tokens from the ``usage`` of a completion; None where there is none, or nonsense."""
+    """Tokens from the ``usage`` of a completion; None where it is missing or invalid."""
     try:
         usage = _Usage.model_validate(value)
     except ValidationError:  # the answer is good all the same

@@ -1,4 +1,4 @@
-"""One paid call, from request to usable answer: ledger, budget, pace, attempts."""
+"""One paid call, from request to answer: ledger, budget, rate limit, attempts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class CallLedger(Protocol):
         ...
 
     async def reserve(self, info: CallInfo) -> int:
-        """Set the budget aside and write the intent down."""
+        """Reserve the upper bound of a call and record it."""
         ...
 
     async def settle(self, attempt: int, reply: Reply, usd: float) -> None:
@@ -51,7 +51,7 @@ class CallLedger(Protocol):
 
 
 def call_info(request: Request, key: str, price: Price) -> CallInfo:
-    """What the ledger writes down about a request before it is sent."""
+    """What the ledger records about a request before it is sent."""
     return CallInfo(
         *(key, request.item_id, request.stage, request.model, request.prompt),
         *request_tokens(request, price),
@@ -60,17 +60,17 @@ def call_info(request: Request, key: str, price: Price) -> CallInfo:
 
 
 def used_tokens(reply: Reply, info: CallInfo, price: Price) -> Usage:
-    """The tokens that an answer took; the forecast where the server did not say."""
+    """The tokens that an answer took; the forecast where the server reported none."""
     if reply.usage is not None:
         return reply.usage
-    return Usage(info.forecast_tokens, text_tokens(reply.text, price.vocabulary))
+    return Usage(info.forecast_tokens, text_tokens(reply.text, price.tokenizer_name))
 
 
 class Caller:
-    """Asks each question once: finished calls come from the ledger, the others are paid for.
+    """Sends each request once: finished calls come from the ledger, the others are paid for.
 
     Args:
-        annotator: who answers.
+        annotator: answers requests.
         ledger: where every call is committed.
         settings: limits and patience.
         prices: for dollars.
@@ -140,7 +140,7 @@ class Caller:
             number = await self._ledger.reserve(info)
             reply = await self._send(request, info, number)
         self._breaker.succeeded()
-        self._pacer.learn(reply.rate_limits)
+        self._pacer.update_limits(reply.rate_limits)
         return number, reply
 
     async def _send(self, request: Request, info: CallInfo, number: int) -> Reply:
@@ -151,7 +151,7 @@ class Caller:
             await self._ledger.fail(
                 number, error.outcome, str(error), may_be_billed=error.may_be_billed
             )
-            self._pacer.learn(error.rate_limits)
+            self._pacer.update_limits(error.rate_limits)
             if error.retry_after_seconds is not None:
                 self._pacer.pause(error.retry_after_seconds)
             self._breaker.failed(error)
@@ -168,7 +168,7 @@ class Caller:
             raise self._stopped_by
 
     def _backoff(self, error: Exception) -> bool | float:
-        """Whether to try again, and after how many seconds where the server said so."""
+        """Whether to try again, and after how many seconds if the server says so."""
         if not isinstance(error, AttemptError) or not error.is_transient:
             return False
         if error.retry_after_seconds is not None:

@@ -31,7 +31,7 @@ class Endpoint(Section):
     max_wait_seconds: float = Field(default=60.0, ge=0)
     """Longest wait between two attempts, where the endpoint does not ask for another."""
     give_up_after_seconds: float = Field(default=120.0, ge=0)
-    """The run stops when an endpoint that has answered fails for so long."""
+    """The run stops when an endpoint that has answered before fails for this long."""
     temperature: float | None = None
     """Sampling temperature; empty: not sent."""
     seed: int | None = None
@@ -39,7 +39,7 @@ class Endpoint(Section):
     max_output_tokens: int = Field(default=2048, ge=16)
     """Longest answer."""
     structured: Literal["json_schema", "json_object", "none"] = "json_schema"
-    """How the endpoint is told to answer in JSON."""
+    """How JSON answers are requested."""
     extra_body: dict[str, Any] = Field(default_factory=dict)
     """More fields of every request, as they are sent."""
     prices_file: str | None = None

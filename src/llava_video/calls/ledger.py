@@ -24,12 +24,12 @@ from llava_video.errors import BudgetError, InputError, LlavaVideoError
 
 
 class LedgerError(LlavaVideoError):
-    """The ledger's file cannot be written, so nothing more may be paid for."""
+    """The ledger's file cannot be written, so no call may be paid for."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallInfo:
-    """What the ledger writes down about a call before it is sent.
+    """What the ledger records about a call before it is sent.
 
     Attributes:
         key: `messages.Request.key`.
@@ -83,7 +83,7 @@ class Ledger:
     """One SQLite file in WAL mode with one writer; others may read it at any time.
 
     Writes that wait at the same moment share one commit, which a thread makes durable (``fsync``)
-    while the event loop goes on.
+    while the event loop runs.
 
     Args:
         path: the file, made where it is missing.
@@ -126,7 +126,7 @@ class Ledger:
         return Reply(row[0], row[1], row[2], Usage(*row[3:7]) if row[7] else None)
 
     async def reserve(self, info: CallInfo) -> int:
-        """Set the call's upper bound aside and write down that it is about to be sent.
+        """Set the call's upper bound aside and record that it is about to be sent.
 
         Returns:
             The attempt's number, for `settle` or `fail`.
@@ -174,13 +174,13 @@ class Ledger:
         self._release(attempt)
 
     async def fail(self, attempt: int, outcome: str, detail: str, *, may_be_billed: bool) -> None:
-        """Write down that an attempt brought no answer.
+        """Record that an attempt brought no answer.
 
         Args:
             attempt: what `reserve` returned.
             outcome: a short name, such as ``429`` or ``timeout``.
             detail: the server's message.
-            may_be_billed: the server may have worked; the upper bound then counts as spent.
+            may_be_billed: the upper bound then counts as spent.
         """
         info, sent_at = self._in_flight[attempt]
         known = None if may_be_billed else outcome
@@ -211,7 +211,7 @@ class Ledger:
                 raise BudgetError(
                     f"budget of ${self.max_usd:g} reached: ${self._spent_usd:.4f} spent and "
                     f"the next call may cost ${info.upper_usd:.4f}; raise --max-usd and run "
-                    "again to go on"
+                    "again to resume"
                 )
             self._settled.clear()
             await self._settled.wait()
@@ -275,7 +275,7 @@ class Ledger:
         )
 
     def query(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-        """Rows of a read-only question.
+        """Rows of a read-only query.
 
         Raises:
             LedgerError: the file cannot be read.
@@ -311,12 +311,12 @@ class Ledger:
         *statements: tuple[str, tuple[Any, ...]],
         survives_power_cut: bool = True,
     ) -> None:
-        """Write about a call; one that cannot be written about is over, at its upper bound."""
+        """Write about a call; if that fails, the call counts at its upper bound."""
         try:
             await self._write(*statements, survives_power_cut=survives_power_cut)
         except LedgerError:
             self._spent_usd += self._in_flight[attempt][0].upper_usd
-            self._release(attempt)  # calls that wait for the budget would wait for ever
+            self._release(attempt)  # else calls that wait for the budget never return
             raise
 
     def _write(
@@ -342,7 +342,7 @@ class Ledger:
                     write.done.set_result(None)
 
     def _fail_waiting(self, writes: list[_Write], error: Exception) -> None:
-        """Tell everybody who waits for a commit that it did not happen, and will not."""
+        """Raise the error in all tasks that wait for a commit."""
         self._waiting = []
         for write in writes:
             if not write.done.done():
@@ -359,7 +359,7 @@ class Ledger:
 
 
 def _unusable(path: Path, how: str, error: Exception) -> LedgerError:
-    return LedgerError(f"{path}: cannot be {how} ({error}); mend that and run again to go on")
+    return LedgerError(f"{path}: cannot be {how} ({error}); fix that and run again to resume")
 
 
 def _closing(
@@ -375,7 +375,7 @@ def open_ledger(folder: Path) -> Ledger:
     """The ledger of an existing run folder, for reading; also while a run is at work.
 
     Raises:
-        InputError: the folder holds none.
+        InputError: the folder has no ledger.
     """
     path = folder / "ledger.sqlite"
     if not path.is_file():

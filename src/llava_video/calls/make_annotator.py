@@ -1,4 +1,4 @@
-"""Which annotator the settings of an endpoint name."""
+"""Makes the annotator that the settings of an endpoint name."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def make_annotator(settings: Endpoint) -> Annotator:
 
 
 def check_endpoint(settings: Endpoint) -> None:
-    """Find out what keeps an endpoint from answering before any video is measured.
+    """Check an endpoint's settings before any video is measured.
 
     Raises:
-        InputError: there is no key, or no address.
+        InputError: the key or the address is missing.
     """
     if settings.model == "toy":
         return

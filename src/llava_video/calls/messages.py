@@ -42,8 +42,8 @@ class Picture:
     ) -> Picture:
         """Encode ``(H, W, 3)`` uint8 RGB pixels, already at the size to send.
 
-        A picture is encoded once, when its frame is decoded: attempts, of which there may be many,
-        then hold nobody up, and a picture that waits takes a thirtieth of its pixels' memory.
+        A picture is encoded once, when its frame is decoded: attempts then take no CPU time, and a
+        waiting picture takes a thirtieth of its pixels' memory.
         """
         digest = hashlib.sha256(repr(pixels.shape).encode())
         digest.update(np.ascontiguousarray(pixels).tobytes())
@@ -68,7 +68,7 @@ class Schema:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a request is about. Never sent; it lets the toy annotator look the truth up.
+    """What a request is about. Never sent; for the toy annotator.
 
     Attributes:
         video_path: the file that the question is about; empty where it is about none.
@@ -91,7 +91,7 @@ class Request:
 
     Attributes:
         stage: the step that asks.
-        item_id: what the call is for, such as a video or a sample: its account in the ledger.
+        item_id: what the call is for, such as a video or a sample: the ledger sums by it.
         model: model name.
         prompt: prompt name and content hash.
         system: the system message, with no part of the video in it, so that servers can cache it.

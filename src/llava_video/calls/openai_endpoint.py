@@ -1,4 +1,4 @@
-"""Asking an OpenAI-compatible endpoint once, and saying what kind of failure a failure is."""
+"""One request to an OpenAI-compatible endpoint, and the classification of failures."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _RATE_LIMIT_PREFIX = "x-ratelimit-"
 
 
 class OpenAIEndpoint:
-    """The `openai` client with its silent retries off; every attempt is the caller's."""
+    """The `openai` client without its retries; the caller makes the attempts."""
 
     def __init__(self, settings: Endpoint) -> None:
         self._settings = settings
-        # What this machine is concerns no server, and every header is handled many times.
+        # Headers about this machine are left out: no server needs them, and each costs CPU time.
         unsent: Any = {f"X-Stainless-{name}": Omit() for name in _MACHINE}
         self._client = AsyncOpenAI(
             api_key=os.environ.get(settings.api_key_env) or "none",
             base_url=settings.base_url,
             max_retries=0,
             timeout=settings.timeout_seconds,
-            # httpx looks at every open connection for every request, which limits a process to some
+            # httpx scans all open connections for every request, which limits a process to some
             # hundred calls a second; aiohttp does not.
             http_client=DefaultAioHttpClient(),
             default_headers=unsent,
@@ -43,10 +43,10 @@ class OpenAIEndpoint:
         self._url = f"{self._client.base_url}chat/completions"
 
     async def complete(self, request: Request, key: str) -> Reply:
-        """Send one request; the key goes along as ``Idempotency-Key``.
+        """Send one request; with the key as ``Idempotency-Key``.
 
-        The generic ``post`` is used because the typed method walks through every part of the body
-        once more, which costs a quarter of a call's time.
+        The generic ``post`` is used because the typed method traverses the body once more, which
+        costs a quarter of a call's CPU time.
         """
         try:
             response = await self._client.post(
@@ -61,9 +61,9 @@ class OpenAIEndpoint:
         except openai.APIStatusError as error:
             raise self._status_error(error) from error
         except (openai.APIError, ValueError, RecursionError) as error:
-            # A 200 whose body is no completion: the work was done, so it may be billed.
+            # A 200 whose body is not a completion: the work was done, so it may be billed.
             raise AttemptError(
-                f"the endpoint's answer is no chat completion ({type(error).__name__}: "
+                f"the endpoint's answer is not a chat completion ({type(error).__name__}: "
                 f"{_one_line(str(error))})",
                 "bad_body",
                 is_transient=True,
@@ -71,12 +71,11 @@ class OpenAIEndpoint:
             ) from error
 
     async def aclose(self) -> None:
-        """Close the connections."""
         await self._client.close()
 
     def _connection_error(self, error: openai.APIConnectionError) -> AttemptError:
         # Through the layers above aiohttp, a refused connection, a lost one and a slow answer all
-        # look like timeouts; only its own error tells whether the request was ever sent.
+        # become timeouts; only its own error says whether the request was sent.
         cause = error.__cause__
         root = cause.__cause__ if cause is not None else None
         never_sent = isinstance(root, aiohttp.ClientConnectorError)
@@ -95,7 +94,7 @@ class OpenAIEndpoint:
         status, text = error.status_code, _one_line(error.message)
         where = f"{self._client.base_url} answered {status}: {text}"
         if error.code == "insufficient_quota":
-            return EndpointError(f"{where}; top up the account and run again to go on")
+            return EndpointError(f"{where}; top up the account and run again to resume")
         if status in _SAME_FOR_EVERY_CALL:
             remedy = {
                 401: f"check the key in {self._settings.api_key_env}",

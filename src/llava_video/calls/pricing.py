@@ -24,7 +24,7 @@ class Price:
     """What one model costs and how it counts pictures.
 
     Attributes:
-        model: the name that was looked up.
+        model: the name that was asked for.
         usd_per_million_in: dollars per million prompt tokens; None where no price is known.
         usd_per_million_out: dollars per million completion tokens, reasoning included.
         image_tokens: counting rule: ``tile``, ``patch``, ``merged_patch`` or ``fixed``.
@@ -34,7 +34,7 @@ class Price:
         patch_pixels: side of a merged patch (``merged_patch``).
         per_image: tokens per picture (``fixed``).
         usd_per_million_cached: dollars per million prompt tokens that the server had cached.
-        tokenizer: what `token_count.find_vocabulary` looks for; the model's own name by default.
+        tokenizer: argument of `token_count.find_tokenizer`; the model's own name by default.
     """
 
     model: str
@@ -50,8 +50,8 @@ class Price:
     tokenizer: str = ""
 
     @property
-    def vocabulary(self) -> str:
-        """Where the vocabulary of the model's texts may be found."""
+    def tokenizer_name(self) -> str:
+        """Name or path of the model's tokenizer."""
         return self.tokenizer or self.model
 
     @property
@@ -79,7 +79,7 @@ class PriceTable:
         date: the day the prices were read.
         batch_discount: factor on prices for batch files.
         models: prices by model name.
-        families: picture counting by a part of the model name, for models that nobody bills.
+        families: picture counting by a part of the model name, for models without a price.
     """
 
     date: str
@@ -104,7 +104,7 @@ def load_prices(path: str | None = None) -> PriceTable:
         path: a JSON file with ``models`` (and ``date``), for prices that differ or are missing.
 
     Raises:
-        InputError: the file is no price table.
+        InputError: the file is not a price table.
     """
     text = (resources.files("llava_video.calls") / "prices.json").read_text()
     values = json.loads(text)
@@ -172,7 +172,7 @@ def image_tokens(price: Price, width: int, height: int, detail: str) -> int:
 
 def request_tokens(request: Request, price: Price) -> tuple[int, int]:
     """Prompt tokens of a request's texts, and of its pictures."""
-    texts = sum(text_tokens(text, price.vocabulary) for text in request.texts)
+    texts = sum(text_tokens(text, price.tokenizer_name) for text in request.texts)
     images = sum(image_tokens(price, p.width, p.height, p.detail) for p in request.pictures)
     return texts + MESSAGE_OVERHEAD_TOKENS, images
 

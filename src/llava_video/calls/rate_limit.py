@@ -1,4 +1,4 @@
-"""Keeping to an endpoint's limits: rates per minute, pauses, and knowing when to stop."""
+"""Rate limits of an endpoint, pauses, and the circuit breaker."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from llava_video.calls.annotator import AttemptError
 from llava_video.errors import EndpointError
 
 LONGEST_PAUSE_SECONDS = 600.0
-"""An endpoint that asks for more is asked again after this."""
-_BURST_SECONDS = 6.0  # how much of a minute's allowance may be used at once
+"""Upper bound of the pause that an endpoint may ask for."""
+_BURST_SECONDS = 6.0  # of a minute's allowance, as a burst
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -35,9 +35,9 @@ class Allowance:
         self._next = clock()
 
     def wait_seconds(self, amount: float) -> float:
-        """Take ``amount`` and say how long to wait before using it.
+        """Take ``amount``; returns how long to wait before using it.
 
-        What exceeds a minute's allowance takes a minute's, as no waiting would make it fit.
+        An amount above a minute's allowance takes a minute's, as it would never fit.
         """
         if self.per_minute is None:
             return 0.0
@@ -47,7 +47,7 @@ class Allowance:
 
 
 class Pacer:
-    """Holds calls back so that limits are met, and learns the limits from the answers' headers.
+    """Delays calls to meet the limits, which it reads from the answers' headers.
 
     Attributes:
         requests: requests per minute.
@@ -76,8 +76,8 @@ class Pacer:
         while (left := self._paused_until - self._clock()) > 0:
             await self._sleep(left)
 
-    def learn(self, rate_limits: tuple[tuple[str, str], ...]) -> None:
-        """Take the limits over that an answer's headers name; below 1 and nonsense are none."""
+    def update_limits(self, rate_limits: tuple[tuple[str, str], ...]) -> None:
+        """Adopt the limits in an answer's headers; values below 1 and invalid ones are ignored."""
         headers = dict(rate_limits)
         for name, allowance in (("requests", self.requests), ("tokens", self.tokens)):
             limit = _number(headers.get(f"limit-{name}"))
@@ -88,17 +88,17 @@ class Pacer:
                     self.pause(parse_duration_seconds(headers.get(f"reset-{name}", "")))
 
     def pause(self, seconds: float) -> None:
-        """Hold every call back for a while."""
+        """Delay every call."""
         until = self._clock() + min(seconds, LONGEST_PAUSE_SECONDS)
         self._paused_until = max(self._paused_until, until)
 
 
 class Breaker:
-    """Stops the run when nothing succeeds any more.
+    """Circuit breaker: stops the run when an endpoint keeps failing.
 
     An endpoint that never answered is given up after ten failures in a row, or after as many as one
-    call makes where no connection comes about; one that did answer gets ``give_up_after_seconds``
-    to come back. Rate limits do not count: they prove that it is alive.
+    call makes where no connection comes about; one that did answer has ``give_up_after_seconds``
+    to recover. Rate limits do not count: the endpoint is up.
     """
 
     failures_in_a_row = 10
@@ -116,12 +116,12 @@ class Breaker:
         self._num_failures = 0
 
     def succeeded(self) -> None:
-        """An answer came."""
+        """Record an answer."""
         self._num_failures = 0
         self._last_success = self._clock()
 
     def failed(self, error: AttemptError) -> None:
-        """An attempt failed.
+        """Record a failed attempt.
 
         Raises:
             EndpointError: too many in a row for too long.
@@ -138,7 +138,7 @@ class Breaker:
         if never or self._clock() - (self._last_success or 0.0) >= self._patience_seconds:
             raise EndpointError(
                 f"{error}; {self._num_failures} attempts in a row failed"
-                f"{', none ever succeeded' if never else ''}: mend the endpoint and run again"
+                f"{', none ever succeeded' if never else ''}: fix the endpoint and run again"
             )
 
 

@@ -1,4 +1,4 @@
-"""How many tokens a text has: counted where the model's vocabulary is at hand, else estimated."""
+"""Token counts of texts: exact where the model's tokenizer is local, else estimated."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ CHARACTERS_PER_TOKEN = 4.4  # English prose in the o200k and Qwen vocabularies
 
 
 @cache
-def find_vocabulary(name: str) -> Any | None:
-    """The tokenizer of a model, or None where it is not on this machine. Nothing is downloaded.
+def find_tokenizer(name: str) -> Any | None:
+    """The tokenizer of a model, or None where it is not local. Nothing is downloaded.
 
     Args:
         name: a ``tokenizer.json``, a folder that holds one, or a name on the Hub, which is looked
             up in the Hub's cache.
 
     Raises:
-        InputError: there is a file, and it is no tokenizer.
+        InputError: the file is not a tokenizer.
     """
-    path = _vocabulary_file(name)
+    path = _tokenizer_file(name)
     if path is None:
         return None
     from tokenizers import Tokenizer
@@ -35,20 +35,20 @@ def find_vocabulary(name: str) -> Any | None:
 
 
 @lru_cache(maxsize=256)  # the long instructions come with every call
-def text_tokens(text: str, vocabulary: str) -> int:
-    """Tokens of a text: counted where `find_vocabulary` finds the vocabulary, likely ones else."""
-    tokenizer = find_vocabulary(vocabulary)
+def text_tokens(text: str, tokenizer_name: str) -> int:
+    """Tokens of a text: exact where `find_tokenizer` finds the tokenizer, else estimated."""
+    tokenizer = find_tokenizer(tokenizer_name)
     if tokenizer is None:
         return math.ceil(len(text) / CHARACTERS_PER_TOKEN)
     return len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 def text_tokens_at_most(text: str) -> int:
-    """A number of tokens that no vocabulary exceeds: a token holds at least one byte."""
+    """An upper bound of tokens for any tokenizer: a token holds at least one byte."""
     return len(text.encode())
 
 
-def _vocabulary_file(name: str) -> Path | None:
+def _tokenizer_file(name: str) -> Path | None:
     path = Path(name)
     if path.is_dir():
         path /= "tokenizer.json"
@@ -59,6 +59,6 @@ def _vocabulary_file(name: str) -> Path | None:
 
     try:
         cached = try_to_load_from_cache(name, "tokenizer.json")
-    except HFValidationError:  # no name that the Hub could have
+    except HFValidationError:  # not a valid name on the Hub
         return None
     return Path(cached) if isinstance(cached, str) else None

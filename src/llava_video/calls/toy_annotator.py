@@ -1,7 +1,7 @@
-"""The toy annotator: answers requests about toyworld videos from their scripts, truly.
+"""The toy annotator: answers requests about toyworld videos from their scripts.
 
-It stands where an endpoint would, gets the same requests and answers in the same JSON, costs
-nothing and needs no network: the whole pipeline can be run, tested and shown with it.
+It takes the requests of an endpoint and answers in the same JSON, without cost or network, so that
+the whole pipeline can be run and tested.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _QUESTION_SEEDS = range(6)  # one seed rarely asks every type in both kinds
 
 
 class ToyAnnotator:
-    """Knows the script beside each video."""
+    """Answers from the script beside each video."""
 
     async def complete(self, request: Request, key: str) -> Reply:
         """The true answer.
@@ -45,12 +45,12 @@ class ToyAnnotator:
         return Reply(text, f"toy-{key[:16]}", "stop", Usage())
 
     async def aclose(self) -> None:
-        """Nothing to let go."""
+        pass
 
 
 @lru_cache(maxsize=256)
 def load_script(video_path: str) -> Script:
-    """The script of a toyworld video, which lies beside it."""
+    """The script of a toyworld video, a file beside it."""
     path = Path(script_path_of(video_path))
     if not path.is_file():
         raise InputError(
@@ -73,7 +73,7 @@ def _answer(request: Request, script: Script) -> str:
     if request.stage == "faithfulness":
         return json.dumps({"verdicts": [_verdict(claim, script) for claim in subject.claims]})
     if request.stage == "blind":
-        # A guess that depends on the question alone: it has no idea of the video.
+        # A guess that depends on the question alone.
         place = int(hashlib.sha256("".join(request.texts).encode()).hexdigest(), 16) % max(
             1, len(subject.claims)
         )

@@ -116,7 +116,7 @@ def plan(
     """Show what a run would do and cost. Nothing is sent or spent."""
     import dataclasses
 
-    from llava_video.annotate.forecast.forecast import make_plan
+    from llava_video.annotate.forecast.forecast import make_forecast
     from llava_video.annotate.preflight import check_run
     from llava_video.annotate.videos.select import select_videos
     from llava_video.calls.ledger import open_ledger
@@ -126,13 +126,13 @@ def plan(
     ledger = open_ledger(out) if out is not None else None
     records = select_videos(found_videos, recipe, ledger)
     prices = load_prices(recipe.endpoint.prices_file)
-    found = make_plan(records, recipe, prices, ledger)
+    found = make_forecast(records, recipe, prices, ledger)
     if as_json:
         print(json.dumps(dataclasses.asdict(found), indent=2))
         return
-    from llava_video.annotate.views.console import plan_screen
+    from llava_video.annotate.views.console import forecast_screen
 
-    show(*plan_screen(found, recipe))
+    show(*forecast_screen(found, recipe))
 
 
 @app.command()

@@ -1,7 +1,7 @@
-"""The LLaVA-Video model: configuration, modeling, and what both are made of.
+"""The LLaVA-Video model: configuration and modeling.
 
-Names are imported when first used, so that `configuration` alone stays cheap: the Auto classes of
-transformers import it.
+Names are imported when first used: the Auto classes of transformers import `configuration`, which
+must not import torch.
 """
 
 from __future__ import annotations

@@ -22,18 +22,18 @@ SO400M_384: dict[str, Any] = {
 
 
 ON_FIRST_CONFIGURATION: list[Callable[[], None]] = []
-"""Called when the first configuration is made: whoever makes one is about to make a model of it by
-an Auto class. `llava_video.registration` waits here with the model classes, because registering
-them earlier would import torch, or transformers in a circle."""
+"""Called when the first configuration is made, which an Auto class does before it makes the model.
+`llava_video.registration` registers the model classes here, because registering them earlier would
+import torch, or be a circular import."""
 
 
 class LlavaVideoConfig(PreTrainedConfig):
     """Configuration of `LlavaVideoForConditionalGeneration`.
 
     Attributes:
-        vision_config: the SigLIP vision encoder; its layers are all used, the head never.
+        vision_config: the SigLIP vision encoder; all its layers are used, its head is not.
         text_config: the Qwen2 language model.
-        video_token_id: id that stands in ``input_ids`` for each video or image token.
+        video_token_id: placeholder in ``input_ids`` for each video or image token.
         video_representation: values of a `VideoRepresentation`; ``grid_side`` follows the vision
             encoder.
         image_representation: values of an `ImageRepresentation`; sizes follow the vision encoder,
@@ -78,13 +78,13 @@ class LlavaVideoConfig(PreTrainedConfig):
 
     @property
     def vision(self) -> SiglipVisionConfig:
-        """The vision encoder's part, whatever it was made from."""
+        """Configuration of the vision encoder, typed."""
         assert isinstance(self.vision_config, SiglipVisionConfig)
         return self.vision_config
 
     @property
     def text(self) -> Qwen2Config:
-        """The language model's part."""
+        """Configuration of the language model, typed."""
         assert isinstance(self.text_config, Qwen2Config)
         return self.text_config
 
@@ -107,7 +107,7 @@ class LlavaVideoConfig(PreTrainedConfig):
     def representation(self) -> VideoRepresentation:
         """How frames become video tokens. Assign to change it; weights do not depend on it.
 
-        The model asks here each time; a processor is made of it and cannot be changed.
+        The model reads it at every call; a processor copies it when it is made.
         """
         return VideoRepresentation.from_dict(self.video_representation or {})
 

@@ -1,11 +1,11 @@
 """Decoding on a GPU as one recorded graph of kernels.
 
-One token of a 7B model is some 500 kernels of microseconds, and launching them from Python takes
-several times as long as running them. CUDA graphs launch them all at once, but need keys and values
-in memory that does not move. `FixedCache` has that, and unlike transformers' static cache it lets
-the prompt attend to itself alone: a mask over places still empty would keep a long video from the
-flash kernels. `RecordedDecoding` records the forward pass of one token and replays it for the
-others, which takes a fraction of a second where ``torch.compile`` takes a minute.
+One token of a 7B model launches some 500 kernels of microseconds, and launching them from Python
+takes several times as long as running them. A CUDA graph launches them at once, but needs keys and
+values at fixed addresses. `FixedCache` has them, and unlike transformers' static cache it lets the
+prompt attend to itself alone: a mask over empty positions would exclude the flash kernels.
+`RecordedDecoding` records the forward pass of one token and replays it for the others, which takes
+a fraction of a second where ``torch.compile`` takes a minute.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from transformers.cache_utils import StaticLayer
 from llava_video.model.outputs import CACHE
 
 NUM_WARM_UP_TOKENS = 3
-"""Tokens decoded kernel by kernel before the graph is recorded: libraries set themselves up, and an
-answer of one letter never pays for a recording."""
+"""Tokens decoded before the graph is recorded: libraries initialise in them, and an answer of one
+letter needs no recording."""
 
 POSITIONS_ALIGNED = 64
-"""Room for so many positions or a multiple of it: products with rows of odd length are slow."""
+"""The cache holds a multiple of this many positions: products with rows of odd length are slow."""
 
 _OWN_CHOICES = (
     CACHE,
@@ -42,7 +42,7 @@ _OWN_CHOICES = (
 
 
 class PromptLayer(StaticLayer):
-    """Keys and values of one layer in memory that does not move; the prompt sees itself alone."""
+    """Keys and values of one layer at fixed addresses; the prompt attends to itself alone."""
 
     def __init__(self, max_cache_len: int) -> None:
         super().__init__(max_cache_len=max_cache_len)
@@ -63,7 +63,6 @@ class PromptLayer(StaticLayer):
         return (self.max_cache_len if self._holds_prompt else query_length), 0
 
     def reset(self) -> None:
-        """Forget everything, in place."""
         super().reset()
         self._holds_prompt = False
 
@@ -77,10 +76,10 @@ class FixedCache(Cache):
 
 
 class RecordedDecoding:
-    """Calls a model, and once it has been called a few times, replays what it did.
+    """Calls a model, and after `NUM_WARM_UP_TOKENS` calls replays a recording of it.
 
-    Every call must bring tensors of the same shapes, and the same other values. The outputs are
-    those of the last call: the next one overwrites them.
+    Every call must have tensors of the same shapes, and the same other values. The next call
+    overwrites the outputs of the last.
     """
 
     def __init__(self, model: PreTrainedModel) -> None:
@@ -99,7 +98,7 @@ class RecordedDecoding:
         if self._graph is None:
             self._inputs = [v.clone() if isinstance(v, Tensor) else v for v in values]
             self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):  # records, and computes nothing yet
+            with torch.cuda.graph(self._graph):  # records without computing
                 self._outputs = self._model(**tree_unflatten(self._inputs, structure))
         for recorded, value in zip(self._inputs, values, strict=True):
             if isinstance(recorded, Tensor):
@@ -114,13 +113,13 @@ def fixed_cache(
     options: Mapping[str, Any],
     settings: GenerationConfig,
 ) -> FixedCache | None:
-    """The cache with which ``generate`` can record its decoding, or None where it cannot.
+    """The cache that lets ``generate`` record its decoding, or None where it cannot.
 
     Args:
         model: the whole model.
         num_prompt_tokens: L, video tokens included.
         options: given to ``generate``.
-        settings: what holds where an option is not given.
+        settings: values of options that are not given.
     """
 
     def option(name: str) -> Any:

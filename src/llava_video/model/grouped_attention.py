@@ -2,10 +2,10 @@
 
 In grouped-query attention several query heads share one head of keys and values. transformers
 either repeats keys and values for each token and layer, or leaves the sharing to PyTorch's kernel,
-depending on its version and on whether rows are padded. Here the query heads of a group are rows of
-one matrix instead, which is the same arithmetic in less time. On a GPU, where a mask covers places
-of a fixed cache, that matrix is written down: PyTorch's masked kernels give one multiprocessor to
-each head of keys, and leave the others idle.
+depending on its version and on padding. Here the query heads of a group are rows of one matrix,
+which is the same arithmetic in less time. On a GPU with the mask of a fixed cache, scores are
+materialised: PyTorch's masked kernels give one multiprocessor to each head of keys, and leave the
+others idle.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def grouped_attention(
     dropout: float = 0.0,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attend to all keys from one position; anything else is left to ``sdpa``.
+    """Attend to all keys from one position; other shapes are left to ``sdpa``.
 
     Args:
         module: the attention layer.
@@ -42,11 +42,11 @@ def grouped_attention(
         value: (B, key heads, S, d).
         attention_mask: None or (B, 1, L, S), as transformers makes it for ``sdpa``.
         scaling: factor of the scores.
-        dropout: share of scores to drop.
-        **kwargs: what else transformers passes.
+        dropout: probability of dropping a score.
+        **kwargs: passed on to ``sdpa``.
 
     Returns:
-        (B, L, heads, d), and no scores.
+        (B, L, heads, d), and None for the scores.
     """
     heads_per_group = query.shape[1] // key.shape[1]
     on_gpu = query.device.type == "cuda"
@@ -59,6 +59,7 @@ def grouped_attention(
             module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, **kwargs
         )
         return outputs
+    # (B, heads, 1, d) -> (B, key heads, heads per group, d)
     rows = query.squeeze(2).unflatten(1, (key.shape[1], heads_per_group))
     if on_gpu and attention_mask is not None:
         scores = (rows * (query.shape[3] ** -0.5 if scaling is None else scaling)) @ key.mT
@@ -68,7 +69,7 @@ def grouped_attention(
         attended = scaled_dot_product_attention(
             rows, key, value, attn_mask=attention_mask, dropout_p=dropout, scale=scaling
         )
-    return attended.flatten(1, 2)[:, None], None
+    return attended.flatten(1, 2)[:, None], None  # (B, 1, heads, d)
 
 
 AttentionInterface.register(GROUPED, grouped_attention)

@@ -1,4 +1,4 @@
-"""What happens to logits while an answer is generated, besides transformers' own options."""
+"""Logits processors of ``generate`` beside those that transformers' options add."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def answer_processors(
     Args:
         repetition_penalty: for tokens of the answer only, as in the official code, which never
             shows its prompts to the penalty; 1 or None for none.
-        num_prompt_tokens: where the answer begins.
-        dtype: of the model; what overflows is looked for in float16.
+        num_prompt_tokens: index of the first token of the answer.
+        dtype: of the model; overflow is checked in float16.
     """
     processors: list[LogitsProcessor] = []
     if dtype == torch.float16:
@@ -31,10 +31,14 @@ def answer_processors(
 
 
 class OverflowGuard(LogitsProcessor):
-    """Refuses logits that are no numbers; generation would turn them into exclamation marks."""
+    """Refuses logits that are not finite; generation would turn them into exclamation marks."""
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """The same scores (B, vocabulary), once they have been looked at."""
+        """(B, vocabulary) scores, unchanged.
+
+        Raises:
+            CheckpointError: a row has no finite maximum.
+        """
         if not torch.isfinite(scores.amax(-1)).all():
             raise CheckpointError(
                 "the model overflows in float16, as models trained in bfloat16 may; load it with "

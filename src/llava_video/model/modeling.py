@@ -1,6 +1,6 @@
 """The model: frames -> vision encoder -> projector -> video tokens -> language model.
 
-Images go the same way, as tiles. Shapes: N frames of all videos or tiles of all images, M tokens
+Images take the same path, as tiles. Shapes: N frames of all videos or tiles of all images, M tokens
 per frame or tile, C vision width, D language width, V tokens of one video or image, B rows of a
 batch, L positions.
 """
@@ -44,7 +44,7 @@ MEDIA_INPUTS = (
 
 
 class LlavaVideoPreTrainedModel(PreTrainedModel):
-    """What `LlavaVideoModel` and `LlavaVideoForConditionalGeneration` share with transformers."""
+    """Base of `LlavaVideoModel` and `LlavaVideoForConditionalGeneration`."""
 
     config: LlavaVideoConfig
     config_class = LlavaVideoConfig
@@ -68,8 +68,8 @@ class LlavaVideoPreTrainedModel(PreTrainedModel):
     def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
         """Write a checkpoint in our layout, whatever layout the model was loaded from.
 
-        transformers would turn renamed weights back, but not the configuration that says what they
-        are; ``llava-video convert`` turns back both.
+        transformers would restore the old names of weights, but not the configuration that goes
+        with them; ``llava-video convert`` writes both.
         """
         super().save_pretrained(*args, **{"save_original_format": False, **kwargs})
 
@@ -99,11 +99,9 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
-        """Embeddings of the language model."""
         return self.language_model.get_input_embeddings()  # type: ignore[no-any-return]
 
     def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the embeddings of the language model."""
         self.language_model.set_input_embeddings(value)
 
     def encode_frames(self, pixel_values_videos: Tensor) -> Tensor:
@@ -116,7 +114,7 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
         chunks = []
         for pixels in pixel_values_videos.split(FRAMES_PER_VISION_CHUNK):
             patches = encoder.embeddings(normalise(pixels).to(encoder.dtype))
-            chunks.append(encoder.encoder(inputs_embeds=patches).last_hidden_state)
+            chunks.append(encoder.encoder(inputs_embeds=patches).last_hidden_state)  # (n, M, C)
         return chunks[0] if len(chunks) == 1 else torch.cat(chunks)
 
     def get_video_features(
@@ -153,8 +151,8 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
     def tokens_of(self, features_TMC: Tensor) -> Tensor:
         """Project and pack the features of one video's frames: (T, M, C) -> (V, D).
 
-        A pooling that is a weighted mean goes before the last linear layer, where it gives the same
-        tokens with that layer's work on a quarter of the rows or fewer.
+        A linear pooling commutes with the last linear layer, so it goes first: that layer then has
+        a quarter of the rows or fewer.
         """
         representation = self.config.representation
         poolings = {representation.pooling, representation.fast_pooling or representation.pooling}
@@ -211,7 +209,7 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
         image_tokens: Sequence[Tensor] = (),
         mm_token_type_ids: Tensor | None = None,
     ) -> Tensor:
-        """Embed text and put video and image tokens at their placeholders: (B, L) -> (B, L, D).
+        """Embed text and scatter video and image tokens to their placeholders: (B, L) -> (B, L, D).
 
         Videos fill the placeholders of videos in order, row by row, and images those of images.
 
@@ -220,7 +218,7 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
             video_tokens: ``(V, D)`` of each video.
             image_tokens: ``(V, D)`` of each image.
             mm_token_type_ids: ``(B, L)``, 1 at placeholders of images and 2 at those of videos;
-                without them all placeholders are of the one kind that there is.
+                by default all placeholders are of the one kind that was given.
 
         Raises:
             InputError: there are more or fewer placeholders than tokens.
@@ -229,7 +227,7 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
         embeddings = self.get_input_embeddings()(input_ids.masked_fill(is_placeholder, 0))
         if mm_token_type_ids is None:
             if video_tokens and image_tokens:
-                raise InputError("videos beside images need mm_token_type_ids, to tell them apart")
+                raise InputError("videos beside images need mm_token_type_ids")
             mm_token_type_ids = torch.full_like(input_ids, IMAGE if image_tokens else VIDEO)
         media = (("video", VIDEO, video_tokens), ("image", IMAGE, image_tokens))
         for kind, token_type, tokens in media:
@@ -243,12 +241,12 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
                 )
             if num_tokens:
                 tokens_VD = torch.cat(tuple(tokens)).to(embeddings)
-                flat = embeddings.flatten(0, 1).index_copy(0, positions, tokens_VD)
+                flat = embeddings.flatten(0, 1).index_copy(0, positions, tokens_VD)  # (B * L, D)
                 embeddings = flat.view_as(embeddings)
         return embeddings  # type: ignore[no-any-return]
 
-    def see(self, **media: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Tokens of all videos and of all images, out of any of ``MEDIA_INPUTS``."""
+    def encode_media(self, **media: Any) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Tokens of all videos and of all images, ``(V, D)`` each, from any of ``MEDIA_INPUTS``."""
         video_tokens: tuple[Tensor, ...] = ()
         image_tokens: tuple[Tensor, ...] = ()
         frames = media.get("pixel_values_videos")
@@ -278,10 +276,10 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
         if (input_ids is None) == (inputs_embeds is None):
             raise InputError("give input_ids or inputs_embeds, and not both")
         media = {name: kwargs.pop(name) for name in MEDIA_INPUTS if name in kwargs}
-        video_tokens, image_tokens = self.see(**media)
+        video_tokens, image_tokens = self.encode_media(**media)
         if input_ids is not None:
             if input_ids.shape[1] == 1 and not video_tokens and not image_tokens:
-                # Decoding. To look for placeholders would stop a GPU, and a graph, at every token.
+                # Decoding. A search for placeholders would synchronise the GPU at every token.
                 inputs_embeds = self.get_input_embeddings()(input_ids)
             else:
                 inputs_embeds = self.embed(input_ids, video_tokens, image_tokens, mm_token_type_ids)
@@ -310,11 +308,9 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
-        """Embeddings of the language model."""
         return self.model.get_input_embeddings()
 
     def set_input_embeddings(self, value: nn.Module) -> None:
-        """Replace the embeddings of the language model."""
         self.model.set_input_embeddings(value)
 
     def get_video_features(
@@ -361,11 +357,11 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
             num_tiles_per_image: tiles of each image.
             image_sizes: height and width of each image, in pixels.
             mm_token_type_ids: ``(B, L)``, needed where there are both; see `LlavaVideoModel.embed`.
-            attention_mask: ``(B, L)``, 0 where a row is padded.
+            attention_mask: ``(B, L)``, 0 at padding.
             position_ids: ``(B, L)`` positions; counted along each row by default.
             inputs_embeds: ``(B, L, D)`` in place of ``input_ids``.
             use_cache: whether to return keys and values.
-            labels: ``(B, L)`` ids to predict, -100 where nothing is asked.
+            labels: ``(B, L)`` ids to predict, -100 where there is no loss.
             logits_to_keep: compute logits for that many last positions only; 0 means all.
             **kwargs: passed on to the language model, such as keys and values of earlier positions,
                 which are called ``cache`` or, before transformers 5.24, ``past_key_values``.
@@ -390,7 +386,7 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
         )
         hidden = outputs.last_hidden_state
         keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits = self.lm_head(hidden[:, keep])
+        logits = self.lm_head(hidden[:, keep])  # (B, L or logits_to_keep, vocabulary)
         loss = None
         if labels is not None:
             text = self.config.text
@@ -415,7 +411,7 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
 
         Each video and image is encoded once, before decoding starts, whatever the number of beams
         or samples. ``repetition_penalty``, which the released generation_config.json sets to 1.05,
-        looks at generated tokens only, as in the official code; 1.0 switches it off.
+        applies to generated tokens only, as in the official code; 1.0 switches it off.
         On a GPU decoding is recorded as one graph (see `decoding`), unless a cache is chosen.
 
         Returns:
@@ -425,7 +421,9 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
         media = {name: kwargs.pop(name) for name in MEDIA_INPUTS if name in kwargs}
         if input_ids is not None and "inputs_embeds" not in kwargs:
             types = media.get("mm_token_type_ids")
-            kwargs["inputs_embeds"] = self.model.embed(input_ids, *self.model.see(**media), types)
+            kwargs["inputs_embeds"] = self.model.embed(
+                input_ids, *self.model.encode_media(**media), types
+            )
         # A placeholder stands for a video that was given; the model cannot write one.
         kwargs.setdefault("suppress_tokens", [self.config.video_token_id])
         settings = kwargs.get("generation_config") or self.generation_config
@@ -437,7 +435,7 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
             ),
             *(kwargs.get("logits_processor") or ()),
         ]
-        kwargs["repetition_penalty"] = 1.0  # transformers' own would look at the prompt too
+        kwargs["repetition_penalty"] = 1.0  # transformers' own applies to the prompt too
         prompt = kwargs["inputs_embeds"] if input_ids is None else input_ids
         cache = fixed_cache(self, prompt.shape[1], kwargs, settings)
         if cache is not None:
@@ -445,6 +443,6 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
         return super().generate(input_ids, **kwargs)
 
     def get_compiled_call(self, compile_config: Any) -> Any:
-        """What ``generate`` calls for each token where keys and values have a fixed place."""
+        """What ``generate`` calls for each token of a cache with fixed addresses."""
         records = compile_config is None and self.device.type == "cuda"
         return RecordedDecoding(self) if records else super().get_compiled_call(compile_config)

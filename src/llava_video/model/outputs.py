@@ -1,4 +1,4 @@
-"""What the model returns."""
+"""Outputs of the model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPast, CausalLMOutputWithPast
 
 CACHE = "cache" if "cache" in BaseModelOutputWithPast.__dataclass_fields__ else "past_key_values"
-"""What transformers calls keys and values; another word from version 5.24 on."""
+"""transformers' name for the cache of keys and values, which changed in version 5.24."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Pixels as the vision encoder wants them."""
+"""Normalisation of pixels for the vision encoder."""
 
 from __future__ import annotations
 

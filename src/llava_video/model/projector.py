@@ -1,4 +1,4 @@
-"""The projector, from the width of the vision encoder to that of the language model."""
+"""The projector: vision features to the width of the language model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Projector(nn.Module):
         self.linear_2 = nn.Linear(text_width, text_width)
 
     def hidden(self, features: Tensor) -> Tensor:
-        """All but the last layer: (..., C) -> (..., D)."""
+        """The first linear layer and the GELU: (..., C) -> (..., D)."""
         return self.activation(self.linear_1(features))  # type: ignore[no-any-return]
 
     def forward(self, features: Tensor) -> Tensor:

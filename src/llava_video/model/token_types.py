@@ -1,3 +1,3 @@
-"""What an id of a prompt stands for; transformers' numbers for ``mm_token_type_ids``."""
+"""Types of the tokens of a prompt: transformers' values of ``mm_token_type_ids``."""
 
 TEXT, IMAGE, VIDEO = 0, 1, 2

@@ -1,1 +1,1 @@
-"""What is shown of a run, said once as values: on a terminal, in Markdown, as an HTML page."""
+"""Blocks of a page as values, rendered to a terminal, Markdown and HTML."""

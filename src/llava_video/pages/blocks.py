@@ -1,4 +1,4 @@
-"""What a page is made of. Texts are plain: whoever renders a block escapes them for its medium."""
+"""Blocks of a page. Texts are plain: each renderer escapes them for its medium."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Table:
         rows: as many cells each.
         align: ``l`` or ``r`` for each column, as in LaTeX; all to the left by default.
         title: above it.
-        marked: number of the row that stands out, or None.
+        marked: index of the highlighted row, or None.
     """
 
     kind: ClassVar[str] = "table"
@@ -71,7 +71,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A length with its name and its value in words; ``reference`` is what it is compared with."""
+    """A length with its name and its value as text; ``reference`` is a length beside it."""
 
     name: str
     length: float
@@ -94,7 +94,7 @@ class Bars:
 
     @property
     def longest(self) -> float:
-        """The length that takes the whole width."""
+        """The length of a bar of full width."""
         return max((max(bar.length, bar.reference or 0) for bar in self.bars), default=0) or 1
 
 
@@ -151,7 +151,7 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
-    """Figures that a reader looks for first: ``(value, name)`` each."""
+    """Headline figures: ``(value, name)`` each."""
 
     kind: ClassVar[str] = "tiles"
     tiles: Sequence[tuple[str, str]]
@@ -167,7 +167,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What somebody, or a model, said."""
+    """A quotation of a person or a model."""
 
     kind: ClassVar[str] = "quote"
     text: str
@@ -175,7 +175,7 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """Text whose lines and spaces count; ``ending`` follows in bold."""
+    """Preformatted text; ``ending`` follows in bold."""
 
     kind: ClassVar[str] = "code"
     text: str

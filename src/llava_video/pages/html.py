@@ -22,12 +22,12 @@ def to_html(page: Page) -> str:
 
 
 def render_template(folder: Path, name: str, **values: Any) -> str:
-    """A template of a folder, which may include those of this room.
+    """Render a template of a folder, which may include those of this room.
 
     Args:
         folder: where it is.
         name: its file, ``.html``.
-        values: what it names.
+        values: its variables.
     """
     return _environment(folder).get_template(name).render(values)
 
@@ -47,7 +47,7 @@ def _environment(folder: Path) -> Environment:
 
 
 def _places(line: Line) -> dict[str, Any]:
-    """Where the points of a line chart are, in its picture; dots only where there are few."""
+    """Coordinates of the points of a line chart; dots only where there are few."""
     steps = [step for step, _ in line.points]
     values = [value for _, value in line.points]
     low, high = min(values), max(values)

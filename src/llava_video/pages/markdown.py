@@ -7,13 +7,13 @@ from llava_video.pages.terminal import cell_text
 
 
 def to_markdown(table: Table) -> str:
-    """A table; its title is left to the text around it."""
+    """A table, without its title."""
     lines = [table.head, ["---"] * len(table.head), *table.rows]
     return "\n".join("| " + " | ".join(_cell(cell_text(c)) for c in line) + " |" for line in lines)
 
 
 def escape(text: str) -> str:
-    """Text without tags: what people and models write must not become HTML on a page."""
+    """Text with tags escaped: text of users and models must not become HTML."""
     return text.replace("&", "&amp;").replace("<", "&lt;")
 
 

@@ -17,7 +17,7 @@ _UNWRAPPED = 100_000
 
 
 def show(*parts: str | Table | Histogram | Tree) -> None:
-    """Print to standard output; where that is not a terminal, no line is broken or padded."""
+    """Print to standard output; if that is not a terminal, lines are not broken or padded."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_UNWRAPPED)
@@ -35,7 +35,7 @@ def show(*parts: str | Table | Histogram | Tree) -> None:
 
 
 def to_rich(part: str | Table | Histogram | Tree) -> RenderableType:
-    """What Rich prints for a block, without what a terminal obeys."""
+    """A block for Rich, without control characters."""
     if isinstance(part, Histogram):
         return to_rich(_as_table(part))
     if isinstance(part, str):
@@ -66,12 +66,12 @@ def cell_text(cell: Cell) -> str:
 
 
 def harmless(text: str) -> str:
-    """Names of files and words of models without the control characters that a terminal obeys."""
+    """Text of files and models without the control characters of terminals."""
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\N{REPLACEMENT CHARACTER}", text)
 
 
 def _as_table(histogram: Histogram) -> Table:
-    """The bins that hold something, as bars."""
+    """The bins that are not empty, as bars."""
     most = max(histogram.counts, default=1)
     rows = []
     for number, count in enumerate(histogram.counts):

@@ -1,4 +1,4 @@
-"""What the parts of a conversation show: files, addresses, arrays and pictures, read on demand."""
+"""Videos and images of conversations: files, addresses, arrays and pictures, loaded on demand."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ KEYS = {
     "video": ("video", "path", "url", "base64"),
     "image": ("image", "path", "url", "base64"),
 }
-"""Where a part of each type may hold what it shows."""
+"""Keys of a part, by its type, under which its medium may be."""
 
 DATA = "data:"
-"""How an address begins that holds the file itself."""
+"""The scheme of addresses that hold the file itself."""
 
 FETCH_TIMEOUT_SECONDS = 30.0
-"""The longest silence of a server."""
+"""Seconds without data after which a download fails."""
 
 
 @dataclass(frozen=True, slots=True)
 class Medium:
-    """A video or an image of a conversation, not yet read."""
+    """A video or an image of a conversation, not yet loaded."""
 
     kind: Literal["video", "image"]
     source: Any
 
 
 def media_of(messages: Sequence[Mapping[str, Any]]) -> list[Medium]:
-    """The videos and images that a conversation shows, in order.
+    """The videos and images of a conversation, in order.
 
     Raises:
-        InputError: a part holds nothing to show.
+        InputError: a part holds no medium, or several.
     """
     media = []
     for message in messages:
@@ -91,14 +91,14 @@ def read_frames(
     """Sample the frames of a video.
 
     Files are sampled uniformly (``linspace``, as the checkpoints were trained) or at a rate; so are
-    pictures in memory, but only when asked to. `Frames` are taken as they are.
+    pictures in memory, if a number or a rate is given. `Frames` are returned as they are.
 
     Args:
         video: what to read.
         num_frames: frames to sample; by default ``max_frames`` of a file.
         fps: frames per second instead, up to ``max_frames``.
-        max_frames: the most frames that are wanted.
-        size: ``(height, width)`` that frames will have in the end.
+        max_frames: upper bound.
+        size: ``(height, width)`` of the vision encoder, to which callers resize.
         metadata: transformers' `VideoMetadata` of pictures in memory: ``fps``, and where they are a
             sample already, ``frames_indices`` and ``total_num_frames``.
 
@@ -136,7 +136,7 @@ def read_picture(picture: Picture) -> NDArray[np.uint8]:
     """An upright RGB picture, (H, W, 3) uint8; transparency is dropped, as in training.
 
     Raises:
-        InputError: the file is missing or no image, or the array has another shape.
+        InputError: the file is missing or not an image, or the array has another shape.
     """
     if isinstance(picture, np.ndarray):
         if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
@@ -148,8 +148,8 @@ def read_picture(picture: Picture) -> NDArray[np.uint8]:
         return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
     if not isinstance(picture, str | Path):
         raise InputError(
-            f"a {type(picture).__name__} is no image; give a file, an address, a PIL image or an "
-            "array (H, W, 3)"
+            f"a {type(picture).__name__} is not an image; give a file, an address, a PIL image or "
+            "an array (H, W, 3)"
         )
     with local_file(picture) as file:
         try:
@@ -162,7 +162,7 @@ def read_picture(picture: Picture) -> NDArray[np.uint8]:
 
 
 def name_of(source: str | Path) -> str:
-    """What to call a file or an address; one that holds the file itself is cut short."""
+    """The name of a file or an address for messages; a ``data:`` address is cut short."""
     name = str(source)
     return f"{name.partition(',')[0]},..." if name.startswith(DATA) else name
 
@@ -171,7 +171,7 @@ def picture_size(file: Path) -> tuple[int, int]:
     """Height and width of what `read_picture` would return, from the header of the file alone.
 
     Raises:
-        InputError: the file is missing or no image.
+        InputError: the file is missing or not an image.
     """
     try:
         with Image.open(file) as image:
@@ -184,7 +184,7 @@ def picture_size(file: Path) -> tuple[int, int]:
 
 @contextmanager
 def local_file(source: str | Path) -> Iterator[Path]:
-    """A local file for a path or an address; what had to be fetched is removed afterwards.
+    """A local file for a path or an address; a download is removed afterwards.
 
     Raises:
         InputError: the address cannot be fetched, or does not hold base64.
@@ -230,7 +230,7 @@ def _with_metadata(pixels: NDArray[np.uint8], metadata: Mapping[str, Any]) -> Fr
     frames = Frames.from_array(pixels, fps=fps)
     indices, num_frames = values.get("frames_indices"), values.get("total_num_frames")
     indices = frames.indices if indices is None else np.asarray(indices)
-    if num_frames is None:  # at least as many as were seen
+    if num_frames is None:  # at least as many as were given
         num_frames = 1 + int(indices.max(initial=len(frames) - 1))
     return replace(
         frames,

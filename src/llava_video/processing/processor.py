@@ -68,8 +68,8 @@ _AS_TRAINED = _Sampling()
 
 
 @dataclass(slots=True)
-class Seen:
-    """What the conversations of a batch show, as far as they have been read.
+class LoadedMedia:
+    """Frames and tiles of the conversations of a batch.
 
     Attributes:
         frames: of each video.
@@ -121,7 +121,7 @@ class LlavaVideoProcessor(ProcessorMixin):
     def get_processor_dict(
         cls, pretrained_model_name_or_path: Any, **kwargs: Any
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """What the processor is made with; for the official release, what its config.json says."""
+        """Arguments of the processor; for the official release, from its config.json."""
         values, rest = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
         if "video_representation" not in values:
             config = AutoConfig.from_pretrained(pretrained_model_name_or_path)
@@ -135,7 +135,7 @@ class LlavaVideoProcessor(ProcessorMixin):
 
     @property
     def representation(self) -> VideoRepresentation:
-        """How frames become video tokens, as the model's configuration says, which owns it."""
+        """How frames become video tokens; the model's configuration owns it."""
         return VideoRepresentation.from_dict(self.video_representation)
 
     def with_representation(self, representation: VideoRepresentation) -> LlavaVideoProcessor:
@@ -160,8 +160,8 @@ class LlavaVideoProcessor(ProcessorMixin):
 
         Args:
             text: a question, or one per row.
-            videos: a video, or one per row; None where a question is about no video.
-            images: an image, or one (or a list of several) per row; None likewise.
+            videos: a video, or one per row; None for a row without one.
+            images: an image, or one (or a list of several) per row; None for a row without one.
             **options: see `apply_chat_template`.
 
         Returns:
@@ -198,22 +198,22 @@ class LlavaVideoProcessor(ProcessorMixin):
     ) -> Any:
         """Inputs for conversations, by the conventions of transformers.
 
-        What is not said is what the model needs, which is not always transformers' own default:
-        tensors of all inputs, and the assistant to speak next.
+        Defaults are what the model needs, which differs from transformers' own: tensors of all
+        inputs, and a prompt for the assistant's turn.
 
         Args:
             conversation: messages, or a list of conversations for a batch; see `model.prompt`. A
                 video part holds a `media.Video` under ``"video"``, ``"path"`` or ``"url"``, an
                 image part a `media.Picture` under ``"image"``, ``"path"`` or ``"url"``.
-            add_generation_prompt: whether the assistant is to speak next; by default it is, unless
-                the final message is to be continued.
+            add_generation_prompt: whether to open the assistant's turn; by default yes, unless the
+                final message is to be continued.
             continue_final_message: leave the final message open, for the model to continue it.
-            tokenize: give ids rather than text, where a video or an image is one placeholder.
-            return_dict: give all inputs rather than ``input_ids`` alone.
-            processor_kwargs: options, where a caller keeps them together.
-            **options: ``num_frames`` to sample from each file, as many as the representation takes
-                by default, or ``fps`` to sample at, up to that many; ``video_metadata``, which is
-                transformers' `VideoMetadata` or None for each video in turn; `FIXED_OPTIONS`.
+            tokenize: return ids; if False, text with one placeholder per video or image.
+            return_dict: return all inputs rather than ``input_ids`` alone.
+            processor_kwargs: more options, as one mapping.
+            **options: ``num_frames`` to sample from each file, by default the ``max_frames`` of the
+                representation, or ``fps`` to sample at, up to that many; ``video_metadata``:
+                transformers' `VideoMetadata` or None for each video, in order; `FIXED_OPTIONS`.
 
         Returns:
             ``input_ids`` and ``attention_mask`` (B, L), padded on the left; with videos also
@@ -234,8 +234,8 @@ class LlavaVideoProcessor(ProcessorMixin):
             continue_final_message=continue_final_message,
         )
         conversations = _as_batch(conversation)
-        seen = Seen()
-        slots = [self.look(media_of(messages), seen, sampling) for messages in conversations]
+        loaded = LoadedMedia()
+        slots = [self.load_media(media_of(row), loaded, sampling) for row in conversations]
         if not tokenize:
             slots = [[replace(slot, num_tokens=1) for slot in row] for row in slots]
         prompts = list(map(render, conversations, slots))
@@ -243,7 +243,7 @@ class LlavaVideoProcessor(ProcessorMixin):
             texts = [str(self.tokenizer.decode(prompt.input_ids)) for prompt in prompts]
             return texts if conversations is conversation else texts[0]
         self._check_lengths(prompts, slots)
-        inputs = BatchFeature({**self._pad_left(prompts, seen), **self.pixels(seen)})
+        inputs = BatchFeature({**self._pad_left(prompts, loaded), **self.pixels(loaded)})
         return inputs if return_dict else inputs["input_ids"]
 
     def sample_frames(
@@ -254,7 +254,7 @@ class LlavaVideoProcessor(ProcessorMixin):
         fps: float | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Frames:
-        """Frames of a video at the size that the model sees, at most ``max_frames``.
+        """Frames of a video for the size of the vision encoder, at most ``max_frames``.
 
         See `media.read_frames`; without a number, ``max_frames`` are sampled from a file.
         """
@@ -275,7 +275,7 @@ class LlavaVideoProcessor(ProcessorMixin):
         return frames
 
     def preprocess(self, frames: Frames) -> Tensor:
-        """Pixels as the vision encoder wants them: (T, H, W, 3) uint8 -> (T, 3, S, S) float32.
+        """Pixels for the vision encoder: (T, H, W, 3) uint8 -> (T, 3, S, S) float32.
 
         Direct resize to a square with PIL's bicubic filter, then from 0..255 to -1..1
         (siglip_encoder.py).
@@ -288,66 +288,66 @@ class LlavaVideoProcessor(ProcessorMixin):
         return str(answer).strip()
 
     def slot_of(self, frames: Frames) -> VideoSlot:
-        """The room that a video takes in a prompt, and what the prompt says of it."""
+        """The slot of a video in a prompt: its number of tokens, and the time instruction."""
         num_tokens = make_layout(self.representation, len(frames)).num_tokens
         return VideoSlot(num_tokens, describe_sampling(frames) if self.add_time_instruction else "")
 
-    def look(
-        self, media: Sequence[Medium], seen: Seen, sampling: _Sampling = _AS_TRAINED
+    def load_media(
+        self, media: Sequence[Medium], loaded: LoadedMedia, sampling: _Sampling = _AS_TRAINED
     ) -> list[Slot]:
-        """Read what one conversation shows, and say how much room each of it takes.
+        """Load the videos and images of one conversation; returns their slots in the prompt.
 
         Args:
             media: videos and images in order; see `media.media_of`.
-            seen: to which what was read is added.
+            loaded: of the batch; frames and tiles are appended to it.
             sampling: how the frames of files are chosen.
         """
         tiled = show_tiles(media)
         slots: list[Slot] = []
         for medium in media:
             if medium.kind == "video":
-                told = sampling.video_metadata[len(seen.frames) : len(seen.frames) + 1]
+                metadata = sampling.video_metadata[len(loaded.frames) : len(loaded.frames) + 1]
                 frames = self.sample_frames(
                     medium.source,
                     num_frames=sampling.num_frames,
                     fps=sampling.fps,
-                    metadata=told[0] if told else None,
+                    metadata=metadata[0] if metadata else None,
                 )
-                seen.frames.append(frames)
+                loaded.frames.append(frames)
                 slots.append(self.slot_of(frames))
             else:
                 picture = read_picture(medium.source)
                 height, width, _ = picture.shape
                 layout = make_image_layout(self.images, height, width, tiled=tiled)
-                seen.tiles.append(cut_tiles(picture, layout))
-                seen.image_sizes.append((height, width))
+                loaded.tiles.append(cut_tiles(picture, layout))
+                loaded.image_sizes.append((height, width))
                 slots.append(ImageSlot(layout.num_tokens))
         return slots
 
-    def pixels(self, seen: Seen, *, as_bytes: bool = False) -> dict[str, Tensor]:
-        """Pixels of everything that was seen, and how they belong together.
+    def pixels(self, loaded: LoadedMedia, *, as_bytes: bool = False) -> dict[str, Tensor]:
+        """Pixels of the loaded media, and how many belong to each.
 
         Args:
-            seen: what was read.
-            as_bytes: give pixels as uint8, a quarter of the memory; the model normalises them.
+            loaded: of the batch.
+            as_bytes: return pixels as uint8, a quarter of the memory; the model normalises them.
 
         Returns:
-            Those of the inputs that `apply_chat_template` returns.
+            The inputs of media that `apply_chat_template` returns.
         """
         data = {}
         finish = (lambda pixels: pixels) if as_bytes else normalise
-        if seen.frames:
-            frames = [self._squares(video) for video in seen.frames]
+        if loaded.frames:
+            frames = [self._squares(video) for video in loaded.frames]
             data["pixel_values_videos"] = finish(torch.cat(frames))
             data["num_frames_per_video"] = torch.tensor([len(video) for video in frames])
-        if seen.tiles:
-            data["pixel_values"] = finish(torch.cat([_as_tensor(tiles) for tiles in seen.tiles]))
-            data["num_tiles_per_image"] = torch.tensor([len(tiles) for tiles in seen.tiles])
-            data["image_sizes"] = torch.tensor(seen.image_sizes)
+        if loaded.tiles:
+            data["pixel_values"] = finish(torch.cat([_as_tensor(tiles) for tiles in loaded.tiles]))
+            data["num_tiles_per_image"] = torch.tensor([len(tiles) for tiles in loaded.tiles])
+            data["image_sizes"] = torch.tensor(loaded.image_sizes)
         return data
 
     def _squares(self, frames: Frames) -> Tensor:
-        """Frames at the size that the model sees: (T, 3, S, S) uint8."""
+        """Frames at the size of the vision encoder: (T, H, W, 3) -> (T, 3, S, S) uint8."""
         size = (self.image_size, self.image_size)
         pixels = frames.pixels
         if pixels.shape[1:3] != size:
@@ -358,15 +358,15 @@ class LlavaVideoProcessor(ProcessorMixin):
         for prompt, row in zip(prompts, slots, strict=True):
             num_tokens = len(prompt.input_ids)
             if num_tokens >= self.max_positions:
-                num_seen = sum(slot.num_tokens for slot in row)
+                num_media = sum(slot.num_tokens for slot in row)
                 raise InputError(
-                    f"the prompt has {num_tokens} tokens ({num_seen} of them video or image), the "
+                    f"the prompt has {num_tokens} tokens ({num_media} of them video or image), the "
                     f"model takes {self.max_positions}; sample fewer frames, take a representation "
                     "with fewer tokens, or show fewer images"
                 )
 
-    def _pad_left(self, prompts: Sequence[Prompt], seen: Seen) -> dict[str, Tensor]:
-        """Pad on the left, so that every row ends where its answer begins."""
+    def _pad_left(self, prompts: Sequence[Prompt], loaded: LoadedMedia) -> dict[str, Tensor]:
+        """Pad (B, L) on the left, so that every row ends where its answer begins."""
         longest = max(len(prompt.input_ids) for prompt in prompts)
         padding = self.tokenizer.pad_token_id
         if padding is None:
@@ -379,11 +379,11 @@ class LlavaVideoProcessor(ProcessorMixin):
             types[row, first:] = torch.tensor(prompt.token_types)
             mask[row, first:] = 1
         data = {"input_ids": ids, "attention_mask": mask}
-        return {**data, "mm_token_type_ids": types} if seen.tiles else data
+        return {**data, "mm_token_type_ids": types} if loaded.tiles else data
 
 
 def processor_values(config: LlavaVideoConfig) -> dict[str, Any]:
-    """What a `LlavaVideoProcessor` is made with, besides its tokenizer, for a model."""
+    """Arguments of a `LlavaVideoProcessor`, besides its tokenizer, for a model."""
     vision = config.vision
     text = config.text
     return {
@@ -398,12 +398,12 @@ def processor_values(config: LlavaVideoConfig) -> dict[str, Any]:
 
 def _as_tensor(pixels_NHWC: NDArray[np.uint8]) -> Tensor:
     """(N, H, W, 3) uint8 -> (N, 3, H, W) uint8."""
-    # A copy: PyTorch has no tensors that can be read only, as the arrays of `Frames` are.
+    # A copy: the arrays of `Frames` are read-only, which tensors cannot be.
     return torch.tensor(pixels_NHWC).permute(0, 3, 1, 2)
 
 
 def _sampling_of(options: dict[str, Any]) -> _Sampling:
-    """What is left of a caller's options once those with one possible value are checked."""
+    """The sampling among a caller's options; those with one possible value are checked."""
     for name, possible in FIXED_OPTIONS.items():
         value = options.pop(name, possible[0])
         if value not in possible:

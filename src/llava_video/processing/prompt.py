@@ -1,4 +1,4 @@
-"""The one renderer of prompts: chat, serving, training and evaluation all get their tokens here.
+"""The one renderer of prompts, for chat, serving, training and evaluation.
 
 A conversation is a list of messages in the form that transformers uses::
 
@@ -6,9 +6,8 @@ A conversation is a list of messages in the form that transformers uses::
       "content": [{"type": "video", "video": frames}, {"type": "text", "text": "What?"}]}]
 
 It becomes control tokens, text and slots for the tokens of videos and images. Control tokens come
-from here only: text that a person wrote is tokenized so that no control token can arise from it,
-whatever it spells. Slots come from the position of a video or image part, never from a string in
-the text.
+from the renderer only: text of a user is tokenized so that it cannot become a control token. Slots
+come from the position of a video or image part, never from a string in the text.
 
 The format is ChatML with the system prompt of Qwen2 (``qwen_1_5`` in the official code).
 """
@@ -33,7 +32,7 @@ Message = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class VideoSlot:
-    """Where a video goes in a prompt: ``num_tokens`` placeholders and what is said of it."""
+    """A video in a prompt: ``num_tokens`` placeholders and the time instruction."""
 
     num_tokens: int
     time_instruction: str = ""
@@ -41,13 +40,13 @@ class VideoSlot:
 
 @dataclass(frozen=True, slots=True)
 class ImageSlot:
-    """Where an image goes in a prompt: ``num_tokens`` placeholders."""
+    """An image in a prompt: ``num_tokens`` placeholders."""
 
     num_tokens: int
 
 
 Slot = VideoSlot | ImageSlot
-"""Where one part that is no text goes."""
+"""A video or image part in a prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +55,8 @@ class Prompt:
 
     Attributes:
         input_ids: token ids, one placeholder per video or image token.
-        supervised: for each id, whether it is the assistant's own: its text and the end of its
-            turn.
+        supervised: for each id, whether it has a loss in training: the assistant's text and the end
+            of its turn.
         token_types: for each id, ``TEXT``, ``IMAGE`` or ``VIDEO``.
     """
 
@@ -67,7 +66,7 @@ class Prompt:
 
 
 def describe_sampling(frames: Frames) -> str:
-    """The sentence that tells the model how long the video is and when its frames are.
+    """The time instruction: the duration of the video and the times of its frames.
 
     As in the official code (train.py and the model card), without a space after the last full stop.
     """
@@ -119,8 +118,8 @@ class PromptRenderer:
         Args:
             messages: roles ``system`` (first, optional), ``user`` and ``assistant``.
             slots: one per video or image part, in order.
-            add_generation_prompt: whether the assistant is to speak next.
-            continue_final_message: leave the last message open, to be continued as it stands.
+            add_generation_prompt: whether to open the assistant's turn.
+            continue_final_message: leave the last message open, for the model to continue it.
 
         Raises:
             InputError: an unknown role or part, or parts and slots that do not match.
@@ -177,7 +176,7 @@ class PromptRenderer:
         builder.text(f"\n{said}\n" if said else "\n")
 
     def _encode_text(self, text: str) -> list[int]:
-        """Tokenize text so that it stays text: what spells a control token is cut in two first."""
+        """Tokenize text as text: the spelling of a control token is cut in two first."""
         ids: list[int] = []
         start = 0
         while match := self._control.search(text, start):

@@ -1,4 +1,4 @@
-"""Cuts pictures into the tiles that the vision encoder sees, as the layout of the image says."""
+"""Cuts pictures into the tiles of an image layout."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ def cut_tiles(picture: NDArray[np.uint8], layout: ImageLayout) -> NDArray[np.uin
     grid = np.zeros((layout.tile_rows * size, layout.tile_columns * size, 3), np.uint8)
     top, left = (grid.shape[0] - height) // 2, (grid.shape[1] - width) // 2
     grid[top : top + height, left : left + width] = resize(picture, (height, width), exact=True)
+    # (rows * S, columns * S, 3) -> (rows, columns, S, S, 3)
     tiles = grid.reshape(layout.tile_rows, size, layout.tile_columns, size, 3).swapaxes(1, 2)
     return np.concatenate([base[None], tiles.reshape(-1, size, size, 3)])
 

@@ -1,4 +1,4 @@
-"""The lengths of videos that LLaVA-Video-178K groups its files by."""
+"""Duration buckets, by which LLaVA-Video-178K groups its files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ BUCKETS = ((30.0, "0_30_s"), (60.0, "30_60_s"), (120.0, "1_2_m"), (180.0, "2_3_m
 """The longest video of each bucket in seconds, and the bucket's name in file names."""
 
 LAST_BUCKET = "3_m_up"
-"""Longer videos, which the release has none of."""
+"""Bucket of longer videos, which the release does not have."""
 
 
 def bucket_of(duration_seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Files and folders written whole: under their name there is the old one or the new one."""
+"""Files and folders written whole: a name always holds the old version or the new one."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def writing(target: Path, *, by_many: bool = False) -> Iterator[Path]:
     When the block ends, what was written takes the name of ``target``; when it raises, it is
     removed and ``target`` stays as it was. This holds for a process that is killed, not for a power
     cut: nothing waits for the disk. What a killed process leaves is overwritten the next time. Its
-    suffix is none of the usual ones, so that no listing takes it for what it is to become.
+    suffix is its own, so that no listing takes it for a finished file.
 
     Args:
         target: the file or the folder.
-        by_many: whether several processes may write it at a time, each beside the others; the last
-            one wins, and what a killed one leaves stays.
+        by_many: whether several processes may write it at a time; the last one wins, and what a
+            killed one leaves stays.
 
     Raises:
         OSError: it cannot be written there, or ``target`` is a folder with files in it.

@@ -1,4 +1,4 @@
-"""Files of one JSON object a line, which a kill or a full disk may leave with half a line."""
+"""Files of one JSON object a line; a kill or a full disk may leave half a line."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import Any
 
 
 def append_line(path: Path, record: dict[str, Any]) -> None:
-    """Add a record at the end of a file, to which other processes may be adding, too.
+    """Append a record to a file, which other processes may append to at the same time.
 
-    It begins a line of its own, also behind one that was cut off.
+    It begins a line of its own, also after one that was cut off.
     """
     line = f"{dump_json(record)}\n".encode()
     with path.open("ab+", buffering=0) as file:
@@ -20,7 +20,7 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 line = b"\n" + line
-        file.write(line)  # in one piece: others do not come in between
+        file.write(line)  # one write: appends of other processes do not interleave
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
@@ -40,7 +40,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
 
 def dump_json(value: Any, *, indent: int | None = None) -> str:
-    """JSON as this package writes it everywhere: real characters, fixed separators."""
+    """JSON as this package writes it: UTF-8 characters unescaped, fixed separators."""
     return json.dumps(value, ensure_ascii=False, indent=indent)
 
 

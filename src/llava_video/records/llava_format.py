@@ -17,10 +17,10 @@ from typing import Any, Literal
 from llava_video.errors import InputError
 
 MARKER = "<image>"
-"""Where an image, or a video, stands in the text of a human turn."""
+"""Placeholder of an image, or of a video, in the text of a human turn."""
 
 VIDEO_MARKER = "<video>"
-"""Where a video stands in a record that has images, too."""
+"""Placeholder of a video in a record that has images, too."""
 
 SPLITS = ("caption", "open_ended", "multi_choice")
 """Kinds of conversations in LLaVA-Video-178K, each in files of its own."""
@@ -50,7 +50,7 @@ class Turn:
 
     Attributes:
         role: user or assistant.
-        parts: texts and what is shown, in order; of an assistant one text.
+        parts: texts and media, in order; of an assistant one text.
     """
 
     role: Role
@@ -89,7 +89,7 @@ def make_record(
 
 @dataclass(frozen=True, slots=True)
 class _Repeated:
-    """In place of a JSON object that has one key twice, of which Python would keep the last."""
+    """Replaces a JSON object with a key twice, of which Python would keep the last."""
 
     key: str
 
@@ -113,10 +113,10 @@ def parse_record(text: str | bytes) -> Any:
 
 
 def read_turns(record: Any) -> tuple[Turn, ...]:
-    """The conversation of a record, as the official code reads it, but nothing is dropped silently.
+    """The conversation of a record, as the official code reads it, but without silent losses.
 
-    A file alone may go without its marker; it is then shown first. In a turn that shows one file,
-    it stands before the text, wherever the marker was written.
+    A single file needs no marker; it is then shown first. In a turn with one file, the file goes
+    before the text, wherever its marker is.
 
     Raises:
         InputError: it cannot be used; the message says why.
@@ -163,7 +163,7 @@ def _names(record: dict[str, Any], kind: str) -> list[str]:
 
 
 def _markers(names: dict[str, list[str]]) -> dict[str, Kind]:
-    """What stands in the text for which kind of file."""
+    """The placeholder of each kind of file in the text."""
     if names["image"] and names["video"]:
         return {MARKER: "image", VIDEO_MARKER: "video"}
     return {MARKER: "video" if names["video"] else "image"}

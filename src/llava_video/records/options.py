@@ -1,4 +1,4 @@
-"""Questions with lettered options: how they are asked, answered, and read out of free text."""
+"""Questions with lettered options: prompts, answers, and the option chosen by a free text."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ LETTERS = string.ascii_uppercase
 
 LETTER_ENDING = "Please respond with only the letter of the correct answer."
 OPTION_ENDING = "Please provide your answer by stating the letter followed by the full option."
-"""The two endings of multiple-choice turns in LLaVA-Video-178K."""
+"""The two instructions at the end of multiple-choice turns in LLaVA-Video-178K."""
 
-# A word that follows an article or "I" in no sentence, so that the letter before it is a choice.
+# Words that follow neither an article nor "I", so that the letter before them is a choice.
 _NO_NOUN = r"(?:is|was|are|because|since|as|and|or|but|for|with)\b"
 _NOT = r"(?P<not>(?:\bnot|n['’]t|\bcannot)\s+(?:be\s+)?(?:(?:an?|the)\s+)?)?"
 _CUE = re.compile(
@@ -33,12 +33,12 @@ def ask_with_options(question: str, options: Sequence[str], ending: str) -> str:
 
 
 def answer_by_letter(letter: str) -> str:
-    """What answers `LETTER_ENDING` in LLaVA-Video-178K: ``A.``."""
+    """The answer to `LETTER_ENDING` in LLaVA-Video-178K: ``A.``."""
     return f"{letter}."
 
 
 def answer_by_option(letter: str, option: str) -> str:
-    """What answers `OPTION_ENDING`: ``A. Black.`` for option ``A. Black``.
+    """The answer to `OPTION_ENDING`: ``A. Black.`` for option ``A. Black``.
 
     Released answers end in a full stop, also where the option has none.
     """
@@ -57,7 +57,7 @@ def letter_of(answer: str, options: Sequence[str]) -> str:
 def chosen_letter(text: str, options: Sequence[str]) -> str | None:
     """The option that a free text chooses, or None where it chooses none or several.
 
-    In this order, and the first rule that finds anything decides:
+    The first of these rules that finds an option decides:
 
     1. a letter before ``.``, ``)`` or ``:`` at the start of the text (``B. above``, ``(b)``), or
        that is all of it, in upper or lower case; a text whose lines begin with several letters
@@ -102,7 +102,7 @@ def _alone(text: str, known: str) -> set[str]:
 
 
 def _letters(text: str, known: str, cases: str) -> Iterator[tuple[str, int]]:
-    """Letters that stand alone, and where they start, a parenthesis before them included."""
+    """Single letters, and where they start, with a parenthesis before them."""
     bare = rf"(?<![\w'’.-])(?P<bare>[{cases}])(?![\w'’-]|\.\w)"
     for match in re.finditer(rf"{_NOT}(?:\(\s*(?P<marked>[A-Za-z])\s*\)|{bare})", text):
         letter = match["marked"] or match["bare"]
@@ -116,14 +116,14 @@ def _letters(text: str, known: str, cases: str) -> Iterator[tuple[str, int]]:
 
 
 def _named(text: str, options: Sequence[str]) -> set[str]:
-    """Letters of the options whose words stand in the text, longer ones taken out first."""
+    """Letters of the options whose words are in the text, longer options removed first."""
     found: set[str] = set()
     words = {LETTERS[i]: re.findall(r"\w+", option) for i, option in enumerate(options)}
     for letter, parts in sorted(words.items(), key=lambda item: -len(" ".join(item[1]))):
         if not parts:
             continue
         body = r"\W+".join(map(re.escape, parts))
-        # "no idea" chooses "no" as little as "a cat" chooses A.
+        # "no idea" does not choose the option "no".
         end = r"(?!\s+\w)" if [part.lower() for part in parts] == ["no"] else ""
         option = re.compile(rf"{_NOT}(?<!\w){body}(?!\w){end}", re.IGNORECASE)
         if any(not match["not"] for match in option.finditer(text)):

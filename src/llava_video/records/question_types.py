@@ -62,5 +62,5 @@ _ALIASES = {
 
 
 def find_type(name: str) -> str | None:
-    """Slug of the type that a model's wording means, or None where it means none."""
+    """Slug of the type that a model's wording names, or None."""
     return _ALIASES.get(_letters(name))

@@ -1,7 +1,7 @@
 """Video representations: how frames become video tokens.
 
 `VideoRepresentation` is the configuration V = (T, M, s, p), `make_layout` counts and orders its
-tokens in integers, `packing.pack_video` (which needs torch) carries it out, `PRESETS` names the
+tokens in integers, `packing.pack_video` (which needs torch) executes it, `PRESETS` names the
 representations of the paper and its peers, and `tape` draws them.
 """
 

@@ -2,7 +2,7 @@
 
 The released checkpoints show a single image twice: squeezed into one square (the base), and at more
 detail, fitted into a grid of square tiles without changing its aspect. After the vision encoder the
-tokens of the tiles form one large grid; rows and columns that show nothing but padding are cut off,
+tokens of the tiles form one large grid; rows and columns of padding are cut off,
 a grid of too many tokens is scaled down, and each row ends in the newline vector (``anyres_max_9``
 with ``spatial_unpad`` in the official code). Each of several images is one square, as is any image
 of a model that was not trained on tiles.
@@ -26,18 +26,18 @@ RELEASED_TILE_GRIDS: tuple[TileGrid, ...] = tuple(
 """Up to 6 x 6 tiles, in the order of the released configurations."""
 
 _SCALED_DOWN_FROM = 1.1
-"""A grid may have a side this much longer than its share before it is scaled down."""
+"""A grid is scaled down where its sides exceed those of ``max_tiles`` by more than this factor."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageRepresentation:
-    """How a model shows images.
+    """How images become tiles and tokens.
 
     Attributes:
         tile_size: side of a tile in pixels.
         grid_side: side of the square of tokens that the vision encoder makes of a tile.
         tile_grids: the grids of tiles to choose from; none where every image is one square.
-        max_tiles: as many tiles' tokens a grid keeps; None for no limit.
+        max_tiles: a grid keeps at most the tokens of this many tiles; None for no limit.
         newline: whether the learned newline vector ends each row of tiles, or a square.
 
     Raises:
@@ -94,11 +94,11 @@ class ImageLayout:
     Attributes:
         representation: what it was made from.
         tile_rows: rows of tiles, 0 where the image is one square.
-        tile_columns: columns of tiles, 0 likewise.
+        tile_columns: columns of tiles, 0 where the image is one square.
         fitted_height: rows of the picture in the grid of tiles, in pixels, before padding.
         fitted_width: its columns.
         first_row: first row of the grid of tokens that shows more than padding.
-        first_column: first such column; as much is cut off at the other end.
+        first_column: first such column; as many are cut off at the other end.
         rows: rows of tokens that stay, after scaling down.
         columns: columns of tokens that stay.
     """
@@ -134,13 +134,13 @@ def make_image_layout(
     """Lay out the tiles and tokens of an image.
 
     Args:
-        representation: how the model shows images.
+        representation: of the model.
         height: rows of the picture, in pixels.
         width: its columns.
         tiled: whether the image may have tiles; False where it is one of several.
 
     Raises:
-        InputError: the picture is so narrow that no token of it would stay.
+        InputError: the picture is too narrow to keep a token.
     """
     if not tiled or not representation.tile_grids:
         return ImageLayout(representation)
@@ -176,9 +176,9 @@ def make_image_layout(
 
 
 def best_tile_grid(representation: ImageRepresentation, height: int, width: int) -> TileGrid:
-    """The grid in which most of a picture's pixels stay; among equals, the one with least padding.
+    """The grid that keeps most of a picture's pixels; among equals, the one with least padding.
 
-    Enlarging a picture adds nothing to it. Among grids that are equal in both the first one wins.
+    Pixels of an enlarged picture are not counted. Among grids equal in both the first one wins.
     """
 
     def fitness(grid: TileGrid) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""From features of tiles to image tokens, as the layout of the image says. Needs torch."""
+"""Packs features of tiles into image tokens by the layout. Needs torch."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ def _rows_of_tiles(tiles_NMD: Tensor, layout: ImageLayout, newline: Tensor | Non
     """The grid of all tiles, cut, scaled down and with a newline after each row: (tokens, D)."""
     side = layout.representation.grid_side
     tiles = tiles_NMD.unflatten(1, (side, side)).unflatten(0, (layout.tile_rows, -1))
+    # (tile rows, tile columns, side, side, D) -> (R, C, D)
     grid_RCD: Tensor = tiles.transpose(1, 2).flatten(0, 1).flatten(1, 2)
     first_row, first_column = layout.first_row, layout.first_column
     grid_RCD = grid_RCD[
@@ -62,4 +63,4 @@ def _rows_of_tiles(tiles_NMD: Tensor, layout: ImageLayout, newline: Tensor | Non
     if newline is not None:
         newlines = newline.expand(layout.rows, 1, -1)
         grid_RCD = torch.cat([grid_RCD, newlines], dim=1)
-    return grid_RCD.flatten(0, 1)
+    return grid_RCD.flatten(0, 1)  # (R * (C + 1), D) with newlines

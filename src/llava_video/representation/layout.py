@@ -1,4 +1,4 @@
-"""Where every video token goes: the layout of one video, in integers only.
+"""The token layout of one video, in integers only.
 
 A layout is a few *runs*. A run is a regular pattern of frames of one kind, so that its tokens can
 be written with one strided copy, however many frames there are:
@@ -25,7 +25,7 @@ from llava_video.representation.video_representation import FrameGrid, VideoRepr
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Frames of one kind at regular places; see the module's text for the two formulas."""
+    """Frames of one kind at regular places; see the module's docstring for the two formulas."""
 
     slow: bool
     num_periods: int
@@ -70,7 +70,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One frame at its place: ``num_tokens`` tokens from ``first_token`` on, newlines included."""
+    """Tokens of one frame: ``num_tokens`` from ``first_token`` on, newlines included."""
 
     frame: int
     slow: bool
@@ -80,11 +80,11 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class TokenLayout:
-    """The video tokens of one video: who is slow, in which order, how many.
+    """The video tokens of one video: which frames are slow, order, counts.
 
     Attributes:
         representation: what it was made from.
-        num_frames: frames that the video really has, at most ``representation.max_frames``.
+        num_frames: frames sampled from the video, at most ``representation.max_frames``.
         runs: the regular patterns that together cover every token exactly once, but for the newline
             that ends the video where ``newline`` is ``end``.
     """
@@ -108,7 +108,7 @@ class TokenLayout:
         return _tokens_per_block(self.representation, slow)
 
     def blocks(self) -> Iterator[Block]:
-        """Every frame at its place, in the order of the tokens."""
+        """A block for every frame, in the order of the tokens."""
         starts = [
             Block(
                 run.first_frame + i * run.frame_period + j,

@@ -1,4 +1,4 @@
-"""From features of frames to video tokens: pool each frame, put it in its place. Needs torch.
+"""Pools features of frames and packs them into video tokens by the layout. Needs torch.
 
 Reference for the poolings: ``get_2dPool`` of the official code, which works on a channels-first
 copy; here the channels stay last, because copying them costs more than the pooling.
@@ -21,7 +21,7 @@ from llava_video.representation.video_representation import (
 )
 
 FRAMES_PER_WINDOW = {"cpu": 6, "cuda": 64}
-"""Frames in flight at a time: few enough for a cache, or enough to fill a GPU."""
+"""Frames pooled at a time: few enough for the CPU's cache, or enough to fill a GPU."""
 
 Layer = Callable[[Tensor], Tensor]
 """Maps the last dimension of a tensor, such as a linear layer."""
@@ -34,13 +34,14 @@ def pool_frames(features_NMC: Tensor, pooling: Pooling, stride: int, grid: Frame
         features_NMC: features of N frames, M a square number.
         pooling: see `VideoRepresentation`.
         stride: pooling stride; for ``bilinear`` and ``adaptive`` the output grid decides.
-        grid: rows and columns to come out.
+        grid: rows and columns of the output.
 
     Returns:
         ``(N, rows, columns, C)`` in the dtype of the features.
     """
     side = int(features_NMC.shape[1] ** 0.5 + 0.5)
-    channels_first = features_NMC.unflatten(1, (side, side)).permute(0, 3, 1, 2)  # only a view
+    # (N, M, C) -> (N, C, side, side), a view
+    channels_first = features_NMC.unflatten(1, (side, side)).permute(0, 3, 1, 2)
     if pooling == "average":
         pooled = _average(channels_first, stride)
     elif pooling == "max":
@@ -55,7 +56,7 @@ def pool_frames(features_NMC: Tensor, pooling: Pooling, stride: int, grid: Frame
 
 
 def _average(images_NCHW: Tensor, stride: int) -> Tensor:
-    """Average pooling that drops what does not fill a window.
+    """Average pooling that drops rows and columns of incomplete windows.
 
     Halving by bilinear interpolation takes exactly the mean of 2 x 2 neighbours, and is several
     times faster than ``avg_pool2d`` on channels-last bfloat16.
@@ -75,10 +76,10 @@ def pack_video(
     before_pooling: Layer | None = None,
     after_pooling: Layer | None = None,
 ) -> Tensor:
-    """Turn the features of a video's frames into its video tokens, in the order of the layout.
+    """Pool and pack the features of a video's frames into its video tokens.
 
     There is no loop over frames: windows of many frames are pooled at once and written through
-    strided views, so that what is in flight stays in the cache and memory stays bounded.
+    strided views, so that windows stay in the cache and memory stays bounded.
 
     Args:
         features_TMC: ``(T, M, C)`` features, one row of M tokens per frame.
@@ -86,7 +87,7 @@ def pack_video(
         newline_D: the learned newline vector, where the representation has newlines.
         separator_D: the learned separator, where it has one.
         before_pooling: layers to apply to every token of a frame, such as the first of a projector.
-        after_pooling: layers to apply to pooled tokens; they give them their width D.
+        after_pooling: layers to apply to pooled tokens, with D outputs.
 
     Returns:
         ``(V, D)`` video tokens, V = ``layout.num_tokens``.
@@ -151,7 +152,7 @@ def _check(
 
 
 def _pools_in_steps(representation: VideoRepresentation) -> bool:
-    """Whether a fast frame is a slow frame averaged once more, so that features are read once."""
+    """Whether a fast frame is a slow frame averaged again, so that features are read once."""
     return (
         representation.pooling == "average"
         and representation.fast_pooling is None
@@ -160,7 +161,7 @@ def _pools_in_steps(representation: VideoRepresentation) -> bool:
 
 
 def _windows(layout: TokenLayout, device_type: str) -> Iterator[tuple[int, int]]:
-    """Spans of frames that together are all of them; none cuts a period of the layout in two."""
+    """Consecutive spans of all frames; their borders are borders of periods of the layout."""
     representation = layout.representation
     stride, phase = representation.slow_stride, representation.slow_phase
     size = max(1, FRAMES_PER_WINDOW.get(device_type, 64) // stride) * stride
@@ -169,12 +170,13 @@ def _windows(layout: TokenLayout, device_type: str) -> Iterator[tuple[int, int]]
 
 
 def _frames_of(features_TMC: Tensor, run: Run, first_frame: int) -> Tensor:
-    """The frames of a run, (n, M, C), out of features that begin with ``first_frame``."""
+    """The frames of a run, (n, M, C), from features that begin with ``first_frame``."""
     begin = run.first_frame - first_frame
     if run.frames_per_period == 1:
         return features_TMC[begin : begin + run.num_periods * run.frame_period : run.frame_period]
     if run.num_periods == 1:
         return features_TMC[begin : begin + run.frames_per_period]
+    # (periods, M, C, frames) -> (n, M, C)
     periods = features_TMC[begin:].unfold(0, run.frames_per_period, run.frame_period)
     return periods[: run.num_periods].movedim(-1, 1).flatten(0, 1)
 
@@ -209,7 +211,7 @@ def _write_blocks(
     """Fill blocks with their pooled grids, newlines and separators."""
     grid = layout.grid(slow)
     representation = layout.representation
-    grids = grids.unflatten(0, place.shape[:2])
+    grids = grids.unflatten(0, place.shape[:2])  # (periods, frames, rows, columns, D)
     if representation.newline == "grid" and newline_D is not None:
         rows = place[:, :, : grid.rows * (grid.columns + 1)].unflatten(2, (grid.rows, -1))
         rows[:, :, :, : grid.columns] = grids

@@ -16,14 +16,14 @@ from llava_video.representation.video_representation import (
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """A named representation and what its authors say of it.
+    """A named representation, with the count that its authors print.
 
     Attributes:
         name: what ``--representation`` takes.
         representation: the configuration.
         origin: where it comes from.
         printed_num_tokens: the count that the paper prints, if it prints one.
-        note: how that figure comes about, or why it cannot.
+        note: how that figure is computed, or why it cannot be.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Preset:
 
     @property
     def follows_formula(self) -> bool:
-        """Whether T, M, s, p say all: the formula knows p x p and 2p x 2p pooling only."""
+        """Whether the paper's formula applies: it assumes p x p and 2p x 2p pooling."""
         representation = self.representation
         return representation.adaptive_side is None and representation.fast_pool_stride is None
 
@@ -182,8 +182,8 @@ def parse_representation(text: str, base: VideoRepresentation | None = None) -> 
 
     Args:
         text: for example ``64,729,3,2`` or ``llava-video-slowfast``.
-        base: what four numbers leave open (pooling, newlines, ...) is taken from here, as a rule
-            from the checkpoint; by default the paper's average pooling without newlines.
+        base: other values (pooling, newlines, ...), as a rule those of the checkpoint; by
+            default the paper's average pooling without newlines.
 
     Raises:
         RepresentationError: neither a preset nor four fitting numbers.

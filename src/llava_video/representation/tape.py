@@ -30,14 +30,14 @@ _THUMBNAIL_HEIGHT = 38
 
 @dataclass(frozen=True, slots=True)
 class TapeLine:
-    """Blocks that stand on one line of the tape, and the tokens that it holds."""
+    """Blocks and tokens of one line of the tape."""
 
     blocks: tuple[Block, ...]
     num_tokens: int
 
 
 def summary(layout: TokenLayout) -> list[tuple[str, str]]:
-    """What is to be said beside the picture: names and values."""
+    """Names and values to show beside the picture."""
     representation = layout.representation
     slow = _block_text(layout, slow=True)
     rows = [
@@ -102,7 +102,7 @@ def to_dict(layout: TokenLayout, frames: Frames | None = None) -> dict[str, obje
 
 
 def to_text(layout: TokenLayout, width: int = 80) -> str:
-    """The tape for a terminal: a line of ``width`` characters in which each frame has its share.
+    """The tape for a terminal: a line of ``width`` characters, shared by tokens.
 
     Slow frames are drawn as ``█``, fast ones as ``▒``, alternating shades where frames of a kind
     meet.
@@ -124,7 +124,7 @@ def to_svg(layout: TokenLayout, frames: Frames | None = None) -> str:
 
     Args:
         layout: what to draw.
-        frames: the pictures behind it, shown as thumbnails with their times.
+        frames: sampled frames, shown as thumbnails with their times.
     """
     lines = split_lines(layout)
     scale = _TAPE_WIDTH / max(line.num_tokens for line in lines)
@@ -234,7 +234,7 @@ def _svg_line(
 
 
 def _svg_block(block: Block, x: float, y: float, width: float) -> str:
-    """A frame's rectangle; its details show when the pointer rests on it."""
+    """A frame's rectangle; with a tooltip."""
     kind = "slow" if block.slow else "fast"
     colour = SLOW_COLOUR if block.slow else FAST_COLOUR
     title = f"<title>frame {block.frame}, {kind}, {block.num_tokens} tokens</title>"
@@ -242,7 +242,7 @@ def _svg_block(block: Block, x: float, y: float, width: float) -> str:
 
 
 def _svg_specials(layout: TokenLayout, block: Block, x: float, y: float, scale: float) -> list[str]:
-    """The newlines and the separator of a block at their true places."""
+    """The newlines and the separator of a block at their positions."""
     grid = layout.grid(block.slow)
     places: Sequence[int] = ()
     if layout.representation.newline == "grid":
@@ -275,7 +275,7 @@ def _rect(
 
 
 def _thumbnail(pixels: NDArray[np.uint8], x: float, y: float, most_width: float) -> str:
-    """A small picture as a data URL, no wider than there is room."""
+    """A thumbnail as a data URL, at most as wide as its block."""
     image = Image.fromarray(pixels)
     width = max(1, min(round(image.width * _THUMBNAIL_HEIGHT / image.height), int(most_width)))
     image.thumbnail((2 * width, 2 * _THUMBNAIL_HEIGHT))

@@ -1,4 +1,4 @@
-"""How a video becomes tokens: V = (T, M, s, p) of the paper and what surrounds it."""
+"""The video representation: V = (T, M, s, p) of the paper, pooling, order, newlines."""
 
 from __future__ import annotations
 
@@ -185,10 +185,10 @@ class VideoRepresentation:
         """This representation with other numbers: ``"T,M,s,p"``, as ``"64,729,3,2"``.
 
         Pooling, newlines and the rest stay as they are, because a checkpoint was trained with them;
-        only the phase goes back to 0 when it no longer fits the stride.
+        only the phase becomes 0 where it does not fit the stride.
 
         Raises:
-            RepresentationError: the text is not four whole numbers, or they cannot be.
+            RepresentationError: the text is not four whole numbers, or they are out of range.
         """
         parts = text.split(",")
         try:

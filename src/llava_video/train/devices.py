@@ -26,7 +26,7 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer
 
 from llava_video.errors import InputError
-from llava_video.processing.processor import LlavaVideoProcessor, Seen
+from llava_video.processing.processor import LlavaVideoProcessor, LoadedMedia
 from llava_video.train.data.encode import Encoded, RowCollator
 from llava_video.train.data.packing import LABEL_IGNORED
 from llava_video.types import Frames
@@ -137,7 +137,7 @@ class SeeingCollator:
         )
         self._black = Encoded(
             name="", input_ids=prompt.input_ids, labels=[LABEL_IGNORED] * len(prompt.input_ids),
-            token_types=prompt.token_types, seen=Seen(frames=[frame]),
+            token_types=prompt.token_types, seen=LoadedMedia(frames=[frame]),
         )  # fmt: skip
 
     def __call__(self, rows: list[list[Encoded]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Reading videos: which frames, when they are shown, and their pictures. PyAV and numpy."""
+"""Reading videos: frames, their times and their pictures. PyAV and numpy."""
 
 from llava_video.video.info import VideoInfo
 from llava_video.video.reading import probe_video, read_video, sample_times

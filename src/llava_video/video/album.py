@@ -1,4 +1,4 @@
-"""Collects pictures that arrive in any order, from several threads, each once."""
+"""Collects pictures in any order, from several threads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from llava_video.video.resize import resize
 
 
 class Album:
-    """Pictures by frame index. Threads of its own turn frames into pictures while others decode.
+    """Pictures by frame index. Its threads convert frames to pictures while others decode.
 
     Args:
         sample_aspect_ratio: width of a stored pixel divided by its height.
@@ -50,18 +50,18 @@ class Album:
         self._pool.shutdown(cancel_futures=True)
 
     def add(self, index: int, frame: VideoFrame) -> None:
-        """Keep the picture of a decoded frame; waits while too many frames wait to be turned."""
+        """Keep the picture of a decoded frame; blocks while too many frames wait for conversion."""
         self._num_waiting.acquire()
         self._pictures[index] = self._pool.submit(self._make, frame)
 
     def clear(self) -> None:
-        """Forget all pictures."""
+        """Drop all pictures."""
         self._pictures.clear()
 
     def take(self, indices: NDArray[np.int64]) -> tuple[NDArray[np.uint8], bool]:
         """All pictures in one array; the album is empty afterwards, so that memory holds them once.
 
-        Where a video changes its size on the way, the first picture's size holds for all.
+        If the size changes within a video, all pictures get the size of the first.
 
         Args:
             indices: ``(T,)`` frames, never decreasing; repeated ones are repeated.

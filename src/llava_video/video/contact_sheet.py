@@ -1,4 +1,4 @@
-"""A picture of what is seen: the sampled frames side by side, each with its time."""
+"""Contact sheet: the sampled frames side by side, each with its time."""
 
 from __future__ import annotations
 

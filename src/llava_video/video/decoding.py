@@ -1,4 +1,4 @@
-"""Getting the pictures of some frames out of a file while decoding as little as possible."""
+"""Decodes the wanted frames of a file, and as few others as possible."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from llava_video.video.planning import Run, cut, num_packets
 Receive = Callable[[int, VideoFrame], None]
 """Called with the index of a wanted frame and the decoded frame; from several threads."""
 
-# Decoders of FFmpeg's own that leave out frames nobody refers to when asked, frame by frame.
-# libdav1d takes that wish only once, when it is opened, and loses frames.
+# Decoders of FFmpeg that can skip non-reference frames, frame by frame.
+# libdav1d takes that option only when it is opened, and loses frames.
 _SKIPS_NON_REFERENCE = {"h264", "hevc"}
 
 _SEEK_GAP_PACKETS = 64
-"""Reading over so many packets costs about as much as one seek."""
+"""Reading this many packets costs about as much as one seek."""
 
 _PIECES_PER_WORKER = 4
-"""Finer pieces keep all workers busy to the end; each piece may cost a seek."""
+"""More pieces balance the load; each may cost a seek."""
 
 _EVEN = 1.25
-"""A longest piece of so many fair shares still leaves workers with one thread each well used."""
+"""With a longest piece of up to this many fair shares, workers use decoders of one thread."""
 
 
 class UnsoundError(Exception):
-    """The fast way met something unexpected; the file has to be decoded in order."""
+    """Decoding after seeks failed; the file has to be decoded in order."""
 
 
 def count_cpus() -> int:
@@ -49,8 +49,8 @@ def decode_runs(index: FrameIndex, runs: list[Run], receive: Receive) -> None:
     """Decode runs on all processors: several workers, each with a container of its own.
 
     Raises:
-        UnsoundError: a jump landed elsewhere, a packet did not decode soundly, or a wanted frame
-            did not come. What was received until then may be wrong.
+        UnsoundError: a seek landed elsewhere, a packet did not decode without damage, or a wanted
+            frame is missing. What was received until then may be wrong.
     """
     num_cpus = count_cpus()
     pieces = deque(cut(runs, _PIECES_PER_WORKER * num_cpus))
@@ -102,7 +102,7 @@ class _RunDecoder:
         self._packets: Iterator[Packet[VideoStream]] = iter(container.demux(stream))
 
     def decode(self, run: Run) -> None:
-        """Decode one run and hand over its targets."""
+        """Decode one run and pass its targets on."""
         targets = {int(self._index.frame_pts[t]): t for t in run.targets}
         for position, packet in self._read(run.start, run.stop):
             if self._may_skip:

@@ -1,4 +1,4 @@
-"""Decoding a whole file in order: for files that cannot be jumped into, and for damaged ones."""
+"""Decoding a whole file in order: for files without seeking, and for damaged ones."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from llava_video.video.opening import open_video
 from llava_video.video.planning import packets_of_frames
 
 _MOST_REORDERED_FRAMES = 16
-"""No codec shows a frame further from its place in the file."""
+"""Upper bound of reordering between file order and presentation order."""
 
 _BURST_PACKETS = 4
-"""Damage comes in bursts, and decoders do not notice all of it: packets before are doubted too."""
+"""Packets before damage that count as damaged: decoders do not detect all of a burst."""
 
 
 @dataclass(slots=True)
 class Survey:
-    """What decoding in order showed.
+    """Result of decoding in order.
 
     Attributes:
         decoded: indices of frames that came, in the order they came.
@@ -60,7 +60,7 @@ class Survey:
 
 
 def decode_in_order(index: FrameIndex, targets: set[int], receive: Receive) -> Survey:
-    """Decode the whole file in order and hand over the wanted frames, sound or not.
+    """Decode the whole file in order and pass the wanted frames on, damaged ones included.
 
     Returns:
         Which frames came and which packets are damaged.
@@ -69,7 +69,7 @@ def decode_in_order(index: FrameIndex, targets: set[int], receive: Receive) -> S
     frame_of_pts = {int(p): i for i, p in enumerate(index.frame_pts)}
     packet_of_frame = packets_of_frames(index)
     with open_video(index.file) as (container, stream):
-        stream.codec_context.thread_count = 1  # with more, errors come up at other packets
+        stream.codec_context.thread_count = 1  # with more, errors are reported at other packets
         for count, frame in enumerate(_decode_all(container, stream, survey.damaged_packets)):
             position = count
             if index.has_timestamps:
@@ -99,7 +99,7 @@ def _decode_all(
     while True:
         try:
             packet = next(packets, None)
-        except av.FFmpegError:  # the index has said so already, from its own reading
+        except av.FFmpegError:  # the index has this warning already
             packet = None
         if packet is None:
             yield from _decode_last(stream)

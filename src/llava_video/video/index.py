@@ -1,4 +1,4 @@
-"""Where the pictures of a video are, in the file and in time: read off packets, not pictures."""
+"""Index of a video: positions and times of its frames, from packets, without decoding."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FPS_WITHOUT_CLOCK = 25.0
 class FrameIndex:
     """Every packet of a video in file order, and every frame in presentation order.
 
-    P counts packets, N frames. A packet holds one frame, or none that is ever shown.
+    P counts packets, N frames. A packet holds one frame, or none that is shown.
 
     Attributes:
         file: the video.
@@ -32,14 +32,14 @@ class FrameIndex:
         codec: the codec, by FFmpeg's name.
         decoder: the decoder, by FFmpeg's name.
         packet_pts: ``(P,)`` int64 presentation ticks, -1 repeated where the file has none.
-        positions: position of a packet in the file by its presentation ticks or, where those do not
-            tell packets apart, its decoding ticks; empty where neither do.
+        positions: position of a packet in the file by its presentation ticks or, where those
+            are not unique, its decoding ticks; empty where neither are.
         positions_are_by_pts: which of the two.
         is_keyframe: ``(P,)`` bool, decoding may start here.
         packet_frames: ``(P,)`` int64 index of the packet's frame, -1 where it shows none.
         times_seconds: ``(N,)`` float64 when each frame appears, from the first one.
         frame_pts: ``(N,)`` int64 presentation ticks.
-        has_timestamps: whether presentation ticks exist and differ, so that they tell frames apart.
+        has_timestamps: whether presentation ticks exist and are unique.
         average_fps: frames per second.
         duration_seconds: from the first frame's appearance to the last one's end.
         is_variable_rate: whether the frames are not evenly spaced in time.
@@ -91,10 +91,10 @@ class _Packets:
 def index_video(file: Path) -> FrameIndex:
     """Read all packets of a file's video stream once, without decoding.
 
-    The index of a file that has not changed is remembered, for who reads it clip by clip.
+    The index of an unchanged file is cached, for callers that read it clip by clip.
 
     Raises:
-        VideoError: the file is no video, or has no picture in it.
+        VideoError: the file is not a video, or has no picture.
     """
     status = file.stat()
     return _index_version(file, status.st_size, status.st_mtime_ns)
@@ -170,7 +170,7 @@ def _read_packets(container: InputContainer, stream: VideoStream) -> _Packets:
 
 
 def _forget_before_first_keyframe(packets: _Packets) -> None:
-    """A stream cut out of a longer one may start in mid-air; nothing there can be decoded."""
+    """A stream cut out of a longer one may start between keyframes, where nothing decodes."""
     if True in packets.keyframes:
         first = packets.keyframes.index(True)
         packets.shown[:first] = [False] * first
@@ -190,8 +190,8 @@ def _clock(
 ) -> tuple[NDArray[np.float64], float, float, bool]:
     """Times, rate, duration, and whether the rate varies.
 
-    A rate is constant where counting frames and reading their ticks tell the same time, within the
-    rounding of the ticks; times are then counted, as the official implementation tells time.
+    A rate is constant where counted times and ticks agree within the rounding of ticks; times are
+    then counted, as in the official implementation.
     """
     if frame_pts is None:
         fps = claimed_fps[0] if claimed_fps else _FPS_WITHOUT_CLOCK
@@ -227,5 +227,5 @@ def _vp9_shows(packet: Packet[VideoStream]) -> bool:
     return bool(shows_existing or shows_new)
 
 
-# Codecs whose packets may hold a picture that is only referred to and never shown.
+# Codecs whose packets may hold a reference picture that is never shown.
 _FRAME_TESTS = {"vp8": _vp8_shows, "vp9": _vp9_shows}

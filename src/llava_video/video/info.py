@@ -1,4 +1,4 @@
-"""What is known about a video before its pictures are read."""
+"""Facts about a video file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class VideoInfo:
         average_fps: pictures per second.
         duration_seconds: from the first picture's appearance to the last one's end.
         is_variable_rate: whether the pictures are not evenly spaced in time.
-        warnings: what is wrong with the file, one sentence each; empty for a sound file.
+        warnings: what is wrong with the file, one sentence each; empty if nothing is.
     """
 
     path: str

@@ -1,4 +1,4 @@
-"""Opening local video files, and nothing but local video files."""
+"""Opens local video files, and no other addresses."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def check_local_file(path: str | os.PathLike[str]) -> Path:
 
 @contextmanager
 def open_video(file: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a file and its best video stream; cover pictures of music files do not count.
+    """Open a file and its best video stream; cover pictures of music files are not video.
 
     Raises:
-        VideoError: the file is no video, or has no video stream that can be decoded.
+        VideoError: the file is not a video, or has no video stream that can be decoded.
     """
     try:
         container = av.open(f"file:{file.absolute()}", options=_OPTIONS)

@@ -11,10 +11,10 @@ from llava_video.video.resize import resize
 
 
 class PictureMaker:
-    """Turns decoded frames into RGB arrays. One per thread: it keeps FFmpeg's converter.
+    """Converts decoded frames to RGB arrays. One per thread: it keeps FFmpeg's converter.
 
     Colours follow the frame's own tags: matrix (BT.601 where untagged, as FFmpeg has it), limited
-    or full range, any bit depth. What is transparent is laid over black.
+    or full range, any bit depth. Transparent pixels go over black.
 
     Args:
         sample_aspect_ratio: width of a stored pixel divided by its height.
@@ -66,7 +66,7 @@ class PictureMaker:
 
 
 def quarter_turns_clockwise(frame: VideoFrame) -> int:
-    """How often to turn a stored picture by 90 degrees clockwise to make it upright: 0 to 3."""
+    """Clockwise turns by 90 degrees that make a stored picture upright: 0 to 3."""
     return -round(frame.rotation / 90) % 4
 
 

@@ -1,4 +1,4 @@
-"""Which packets have to be decoded for some frames: plain work on the frame index."""
+"""Plans which packets to decode for the wanted frames, from the index alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SEEKABLE = {
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Packets ``start`` to ``stop`` (exclusive), decoded in a row from a keyframe, for targets."""
+    """Packets ``start`` to ``stop`` (exclusive), decoded in order from a keyframe, for targets."""
 
     start: int
     stop: int
@@ -28,7 +28,7 @@ class Run:
 
 
 def can_seek(index: FrameIndex) -> bool:
-    """Whether frames can be found by their ticks after a jump into the file."""
+    """Whether frames can be identified by their ticks after a seek."""
     return (
         index.has_timestamps
         and index.codec in _SEEKABLE

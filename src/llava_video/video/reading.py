@@ -1,4 +1,4 @@
-"""The functions of this room: what a video is, which frames to take, and their pictures."""
+"""The interface of this room: probe a video, choose frames, read their pictures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _Request:
 
 
 def probe_video(path: str | os.PathLike[str]) -> VideoInfo:
-    """What a video file holds: counted frames, true duration, displayed size.
+    """Facts about a video file: counted frames, true duration, displayed size.
 
     Args:
         path: a local file.
@@ -140,11 +140,11 @@ def sample_times(
     start_seconds: float = 0.0,
     end_seconds: float | None = None,
 ) -> tuple[NDArray[np.float64], float]:
-    """When the frames are that `read_video` would take, from the packets alone.
+    """Times of the frames that `read_video` would take, from the packets alone.
 
     Args:
         path: a local file.
-        num_frames: as for `read_video`, like the others.
+        num_frames: as for `read_video`.
         fps: frames per second to take.
         max_frames: the most frames to take with ``fps``.
         start_seconds: take frames that appear from here on.
@@ -170,7 +170,7 @@ def sample_times(
 def _choose(
     index: FrameIndex, available: NDArray[np.int64], request: _Request
 ) -> NDArray[np.int64]:
-    """Indices of the frames to look at, out of those that are available."""
+    """Indices of the frames to take, among those that are available."""
     first, stop = sampling.span_indices(
         index.times_seconds[available], request.start_seconds, request.end_seconds
     )
@@ -193,7 +193,7 @@ def _choose(
 
 
 def _fill(album: Album, index: FrameIndex, request: _Request) -> tuple[NDArray[np.int64], Warnings]:
-    """Decode the wanted frames: the fast way if that is sound, else in order, else sound ones."""
+    """Decode the wanted frames: after seeks, else in order, else those without damage."""
     wanted = _choose(index, np.arange(index.num_frames), request)
     targets = {int(i) for i in wanted}
     if can_seek(index):

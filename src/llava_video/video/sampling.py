@@ -1,4 +1,4 @@
-"""Which frames to look at: plain functions on numbers.
+"""Sampling: which frames to take.
 
 Two ways, as in the official implementation. *Forced*: a fixed number of frames, spread from the
 first to the last with ``linspace``, truncated to whole indices. *At a rate*: every so-many-th
@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 DEFAULT_NUM_FRAMES = 64
-"""Frames that the released checkpoints look at when nothing is asked for."""
+"""Default number of frames, as for the released checkpoints."""
 
 _EPSILON_SECONDS = 1e-6
-"""Moments closer than this are the same: products of rates and counts are not exact."""
+"""Times closer than this are equal: products of rates and counts are not exact."""
 
 _MOST_MOMENTS_PER_FRAME = 16
-"""Bounds what a rate can ask of a video that is mostly one long still."""
+"""Bounds the number of samples of a video that is mostly one still frame."""
 
 
 def spread_indices(num_total: int, num_frames: int) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ NOW = Totals(2345, 2360, 14, 1, 12_345_678, 3_456_789, 1200, 45.6789, 0.1)
 
 
 def shown(*, is_terminal):
-    """The last thing that is seen of a run of 700 videos, a hundred in each stage."""
+    """The last thing that is shown of a run of 700 videos, a hundred in each stage."""
     file = io.StringIO()
     console = Console(file=file, width=80, force_terminal=is_terminal, color_system=None)
     totals = [BEFORE]

@@ -1,4 +1,4 @@
-"""A plan: exact calls, bounded tokens and dollars, calibrated by an earlier run."""
+"""A forecast: exact calls, bounded tokens and dollars, calibrated by an earlier run."""
 
 import json
 
@@ -6,10 +6,10 @@ import pytest
 
 from llava_video.annotate.forecast.calibration import (
     Factors,
+    calibrate_tokens,
     forecast_against_actual,
-    measured_factors,
 )
-from llava_video.annotate.forecast.forecast import count_calls, make_plan
+from llava_video.annotate.forecast.forecast import count_calls, make_forecast
 from llava_video.annotate.recipe import load_recipe
 from llava_video.annotate.records import Facts, VideoRecord
 from llava_video.annotate.videos.discover import find_videos
@@ -28,16 +28,16 @@ def test_planned_calls_are_the_calls_that_are_made(mode, videos, tmp_path):
     with FakeEndpoint() as fake:
         recipe = recipe_for(fake, ask__mode=mode, faithfulness__enabled=True)
         selected = select_videos(find_videos([str(videos)]), recipe, None)
-        plan = make_plan(selected, recipe, load_prices())
+        forecast = make_forecast(selected, recipe, load_prices())
         assert fake.num_requests == 0
         run_quietly(videos, recipe, tmp_path / "out")
-    assert plan.num_calls == fake.num_requests
+    assert forecast.num_calls == fake.num_requests
     made = {
         row["stage"]: row["calls"] for row in forecast_against_actual(open_ledger(tmp_path / "out"))
     }
-    assert {name: stage.num_calls for name, stage in plan.stages.items()} == made
-    assert plan.num_clips == 7
-    assert plan.stages["level1"].num_images == 52
+    assert {name: stage.num_calls for name, stage in forecast.stages.items()} == made
+    assert forecast.num_clips == 7
+    assert forecast.stages["level1"].num_images == 52
 
 
 @pytest.mark.parametrize(
@@ -51,10 +51,10 @@ def test_planned_pictures_are_those_that_are_sent(seconds, fps, gaps, tmp_path):
     with FakeEndpoint() as fake:
         recipe = recipe_for(fake, faithfulness__enabled=True, faithfulness__max_frames=5)
         selected = select_videos(find_videos([str(path)]), recipe, None)
-        plan = make_plan(selected, recipe, load_prices())
+        forecast = make_forecast(selected, recipe, load_prices())
         run_quietly(path, recipe, tmp_path / "out")
-        sent = sum(len(images_in(seen.body)) for seen in fake.seen)
-    assert plan.stages["level1"].num_images + plan.stages["faithfulness"].num_images == sent
+        sent = sum(len(images_in(request.body)) for request in fake.received)
+    assert forecast.stages["level1"].num_images + forecast.stages["faithfulness"].num_images == sent
 
 
 def test_pictures_of_a_damaged_file_are_counted_as_they_decode(tmp_path):
@@ -68,10 +68,10 @@ def test_pictures_of_a_damaged_file_are_counted_as_they_decode(tmp_path):
         selected = select_videos(find_videos([str(path)]), recipe, None)
         [warning] = selected[0].warnings
         assert warning.startswith("damaged: ")
-        plan = make_plan(selected, recipe, load_prices())
+        forecast = make_forecast(selected, recipe, load_prices())
         run_quietly(path, recipe, tmp_path / "out")
-        sent = sum(len(images_in(seen.body)) for seen in fake.seen)
-    assert plan.stages["level1"].num_images == sent < 22
+        sent = sum(len(images_in(request.body)) for request in fake.received)
+    assert forecast.stages["level1"].num_images == sent < 22
 
 
 def test_a_check_by_another_model_is_counted_by_its_own_rule(videos):
@@ -79,8 +79,8 @@ def test_a_check_by_another_model_is_counted_by_its_own_rule(videos):
         own = recipe_for(fake, faithfulness__enabled=True)
         other = recipe_for(fake, faithfulness__enabled=True, faithfulness__model="gpt-4o-mini")
     selected = select_videos(find_videos([str(videos)]), own, None)
-    plans = [make_plan(selected, recipe, load_prices()) for recipe in (own, other)]
-    checks = [plan.stages["faithfulness"] for plan in plans]
+    forecasts = [make_forecast(selected, recipe, load_prices()) for recipe in (own, other)]
+    checks = [forecast.stages["faithfulness"] for forecast in forecasts]
     more = checks[0].num_images * (2833 - 85)
     assert checks[1].prompt_tokens[1] == checks[0].prompt_tokens[1] + more
 
@@ -88,28 +88,32 @@ def test_a_check_by_another_model_is_counted_by_its_own_rule(videos):
 def test_dollars_are_a_range_and_batches_cost_half(videos):
     with FakeEndpoint() as fake:
         recipe = recipe_for(fake)
-    plan = make_plan(select_videos(find_videos([str(videos)]), recipe, None), recipe, load_prices())
-    assert 0 < plan.usd[0] < plan.usd[1] < plan.usd[2]
-    assert plan.usd_batch == tuple(v / 2 for v in plan.usd)
+    forecast = make_forecast(
+        select_videos(find_videos([str(videos)]), recipe, None), recipe, load_prices()
+    )
+    assert 0 < forecast.usd[0] < forecast.usd[1] < forecast.usd[2]
+    assert forecast.usd_batch == tuple(v / 2 for v in forecast.usd)
 
 
 def test_a_model_without_a_price_has_no_dollars(videos):
     with FakeEndpoint() as fake:
         recipe = recipe_for(fake, endpoint__model="somebody/new")
-    plan = make_plan(select_videos(find_videos([str(videos)]), recipe, None), recipe, load_prices())
-    assert plan.usd is None
-    assert plan.num_calls > 0
+    forecast = make_forecast(
+        select_videos(find_videos([str(videos)]), recipe, None), recipe, load_prices()
+    )
+    assert forecast.usd is None
+    assert forecast.num_calls > 0
 
 
 def test_an_earlier_run_calibrates_answer_lengths(videos, finished):
     with FakeEndpoint() as fake:
         recipe = recipe_for(fake)
     selected = select_videos(find_videos([str(videos)]), recipe, None)
-    plan = make_plan(selected, recipe, load_prices(), open_ledger(finished))
-    assert plan.measured_answers
+    forecast = make_forecast(selected, recipe, load_prices(), open_ledger(finished))
+    assert forecast.measured_answers
     actual = {row["stage"]: row for row in forecast_against_actual(open_ledger(finished))}
-    planned = plan.stages["level1"].completion_tokens[1]
-    assert planned == pytest.approx(actual["level1"]["completion_tokens"], rel=0.1)
+    expected = forecast.stages["level1"].completion_tokens[1]
+    assert expected == pytest.approx(actual["level1"]["completion_tokens"], rel=0.1)
 
 
 def test_an_earlier_run_calibrates_the_tokens_of_texts_and_of_pictures(videos, tmp_path):
@@ -124,9 +128,9 @@ def test_an_earlier_run_calibrates_the_tokens_of_texts_and_of_pictures(videos, t
         run_quietly(videos, recipe, tmp_path / "out")
     selected = select_videos(find_videos([str(videos)]), recipe, None)
     ledger = open_ledger(tmp_path / "out")
-    plan = make_plan(selected, recipe, load_prices(), ledger)
-    found = plan.factors
-    assert (plan.text_basis, found.num_calls) == ("calibrated", 17)
+    forecast = make_forecast(selected, recipe, load_prices(), ledger)
+    found = forecast.factors
+    assert (forecast.text_basis, found.num_calls) == ("calibrated", 17)
     [[texts, images, counted]] = ledger.query(
         "SELECT SUM(forecast_text_tokens), SUM(forecast_image_tokens), SUM(prompt_tokens)"
         " FROM calls"
@@ -134,25 +138,25 @@ def test_an_earlier_run_calibrates_the_tokens_of_texts_and_of_pictures(videos, t
     assert found.text * texts + found.image * images == pytest.approx(counted)
     assert found.text > 1.5  # half a token per character is more than one per 4.4
     assert found.image == pytest.approx(100 / 85, rel=0.1)
-    assert measured_factors(ledger, "another model") == Factors()
-    assert make_plan(selected, recipe, load_prices()).text_basis == "estimated"
+    assert calibrate_tokens(ledger, "another model") == Factors()
+    assert make_forecast(selected, recipe, load_prices()).text_basis == "estimated"
 
 
-def test_texts_are_counted_where_the_vocabulary_is_at_hand(videos, vocabulary, tmp_path):
+def test_texts_are_counted_where_the_tokenizer_is_local(videos, tokenizer_folder, tmp_path):
     prices = tmp_path / "prices.json"
-    entry = {"image_tokens": "fixed", "per_image": 9, "tokenizer": str(vocabulary)}
+    entry = {"image_tokens": "fixed", "per_image": 9, "tokenizer": str(tokenizer_folder)}
     prices.write_text(json.dumps({"models": {"own": entry}}))
 
     def usage(body):
-        texts = sum(text_tokens(text, str(vocabulary)) for text in texts_in(body))
+        texts = sum(text_tokens(text, str(tokenizer_folder)) for text in texts_in(body))
         schema = body.get("response_format", {}).get("json_schema", {}).get("schema")
-        texts += text_tokens(json.dumps(schema), str(vocabulary)) if schema else 0
+        texts += text_tokens(json.dumps(schema), str(tokenizer_folder)) if schema else 0
         return {"prompt_tokens": texts + 9 * len(images_in(body)), "completion_tokens": 1}
 
     with FakeEndpoint(usage=usage) as fake:
         recipe = recipe_for(fake, endpoint__model="own", endpoint__prices_file=str(prices))
         selected = select_videos(find_videos([str(videos)]), recipe, None)
-        assert make_plan(selected, recipe, load_prices(str(prices))).text_basis == "counted"
+        assert make_forecast(selected, recipe, load_prices(str(prices))).text_basis == "counted"
         run_quietly(videos, recipe, tmp_path / "out")
     for row in forecast_against_actual(open_ledger(tmp_path / "out")):
         template = MESSAGE_OVERHEAD_TOKENS * row["calls"]
@@ -162,10 +166,10 @@ def test_texts_are_counted_where_the_vocabulary_is_at_hand(videos, vocabulary, t
 def test_the_papers_corpus_costs_what_the_reference_says():
     """One-minute videos at 1 FPS, 512 x 288 low detail, on the paper's model: about $0.19 each."""
     record = VideoRecord("v", "v.mp4", facts=Facts(60.0, 1280, 720, 30.0, 5))
-    plan = make_plan([record], load_recipe("paper"), load_prices())
-    assert plan.num_calls == 6 + 1 + 1 + 2
-    assert plan.stages["level1"].num_images == 60
-    assert plan.usd[0] < 0.187 < plan.usd[2]
+    forecast = make_forecast([record], load_recipe("paper"), load_prices())
+    assert forecast.num_calls == 6 + 1 + 1 + 2
+    assert forecast.stages["level1"].num_images == 60
+    assert forecast.usd[0] < 0.187 < forecast.usd[2]
 
 
 @pytest.mark.parametrize("seconds", [0.5, 9.0, 11.0, 30.0, 61.5, 600.0])
@@ -186,4 +190,4 @@ def test_the_calls_of_a_progress_bar_are_those_of_the_plan(seconds, changes):
         VideoRecord("x", "x.mp4", facts=Facts(45.0, 640, 360, 30.0)).rejected("select", "small"),
         VideoRecord("y", "y.mp4").rejected("select", "unreadable"),
     ]
-    assert count_calls(records, recipe) == make_plan(records, recipe, load_prices()).num_calls
+    assert count_calls(records, recipe) == make_forecast(records, recipe, load_prices()).num_calls

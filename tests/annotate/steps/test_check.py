@@ -24,7 +24,9 @@ def test_contradicted_answers_are_dropped_and_sentences_noted(videos, tmp_path):
     with FakeEndpoint(write=write) as fake:
         recipe = recipe_for(fake, faithfulness__enabled=True, faithfulness__model="gpt-4.1")
         [record] = run_quietly(videos / "v0.mp4", recipe, tmp_path / "out").records
-        [check] = [seen.body for seen in fake.seen if schema_name(seen.body) == "verdicts"]
+        [check] = [
+            request.body for request in fake.received if schema_name(request.body) == "verdicts"
+        ]
     assert check["model"] == "gpt-4.1"
     assert len(images_in(check)) == 4
     assert [(r.stage, r.reason) for r in record.rejections] == [
@@ -63,7 +65,9 @@ def test_luck_is_told_from_leakage_by_repeating(videos, tmp_path):
     with FakeEndpoint(write=knowing_blind) as fake:
         recipe = recipe_for(fake, blind__enabled=True)
         [record] = run_quietly(videos / "v0.mp4", recipe, tmp_path / "out").records
-        trials = [seen.body for seen in fake.seen if schema_name(seen.body) == "answer"]
+        trials = [
+            request.body for request in fake.received if schema_name(request.body) == "answer"
+        ]
     assert len(trials) == 4 * 4
     assert all(images_in(body) == [] for body in trials)
     [rejection] = record.rejections

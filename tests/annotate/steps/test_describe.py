@@ -18,7 +18,7 @@ def requests_by_stage(videos, tmp_path, **changes):
     with FakeEndpoint() as fake:
         one = videos / "v2.mp4"  # 34 seconds
         result = run_quietly(one, recipe_for(fake, **changes), tmp_path / "out")
-        return result.records[0], [seen.body for seen in fake.seen]
+        return result.records[0], [request.body for request in fake.received]
 
 
 def test_each_image_stands_beside_its_time(videos, tmp_path):

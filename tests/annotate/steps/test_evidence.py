@@ -1,4 +1,4 @@
-"""An answer is seen in the clip that alone uses its words; where none stands out, anywhere."""
+"""The evidence of an answer is the clip that alone uses its words; else the whole video."""
 
 import pytest
 

@@ -6,7 +6,7 @@ import pytest
 
 from llava_video.annotate.recipe import load_recipe
 from llava_video.annotate.records import QA, Provenance, VideoRecord
-from llava_video.annotate.steps.decontaminate import Benchmarks
+from llava_video.annotate.steps.decontaminate import DecontaminationSet
 from llava_video.annotate.steps.filter import compare, judge_choices, judge_refusal, screen
 from llava_video.errors import InputError
 from tests.annotate.fake_endpoint import FakeEndpoint
@@ -44,7 +44,7 @@ def reasons(records):
 def test_refusals_are_found_at_the_first_clause(answer):
     found = judge_refusal(qa(answer), "first_clause")
     if "explicitly state" in answer:
-        assert found is None  # "state" is no verb of the paper's list
+        assert found is None  # "state" is not a verb of the paper's list
     else:
         assert found is not None and found[0] == "refusal"
 
@@ -166,6 +166,6 @@ def test_any_character_may_stand_in_a_benchmark_question(tmp_path):
     (tmp_path / "b.jsonl").write_text(json.dumps({"question": "a\u2028b"}, ensure_ascii=False))
     (tmp_path / "b.csv").write_text('question\n"what is\nthis"\n')
     paths = tuple(str(tmp_path / name) for name in ("b.jsonl", "b.csv"))
-    found = Benchmarks.load(paths)
+    found = DecontaminationSet.load(paths)
     assert found.question_like("a b", 1, 1) == "a\u2028b"
     assert found.question_like("what is this", 1, 1) == "what is\nthis"

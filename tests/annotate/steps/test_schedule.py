@@ -1,4 +1,4 @@
-"""The timetable of descriptions: who is written when, and what it reads."""
+"""The caption schedule: when each description is written, and from which inputs."""
 
 from itertools import pairwise
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llava_video.annotate.recipe import Describe
-from llava_video.annotate.steps.schedule import clip_bounds, timetable
+from llava_video.annotate.steps.schedule import caption_schedule, clip_bounds
 from llava_video.errors import InputError
 
 RULES = Describe()
@@ -50,7 +50,7 @@ def test_a_video_of_no_duration_is_an_error():
 
 
 def levels(seconds, **changes):
-    return "".join(str(step.level) for step in timetable(seconds, Describe(**changes)))
+    return "".join(str(step.level) for step in caption_schedule(seconds, Describe(**changes)))
 
 
 def test_levels_come_in_the_order_of_the_paper():
@@ -67,7 +67,7 @@ def test_at_an_exact_multiple_level_3_takes_the_place_of_level_2():
 
 @given(DURATIONS)
 def test_level_3_reads_every_clip_that_no_summary_has_read(seconds):
-    steps = timetable(seconds, RULES)
+    steps = caption_schedule(seconds, RULES)
     clips = [i for i, step in enumerate(steps) if step.level == 1]
     read_by_summaries = [i for step in steps if step.level == 2 for i in step.clips]
     assert sorted([*read_by_summaries, *steps[-1].clips]) == clips
@@ -77,19 +77,19 @@ def test_level_3_reads_every_clip_that_no_summary_has_read(seconds):
 
 @given(DURATIONS)
 def test_nothing_reads_what_is_not_written_yet(seconds):
-    for number, step in enumerate(timetable(seconds, RULES)):
+    for number, step in enumerate(caption_schedule(seconds, RULES)):
         assert all(i < number for i in step.clips)
         assert step.summary is None or step.summary < number
 
 
 def test_history_settings_decide_what_level_1_reads():
     fifth_clip = 5  # 1 1 1 2 1 [1]
-    everything = timetable(65, Describe())[fifth_clip]
+    everything = caption_schedule(65, Describe())[fifth_clip]
     assert (everything.summary, everything.clips) == (3, (4,))
-    last = timetable(65, Describe(history="last_one"))
+    last = caption_schedule(65, Describe(history="last_one"))
     assert last[fifth_clip].clips == (4,)
     assert last[4].clips == (2,)  # the clip before, though a summary has read it
     assert last[2].clips == (1,)
-    none = timetable(65, Describe(history="none"))
+    none = caption_schedule(65, Describe(history="none"))
     assert all(step.clips == () and step.summary is None for step in none if step.level == 1)
     assert none[3].clips == (0, 1, 2)

@@ -97,7 +97,7 @@ def test_facts_are_measured_once_and_completed_when_a_recipe_asks_for_more(tmp_p
         return record
 
     assert verdicts([chosen(short)]) == {"cut": "too_long"}
-    assert chosen(short).facts.num_scenes is None  # its length told enough
+    assert chosen(short).facts.num_scenes is None  # its length was enough
     assert verdicts([chosen(longer)]) == {"cut": None}
     assert chosen(longer).facts.num_scenes == 4
     monkeypatch.setattr(

@@ -26,7 +26,7 @@ from llava_video.annotate.run_folder import (
 )
 from llava_video.annotate.steps.ask import ask
 from llava_video.annotate.steps.check import check
-from llava_video.annotate.steps.context import AnswerError, CanCall, Tools, WaitingError
+from llava_video.annotate.steps.context import AnswerError, CanCall, StepContext, WaitingError
 from llava_video.annotate.steps.describe import describe
 from llava_video.annotate.steps.filter import screen
 from llava_video.calls.annotator import AttemptError
@@ -39,7 +39,7 @@ from llava_video.errors import InputError, LlavaVideoError, VideoError
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run went.
+    """Result of a run.
 
     Attributes:
         records: every video in input order, annotated, rejected or failed.
@@ -62,7 +62,7 @@ class Outcome:
 
 
 async def annotate_video(
-    record: VideoRecord, tools: Tools, stage: Callable[[str, str], None]
+    record: VideoRecord, context: StepContext, stage: Callable[[str, str], None]
 ) -> tuple[str, VideoRecord]:
     """One selected video through describe, ask, screen and check.
 
@@ -71,9 +71,9 @@ async def annotate_video(
         its record.
 
     Raises:
-        LlavaVideoError: one of `caller.ENDS_THE_RUN`: the run as a whole cannot go on.
+        LlavaVideoError: one of `caller.ENDS_THE_RUN`: the run cannot continue.
     """
-    steps: tuple[tuple[str, Callable[[VideoRecord, Tools], Awaitable[VideoRecord]]], ...] = (
+    steps: tuple[tuple[str, Callable[[VideoRecord, StepContext], Awaitable[VideoRecord]]], ...] = (
         ("describe", describe),
         ("ask", ask),
         ("check", _screen_and_check),
@@ -81,7 +81,7 @@ async def annotate_video(
     for name, step in steps:
         stage(record.video_id, name)
         try:
-            record = await step(record, tools)
+            record = await step(record, context)
         except WaitingError:
             return WAITING, record
         except AttemptError as error:
@@ -93,20 +93,20 @@ async def annotate_video(
     return DONE, record
 
 
-async def _screen_and_check(record: VideoRecord, tools: Tools) -> VideoRecord:
-    [screened] = screen([record], tools.recipe)
-    return await check(screened, tools)
+async def _screen_and_check(record: VideoRecord, context: StepContext) -> VideoRecord:
+    [screened] = screen([record], context.recipe)
+    return await check(screened, context)
 
 
 async def annotate_all(
     records: list[VideoRecord], recipe: Recipe, caller: CanCall, ledger: Ledger, progress: Progress
 ) -> Outcome:
-    """All selected videos, each saved as it ends, so that a later run need not even decode it.
+    """All selected videos, each saved as it ends, so that a later run does not decode it again.
 
     The first error that concerns every call stops the run: nothing new is sent, calls in flight are
     waited for and committed.
     """
-    tools = Tools(recipe, caller)
+    context = StepContext(recipe, caller)
     work = await split_work(records, recipe, ledger)
     results = {video: record for video, (_, record) in work.finished.items()}
     for video, (end, _) in work.finished.items():
@@ -121,7 +121,7 @@ async def annotate_all(
         while not todo.empty() and not stops:
             position, record = todo.get_nowait()
             try:
-                end, result = await annotate_video(record, tools, progress.stage)
+                end, result = await annotate_video(record, context, progress.stage)
                 await save_end(ledger, recipe, position, record, end, result)
             except ENDS_THE_RUN as error:
                 stops.append(error)
@@ -130,7 +130,7 @@ async def annotate_all(
             progress.stage(record.video_id, end)
             results[record.video_id] = result
 
-    # A few more videos than calls at a time, so that decoding hides behind other videos' calls.
+    # A few more videos than calls at a time, so that decoding overlaps with other videos' calls.
     num_workers = min(len(records), recipe.endpoint.concurrency + (os.cpu_count() or 1))
     await asyncio.gather(*(take_videos() for _ in range(num_workers)))
     return Outcome.of(records, results, stops)
@@ -161,7 +161,7 @@ async def _interruptible(caller: Caller, progress: Progress) -> AsyncIterator[No
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
-        caller.stop(InterruptedRunError("interrupted; run the same command again to go on"))
+        caller.stop(InterruptedRunError("interrupted; run the same command again to resume"))
         progress.say("waiting for the calls in flight; Ctrl-C again leaves them")
         loop.remove_signal_handler(signal.SIGINT)
 

@@ -1,4 +1,4 @@
-"""What a running annotation shows: a live table on a terminal, plain lines elsewhere."""
+"""Progress of a run: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Progress:
     """Counts videos by stage and shows them with calls, tokens, dollars and the time left.
 
     Args:
-        console: where to show it; standard error, so that ``--json`` output stays clean.
+        console: for output; standard error, so that ``--json`` output stays clean.
         totals: sums over the ledger, read anew at every refresh.
         forecast_calls: calls expected in all, for the time left.
     """
@@ -48,7 +48,7 @@ class Progress:
         self._stages[video_id] = stage
 
     def say(self, text: str) -> None:
-        """Tell something once, above the table."""
+        """Print a line above the table."""
         self._console.print(Text(text))
 
     async def __aenter__(self) -> Progress:

@@ -4,7 +4,7 @@ Measuring videos for selection is a ``map``; choosing among them compares number
 stays on the driver. The chosen videos flow through ``map_batches`` on a pool of actors, each of
 which runs the local steps with its share of the concurrency. One more actor on the driver's node
 holds the ledger, so every call of every worker is committed in one place, the budget is one budget,
-and a worker that dies loses only calls that were in flight: its videos start anew on another worker
+and a worker that dies loses only calls that were in flight: its videos restart on another worker
 and find their finished calls.
 """
 
@@ -21,7 +21,7 @@ from llava_video.annotate.engines.local import Outcome, annotate_video
 from llava_video.annotate.recipe import Recipe, Selection
 from llava_video.annotate.records import VideoRecord, from_json, to_json
 from llava_video.annotate.run_folder import save_end, split_work
-from llava_video.annotate.steps.context import Tools
+from llava_video.annotate.steps.context import StepContext
 from llava_video.annotate.videos.select import measure
 from llava_video.calls.caller import ENDS_THE_RUN, Caller
 from llava_video.calls.ledger import CallInfo, Ledger
@@ -35,35 +35,29 @@ _VIDEOS_PER_BLOCK = 4
 
 
 class LedgerKeeper:
-    """The actor that holds the ledger; its methods are the ledger's."""
+    """The actor that holds the ledger, with the ledger's methods."""
 
     def __init__(self, path: str, max_usd: float | None) -> None:
         self._ledger = Ledger(Path(path), max_usd)
 
     async def find(self, key: str) -> Reply | None:
-        """See `Ledger.find`."""
         return await self._ledger.find(key)
 
     async def reserve(self, info: CallInfo) -> int:
-        """See `Ledger.reserve`."""
         return await self._ledger.reserve(info)
 
     async def settle(self, attempt: int, reply: Reply, usd: float) -> None:
-        """See `Ledger.settle`."""
         await self._ledger.settle(attempt, reply, usd)
 
     async def fail(self, attempt: int, outcome: str, detail: str, may_be_billed: bool) -> None:
-        """See `Ledger.fail`."""
         await self._ledger.fail(attempt, outcome, detail, may_be_billed=may_be_billed)
 
     async def save_video(
         self, video_id: str, position: int, stage: str, fingerprint: str, record: str
     ) -> None:
-        """See `Ledger.save_video`."""
         await self._ledger.save_video(video_id, position, stage, fingerprint, record)
 
     async def aclose(self) -> None:
-        """See `Ledger.aclose`."""
         await self._ledger.aclose()
 
 
@@ -74,34 +68,29 @@ class RemoteLedger:
         self._keeper = keeper
 
     async def find(self, key: str) -> Reply | None:
-        """The answer of a finished call."""
         found: Reply | None = await self._keeper.find.remote(key)
         return found
 
     async def reserve(self, info: CallInfo) -> int:
-        """Set the budget aside."""
         number: int = await _own_errors(self._keeper.reserve.remote(info))
         return number
 
     async def settle(self, attempt: int, reply: Reply, usd: float) -> None:
-        """Commit the answer."""
         await _own_errors(self._keeper.settle.remote(attempt, reply, usd))
 
     async def fail(self, attempt: int, outcome: str, detail: str, *, may_be_billed: bool) -> None:
-        """Commit the failure."""
         await _own_errors(self._keeper.fail.remote(attempt, outcome, detail, may_be_billed))
 
     async def save_video(
         self, video_id: str, position: int, stage: str, fingerprint: str, record: str
     ) -> None:
-        """See `Ledger.save_video`."""
         await _own_errors(
             self._keeper.save_video.remote(video_id, position, stage, fingerprint, record)
         )
 
 
 async def _own_errors(reference: Any) -> Any:
-    """The result of a remote call; errors that end a run come through as themselves."""
+    """The result of a remote call; errors that end a run keep their type."""
     from ray.exceptions import RayTaskError
 
     try:
@@ -128,10 +117,10 @@ class AnnotateWorker:
         prices = load_prices(self._recipe.endpoint.prices_file)
         annotator = make_annotator(self._recipe.endpoint)
         caller = Caller(annotator, RemoteLedger(self._keeper), self._recipe.endpoint, prices)
-        tools = Tools(self._recipe, caller)
+        context = StepContext(self._recipe, caller)
         try:
             ends = await asyncio.gather(
-                *(self._one(p, t, tools) for p, t in zip(positions, texts, strict=True))
+                *(self._one(p, t, context) for p, t in zip(positions, texts, strict=True))
             )
         finally:
             await annotator.aclose()
@@ -141,12 +130,12 @@ class AnnotateWorker:
             "reason": [reason for _, _, reason in ends],
         }
 
-    async def _one(self, position: int, text: str, tools: Tools) -> tuple[str, str, str]:
+    async def _one(self, position: int, text: str, context: StepContext) -> tuple[str, str, str]:
         record = from_json(text)
         try:
-            end, result = await annotate_video(record, tools, lambda video_id, stage: None)
+            end, result = await annotate_video(record, context, lambda video_id, stage: None)
             ledger = RemoteLedger(self._keeper)
-            await save_end(ledger, tools.recipe, position, record, end, result)
+            await save_end(ledger, context.recipe, position, record, end, result)
         except ENDS_THE_RUN as error:
             return STOPPED, text, f"{type(error).__name__}: {error}"
         return end, to_json(result), ""
@@ -183,7 +172,7 @@ async def run_ray(records: list[VideoRecord], recipe: Recipe, ledger: Ledger) ->
     Args:
         records: after selection; their paths must be readable on every node.
         recipe: all choices; concurrency and limits are shared among the workers.
-        ledger: closed here and reopened by the ledger's actor, its only writer from then on.
+        ledger: closed here and reopened by the ledger's actor, which is its only writer then.
     """
     work = await split_work(records, recipe, ledger)
     results = {video: record for video, (_, record) in work.finished.items()}

@@ -136,7 +136,7 @@ def find_example(records: list[VideoRecord]) -> VideoRecord | None:
 
 
 def example_pictures(record: VideoRecord, recipe: Recipe) -> tuple[list[Picture], str]:
-    """Frames of an example, or why there are none: a dataset outlives the place of its videos."""
+    """Frames of an example, or why there are none: the videos may have moved."""
     assert record.facts is not None
     try:
         found = pictures_spread(record.path, _EXAMPLE_FRAMES, record.facts, recipe.describe)

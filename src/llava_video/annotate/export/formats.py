@@ -129,7 +129,7 @@ def writer_of(name: str) -> Writer:
     """The writer of a format.
 
     Raises:
-        InputError: there is no such format.
+        InputError: the format is unknown.
     """
     if name not in FORMATS:
         raise InputError(f"--format {name}: no such format; use one of {', '.join(FORMATS)}")

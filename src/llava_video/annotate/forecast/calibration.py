@@ -1,4 +1,4 @@
-"""What a ledger tells about forecasts: answer lengths, token counts, and how well they were met."""
+"""Calibration of forecasts by the ledger of an earlier run: token counts and answer lengths."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Factors:
     num_calls: int = 0
 
 
-def measured_factors(ledger: Ledger, model: str) -> Factors:
-    """Calibrate by the ``usage`` that a model's server returned.
+def calibrate_tokens(ledger: Ledger, model: str) -> Factors:
+    """Factors on token counts, by the ``usage`` that a model's server reported.
 
-    Calls without pictures tell the factor of texts; what the others hold beyond that is pictures.
+    Calls without pictures give the factor of texts; the rest of the others' tokens is pictures.
     """
     rows = ledger.query(
         "SELECT forecast_image_tokens > 0, COUNT(*), SUM(forecast_text_tokens),"
@@ -49,10 +49,10 @@ def measured_factors(ledger: Ledger, model: str) -> Factors:
     return Factors(text, image, sum(row[0] for row in found.values()))
 
 
-def measured_answers(
+def calibrate_answers(
     ledger: Ledger, model: str, types_per_call: int
 ) -> dict[str, tuple[int, int, int]]:
-    """(10 % less, mean, 10 % more) tokens per answer by stage, where enough were measured.
+    """(10 % less, mean, 10 % more) tokens per answer by stage, where enough were reported.
 
     For questions the unit is a pair; calls are taken to have asked for ``types_per_call`` types, of
     which the likely share was found.

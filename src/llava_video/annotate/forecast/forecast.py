@@ -1,4 +1,4 @@
-"""What a run would do and cost, before anything is spent."""
+"""Forecast of a run: its calls, tokens, dollars and duration."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from llava_video.annotate.forecast.calibration import (
     PAIRS_SHARE,
     STAGES,
     Factors,
-    measured_answers,
-    measured_factors,
+    calibrate_answers,
+    calibrate_tokens,
 )
 from llava_video.annotate.recipe import Recipe
 from llava_video.annotate.records import Facts, VideoRecord
 from llava_video.annotate.steps.ask import instructions, type_groups
 from llava_video.annotate.steps.prompts import load_prompt
-from llava_video.annotate.steps.schedule import Step, timetable
+from llava_video.annotate.steps.schedule import Step, caption_schedule
 from llava_video.annotate.videos.frames import count_between, count_spread, size_to_send
 from llava_video.calls.ledger import Ledger
 from llava_video.calls.messages import Usage
 from llava_video.calls.pricing import MESSAGE_OVERHEAD_TOKENS, Price, PriceTable, image_tokens
-from llava_video.calls.token_count import find_vocabulary, text_tokens
+from llava_video.calls.token_count import find_tokenizer, text_tokens
 
 # Tokens that annotators write: (least, likely, most) per answer, or per question pair for `ask`.
 ANSWER_TOKENS = {
@@ -44,7 +44,7 @@ _TIME_TOKENS = 6  # "t=12.0s"
 
 
 @dataclass(slots=True)
-class StagePlan:
+class StageForecast:
     """Calls and tokens of one stage; tokens as (least, likely, most)."""
 
     num_calls: int = 0
@@ -55,8 +55,8 @@ class StagePlan:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """A forecast.
+class Forecast:
+    """Forecast of a run.
 
     Attributes:
         num_videos: videos named.
@@ -74,7 +74,7 @@ class Plan:
         text_basis: where the tokens of texts come from: ``calibrated`` by what the server counted
             in an earlier run, ``counted`` with the model's vocabulary, or ``estimated`` from their
             length.
-        factors: what calibration multiplied the tokens of texts and of pictures by.
+        factors: calibration of the tokens of texts and of pictures.
     """
 
     num_videos: int
@@ -82,7 +82,7 @@ class Plan:
     rejected: dict[str, int]
     seconds_of_video: float
     num_clips: int
-    stages: dict[str, StagePlan]
+    stages: dict[str, StageForecast]
     num_calls: int
     usd: tuple[float, ...] | None
     usd_batch: tuple[float, ...] | None
@@ -95,7 +95,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """What one model's calls take: its price, its own count over ours, its answers' lengths."""
+    """Price and calibration of one model: factors on token counts, lengths of answers."""
 
     price: Price
     factors: Factors
@@ -107,27 +107,27 @@ class _Model:
         if ledger is None:
             return cls(prices.of(name), Factors(), ANSWER_TOKENS, is_measured=False)
         types_per_call = len(type_groups(recipe.ask)[0])
-        answers = measured_answers(ledger, name, types_per_call)
-        factors = measured_factors(ledger, name)
+        answers = calibrate_answers(ledger, name, types_per_call)
+        factors = calibrate_tokens(ledger, name)
         return cls(prices.of(name), factors, ANSWER_TOKENS | answers, is_measured=bool(answers))
 
     @property
     def text_basis(self) -> TextBasis:
         if self.factors.num_calls:
             return "calibrated"
-        return "counted" if find_vocabulary(self.price.vocabulary) is not None else "estimated"
+        return "counted" if find_tokenizer(self.price.tokenizer_name) is not None else "estimated"
 
 
-def make_plan(
+def make_forecast(
     records: Iterable[VideoRecord], recipe: Recipe, prices: PriceTable, ledger: Ledger | None = None
-) -> Plan:
+) -> Forecast:
     """Forecast a run over selected videos.
 
     Args:
         records: after selection.
         recipe: all choices.
         prices: the price table.
-        ledger: of an earlier run; what its server counted replaces what is assumed.
+        ledger: of an earlier run, to calibrate by.
     """
     records = list(records)
     selected = [r for r in records if not r.is_rejected and r.facts is not None]
@@ -142,7 +142,7 @@ def make_plan(
         if record.is_rejected:
             reason = record.rejections[-1].reason
             rejected[reason] = rejected.get(reason, 0) + 1
-    return Plan(
+    return Forecast(
         num_videos=len(records),
         num_selected=len(selected),
         rejected=rejected,
@@ -161,11 +161,11 @@ def make_plan(
 
 
 def count_calls(records: Iterable[VideoRecord], recipe: Recipe) -> int:
-    """How many calls a run over selected videos makes: `Plan.num_calls` without its tokens."""
+    """How many calls a run over selected videos makes: `Forecast.num_calls` without its tokens."""
     questions = len(recipe.ask.kinds) * len(type_groups(recipe.ask))
     checks = recipe.faithfulness.enabled + recipe.blind.enabled * _num_blind_calls(recipe)
     return sum(
-        len(timetable(record.facts.duration_seconds, recipe.describe)) + questions + checks
+        len(caption_schedule(record.facts.duration_seconds, recipe.describe)) + questions + checks
         for record in records
         if not record.is_rejected and record.facts is not None
     )
@@ -189,13 +189,17 @@ class _Counter:
         models = {name: _Model.of(name, recipe, prices, ledger) for name in set(names.values())}
         self._models = {stage: models[name] for stage, name in names.items()}
         self.annotator = models[own]
-        self.stages = {"level1": StagePlan(), "level2": StagePlan(), "level3": StagePlan()}
+        self.stages = {
+            "level1": StageForecast(),
+            "level2": StageForecast(),
+            "level3": StageForecast(),
+        }
 
     def add_video(self, record: VideoRecord) -> int:
         """Count a video's calls; returns how many of them wait for each other."""
         assert record.facts is not None
         facts, recipe = record.facts, self._recipe
-        steps = timetable(facts.duration_seconds, recipe.describe)
+        steps = caption_schedule(facts.duration_seconds, recipe.describe)
         for step in steps:
             self._add_step(record.path, facts, step, steps)
         self._add_questions()
@@ -260,20 +264,20 @@ class _Counter:
         model = self._models[stage]
         answers = self._answer(stage) if answers is None else answers
         images = num_images * self._tokens_per_image(facts, model) if facts else 0.0
-        fixed = sum(text_tokens(text, model.price.vocabulary) for text in texts)
+        fixed = sum(text_tokens(text, model.price.tokenizer_name) for text in texts)
         fixed += MESSAGE_OVERHEAD_TOKENS + num_images * _TIME_TOKENS
-        plan = self.stages.setdefault(stage, StagePlan())
-        plan.num_calls += num_calls
-        plan.num_images += num_images
+        total = self.stages.setdefault(stage, StageForecast())
+        total.num_calls += num_calls
+        total.num_images += num_images
         for i in _BOUNDS:
             prompt = round(num_calls * (images + (fixed + lengths[i]) * model.factors.text))
             answer = num_calls * answers[i]
-            plan.prompt_tokens[i] += prompt
-            plan.completion_tokens[i] += answer
+            total.prompt_tokens[i] += prompt
+            total.completion_tokens[i] += answer
             if not model.price.is_known:
-                plan.usd = None
-            elif plan.usd is not None:
-                plan.usd[i] += model.price.usd(Usage(prompt, answer))
+                total.usd = None
+            elif total.usd is not None:
+                total.usd[i] += model.price.usd(Usage(prompt, answer))
 
     def _answer(self, stage: str) -> tuple[int, int, int]:
         return self._models[stage].answers[stage]

@@ -1,1 +1,1 @@
-"""People looking at annotations: a local page, and their decisions over the records."""
+"""Review of annotations: a local page, and reviewers' decisions."""

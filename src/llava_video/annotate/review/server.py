@@ -68,7 +68,8 @@ def make_server(folder: Path, reviewer: str, port: int) -> ReviewServer:
     """A server that listens on 127.0.0.1; call ``serve_forever``.
 
     Raises:
-        InputError: there is no run, the reviewer's name cannot be a file's, or the port is taken.
+        InputError: the folder is not a run, the reviewer's name is not a file name, or
+            the port is taken.
     """
     run = load_run(folder)
     check_reviewer(reviewer)
@@ -83,7 +84,7 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def handle(self) -> None:
-        """See the base class; a browser that has gone is no error to print."""
+        """See the base class; a closed connection is not printed."""
         with contextlib.suppress(ConnectionError):
             super().handle()
 
@@ -117,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
             try:
                 page(values)
             except ConnectionError:
-                raise  # the browser moved on, say by seeking
+                raise  # the browser closed the connection, as when it seeks
             except (LlavaVideoError, OSError) as error:
                 self._send_json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
 
@@ -128,7 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
         return (
             self.headers.get("Host") in allowed
             and (origin is None or urlsplit(origin).netloc in allowed)
-            # Browsers say so where a page of another site embeds ours or its media.
+            # Browsers send this where a page of another site embeds ours or its media.
             and self.headers.get("Sec-Fetch-Site") not in ("cross-site", "same-site")
         )
 
@@ -228,7 +229,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.send_response(HTTPStatus.PARTIAL_CONTENT if wanted else HTTPStatus.OK)
         kind = mimetypes.guess_type(path.name)[0] or ""
-        # A file that is a video by its content may still be called .html, and must not act as that.
+        # A file with the content of a video may be called .html, and must not be served as such.
         kind = kind if kind.startswith("video/") or kind == "image/gif" else "video/mp4"
         self.send_header("Content-Type", kind)
         self.send_header("X-Content-Type-Options", "nosniff")

@@ -9,7 +9,7 @@ from typing import Any
 
 from llava_video.annotate.recipe import Ask
 from llava_video.annotate.records import QA, Caption, Kind, Provenance, Rejection, VideoRecord
-from llava_video.annotate.steps.context import Tools
+from llava_video.annotate.steps.context import StepContext
 from llava_video.annotate.steps.evidence import locate
 from llava_video.annotate.steps.parse_json import is_nothing, parse_json
 from llava_video.annotate.steps.prompts import dimensions, fill, load_prompt, version_with
@@ -20,15 +20,15 @@ Found = tuple[list[QA], list[Rejection]]
 SHORT = {"open_ended": "oe", "multi_choice": "mc"}
 
 
-async def ask(record: VideoRecord, tools: Tools) -> VideoRecord:
+async def ask(record: VideoRecord, context: StepContext) -> VideoRecord:
     """The record with its questions; what did not parse is rejected, with its raw text."""
     description = record.description
     assert description is not None, "the description comes first"
-    rules = tools.recipe.ask
-    # All calls run to their end even when one fails: what is paid for is kept.
+    rules = context.recipe.ask
+    # All calls finish even when one fails, so that paid answers are kept.
     results = await asyncio.gather(
         *(
-            _ask_group(record, description, kind, types, tools)
+            _ask_group(record, description, kind, types, context)
             for kind in rules.kinds
             for types in type_groups(rules)
         ),
@@ -51,12 +51,16 @@ def type_groups(rules: Ask) -> list[tuple[str, ...]]:
 
 
 async def _ask_group(
-    record: VideoRecord, description: Caption, kind: Kind, types: tuple[str, ...], tools: Tools
+    record: VideoRecord,
+    description: Caption,
+    kind: Kind,
+    types: tuple[str, ...],
+    context: StepContext,
 ) -> Found:
     raw_text = ""
-    for sample in range(tools.recipe.ask.max_parse_retries + 1):
-        request = make_request(record, description, kind, types, tools, sample=sample)
-        reply = await tools.caller.call(request)
+    for sample in range(context.recipe.ask.max_parse_retries + 1):
+        request = make_request(record, description, kind, types, context, sample=sample)
+        reply = await context.caller.call(request)
         try:
             pairs = _pairs_in(parse_json(reply.text))
         except ValueError:
@@ -64,7 +68,7 @@ async def _ask_group(
             continue
         return _read_pairs(record, description, pairs, request, reply)
     subject_id = f"{record.video_id}/{SHORT[kind]}" + (f"/{types[0]}" if len(types) == 1 else "")
-    detail = f"no JSON in {tools.recipe.ask.max_parse_retries + 1} answers"
+    detail = f"no JSON in {context.recipe.ask.max_parse_retries + 1} answers"
     return [], [Rejection(subject_id, "ask", "unparsable", detail, raw_text)]
 
 
@@ -73,14 +77,14 @@ def make_request(
     description: Caption,
     kind: Kind,
     types: tuple[str, ...],
-    tools: Tools,
+    context: StepContext,
     *,
     sample: int = 0,
 ) -> Request:
-    """The request for some types. Definitions come first, so that servers can cache them."""
+    """The request for some types. Definitions come first, for the server's prefix cache."""
     prompt = load_prompt(kind)
-    system, schema = instructions(kind, types, tools.recipe.ask)
-    return tools.request(
+    system, schema = instructions(kind, types, context.recipe.ask)
+    return context.request(
         stage=kind,
         record=record,
         prompt=version_with(prompt, system),
@@ -140,7 +144,7 @@ def _schema(kind: Kind, types: tuple[str, ...]) -> Schema:
 
 
 def _pairs_in(value: Any) -> list[dict[str, Any]]:
-    """The pairs in what a model wrote: our shape, a bare list, one pair, or a mapping by type."""
+    """The pairs in a model's answer: our shape, a bare list, one pair, or a mapping by type."""
     if isinstance(value, dict):
         lower = {str(key).lower(): item for key, item in value.items()}
         if "pairs" in lower:
@@ -212,7 +216,7 @@ def _options(answer: str, pair: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _text(value: Any) -> str:
-    """A value of a model's JSON as one line; half a surrogate pair is no character."""
+    """A value of a model's JSON as one line; lone surrogates are replaced."""
     if isinstance(value, bool):
         return "Yes" if value else "No"
     return " ".join(str(value).split()).encode(errors="replace").decode()

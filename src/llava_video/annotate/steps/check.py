@@ -1,4 +1,4 @@
-"""Optional checks by a second model: do the frames show it, and is the video needed at all?"""
+"""Optional checks by a second model: faithfulness to the frames, and blind answering."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from llava_video.annotate.records import QA, Rejection, VideoRecord
-from llava_video.annotate.steps.context import Tools
+from llava_video.annotate.steps.context import StepContext
 from llava_video.annotate.steps.option_order import draw
 from llava_video.annotate.steps.parse_json import parse_json
 from llava_video.annotate.steps.prompts import fill, load_prompt
@@ -21,29 +21,29 @@ VERDICTS = ("supported", "contradicted", "unclear")
 _SAME_ANSWER = 0.6
 
 
-async def check(record: VideoRecord, tools: Tools) -> VideoRecord:
+async def check(record: VideoRecord, context: StepContext) -> VideoRecord:
     """The record after the checks that the recipe asks for."""
-    if tools.recipe.faithfulness.enabled:
-        record = await check_faithfulness(record, tools)
-    if tools.recipe.blind.enabled:
-        record = await check_blind(record, tools)
+    if context.recipe.faithfulness.enabled:
+        record = await check_faithfulness(record, context)
+    if context.recipe.blind.enabled:
+        record = await check_blind(record, context)
     return record
 
 
-async def check_faithfulness(record: VideoRecord, tools: Tools) -> VideoRecord:
+async def check_faithfulness(record: VideoRecord, context: StepContext) -> VideoRecord:
     """Judge every sentence of the description and every answer against frames of the video.
 
     Contradicted answers are dropped or tagged; contradicted sentences are noted.
     """
     description, facts = record.description, record.facts
     assert description is not None and facts is not None
-    rules = tools.recipe.faithfulness
+    rules = context.recipe.faithfulness
     sentences = re.split(r"(?<=[.!?])\s+", description.text)
     claims = [*sentences, *(f"{qa.question} {qa.answer}" for qa in record.qas)]
     pictures = await asyncio.to_thread(
-        pictures_spread, record.path, rules.max_frames, facts, tools.recipe.describe
+        pictures_spread, record.path, rules.max_frames, facts, context.recipe.describe
     )
-    verdicts = await _verdicts(record, claims, pictures, tools)
+    verdicts = await _verdicts(record, claims, pictures, context)
     if verdicts is None:
         return record.noting(
             Rejection(f"{record.video_id}/faithfulness", "check", "unparsable", "no verdicts")
@@ -64,15 +64,15 @@ async def check_faithfulness(record: VideoRecord, tools: Tools) -> VideoRecord:
 
 
 async def _verdicts(
-    record: VideoRecord, claims: list[str], pictures: list[Picture], tools: Tools
+    record: VideoRecord, claims: list[str], pictures: list[Picture], context: StepContext
 ) -> list[str] | None:
     prompt = load_prompt("faithfulness")
     numbered = "\n".join(f"{number}. {claim}" for number, claim in enumerate(claims, 1))
     parts: list[str | Picture] = [fill(prompt.user, claims=numbered)]
     for picture in pictures:
         parts += [f"t={picture.seconds:.1f}s", picture]
-    for sample in range(tools.recipe.ask.max_parse_retries + 1):
-        request = tools.request(
+    for sample in range(context.recipe.ask.max_parse_retries + 1):
+        request = context.request(
             stage="faithfulness",
             record=record,
             prompt=prompt.version,
@@ -80,10 +80,10 @@ async def _verdicts(
             parts=tuple(parts),
             schema=_object("verdicts", {"type": "string", "enum": list(VERDICTS)}, is_list=True),
             sample=sample,
-            model=tools.recipe.faithfulness.model,
+            model=context.recipe.faithfulness.model,
             subject=Subject(record.path, claims=tuple(claims)),
         )
-        found = _field((await tools.caller.call(request)).text, "verdicts")
+        found = _field((await context.caller.call(request)).text, "verdicts")
         if isinstance(found, list) and len(found) == len(claims):
             verdicts = [str(verdict).strip().lower() for verdict in found]
             if set(verdicts) <= set(VERDICTS):
@@ -91,15 +91,15 @@ async def _verdicts(
     return None
 
 
-async def check_blind(record: VideoRecord, tools: Tools) -> VideoRecord:
+async def check_blind(record: VideoRecord, context: StepContext) -> VideoRecord:
     """Drop or tag what a model answers without the video in every one of several trials.
 
-    The choices are shuffled anew for each trial, so with four of them and four trials a guesser
-    passes for a knower once in 256.
+    The choices are shuffled anew for each trial: with four choices and four trials, guesses are
+    all right once in 256.
     """
-    rules = tools.recipe.blind
+    rules = context.recipe.blind
     results = await asyncio.gather(
-        *(_trial(record, qa, n, tools) for qa in record.qas for n in range(rules.trials)),
+        *(_trial(record, qa, n, context) for qa in record.qas for n in range(rules.trials)),
         return_exceptions=True,
     )
     hits: list[bool] = []
@@ -120,7 +120,7 @@ async def check_blind(record: VideoRecord, tools: Tools) -> VideoRecord:
     return dataclasses.replace(record, qas=tuple(kept)).noting(*gone)
 
 
-async def _trial(record: VideoRecord, qa: QA, trial: int, tools: Tools) -> bool:
+async def _trial(record: VideoRecord, qa: QA, trial: int, context: StepContext) -> bool:
     prompt = load_prompt("blind")
     choices = sorted(qa.options, key=lambda option: draw(trial, f"{qa.qa_id} {option}"))
     if choices:
@@ -128,7 +128,7 @@ async def _trial(record: VideoRecord, qa: QA, trial: int, tools: Tools) -> bool:
         question = "\n".join([qa.question, *lettered(choices)])
     else:
         output, question = 'A JSON object: {"answer": <one short sentence>}', qa.question
-    request = tools.request(
+    request = context.request(
         stage="blind",
         record=record,
         prompt=prompt.version,
@@ -136,10 +136,10 @@ async def _trial(record: VideoRecord, qa: QA, trial: int, tools: Tools) -> bool:
         parts=(fill(prompt.user, question=question),),
         schema=_object("answer", {"type": "string"}, is_list=False),
         sample=trial,
-        model=tools.recipe.blind.model,
+        model=context.recipe.blind.model,
         subject=Subject(record.path, claims=tuple(choices)),
     )
-    answer = str(_field((await tools.caller.call(request)).text, "answer") or "").strip()
+    answer = str(_field((await context.caller.call(request)).text, "answer") or "").strip()
     if choices:
         return chosen_letter(answer, choices) == letter_of(qa.answer, choices)
     return jaccard(shingles(answer), shingles(qa.answer)) >= _SAME_ANSWER

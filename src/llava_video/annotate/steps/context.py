@@ -29,7 +29,7 @@ class AnswerError(LlavaVideoError):
 
 
 class WaitingError(LlavaVideoError):
-    """An answer that a batch has still to bring; the video goes on in a later wave."""
+    """An answer of a batch is not there yet; the video resumes in a later wave."""
 
 
 class CanCall(Protocol):
@@ -41,12 +41,12 @@ class CanCall(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
-    """Handed to every step.
+class StepContext:
+    """Context of the steps: the recipe, and the caller of the annotator.
 
     Attributes:
-        recipe: all choices.
-        caller: asks and commits.
+        recipe: of the run.
+        caller: sends requests and commits answers.
     """
 
     recipe: Recipe

@@ -1,4 +1,4 @@
-"""Benchmark questions and video ids, from files, to keep them out of training data."""
+"""Decontamination: questions and video ids of test sets that training data must not contain."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from llava_video.annotate.steps.similarity import jaccard, shingles, words
 from llava_video.errors import InputError
 
 _QUESTION_KEYS = ("question", "Question")
-# The first of these that a row has is the video; many files number their rows as `video_id` as
-# well.
+# The first of these that a row has is the video; many files have row numbers as `video_id`,
+# too.
 _VIDEO_KEYS = ("video_path", "video_name", "video", "videoID", "video_id", "q_uid", "vid")
 
 
-class Benchmarks:
+class DecontaminationSet:
     """Questions and video ids that a dataset must not contain.
 
     Args:
@@ -37,7 +37,7 @@ class Benchmarks:
         self._videos = {Path(video).stem for video in videos}
 
     @classmethod
-    def load(cls, paths: tuple[str, ...]) -> Benchmarks:
+    def load(cls, paths: tuple[str, ...]) -> DecontaminationSet:
         """Read JSON, JSONL, CSV, Parquet or plain text (one question a line).
 
         Raises:
@@ -58,13 +58,13 @@ class Benchmarks:
         return cls(questions, videos)
 
     def holds_video(self, video_id: str, path: str) -> bool:
-        """Whether a video is one of the benchmarks'."""
+        """Whether a video is in one of the test sets."""
         return Path(video_id).name in self._videos or Path(path).stem in self._videos
 
     def question_like(self, question: str, threshold: float, min_words: int) -> str | None:
-        """The first benchmark question at least this similar, or None.
+        """The first question of a test set at least this similar, or None.
 
-        Short questions ("What color is it?") are everywhere and prove nothing.
+        Questions shorter than ``min_words`` ("What color is it?") are no evidence.
         """
         if len(words(question)) < min_words:
             return None
@@ -90,7 +90,7 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
             yield from parquet.read_table(path).to_pylist()
             return
         text = path.read_text(encoding="utf-8")
-        # Not `splitlines`, which also splits at characters that stand in texts, such as U+2028.
+        # Not `splitlines`, which also splits at characters of texts, such as U+2028.
         lines = filter(None, map(str.strip, text.split("\n")))
         if suffix == ".json":
             yield from _dicts_in(json.loads(text))
@@ -106,11 +106,11 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     except (ValueError, RecursionError, csv.Error, OSError) as error:
         reason = " ".join(str(error).split())
         kind = suffix[1:] or "text"
-        raise InputError(f"{path}: not readable as {kind} ({reason}); mend the file") from error
+        raise InputError(f"{path}: not readable as {kind} ({reason}); fix the file") from error
 
 
 def _dicts_in(value: Any) -> Iterator[dict[str, Any]]:
-    """Every mapping in a nested value: benchmarks nest their questions differently."""
+    """Every mapping in a nested value: test sets nest their questions differently."""
     if isinstance(value, dict):
         yield value
         for item in value.values():

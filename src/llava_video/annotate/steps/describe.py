@@ -6,16 +6,16 @@ import asyncio
 import dataclasses
 
 from llava_video.annotate.records import Caption, Provenance, VideoRecord
-from llava_video.annotate.steps.context import AnswerError, Stage, Tools
+from llava_video.annotate.steps.context import AnswerError, Stage, StepContext
 from llava_video.annotate.steps.prompts import fill, load_prompt
-from llava_video.annotate.steps.schedule import Step, timetable
+from llava_video.annotate.steps.schedule import Step, caption_schedule
 from llava_video.annotate.videos.frames import pictures_between
 from llava_video.calls.messages import Picture, Request, Subject
 
 _STAGES: dict[int, Stage] = {1: "level1", 2: "level2", 3: "level3"}
 
 
-async def describe(record: VideoRecord, tools: Tools) -> VideoRecord:
+async def describe(record: VideoRecord, context: StepContext) -> VideoRecord:
     """The record with the captions of all three levels, in the order they were written.
 
     Raises:
@@ -25,28 +25,32 @@ async def describe(record: VideoRecord, tools: Tools) -> VideoRecord:
     captions: list[Caption] = []
     warnings: list[str] = []
     num_frames = 0
-    for step in timetable(record.facts.duration_seconds, tools.recipe.describe):
+    for step in caption_schedule(record.facts.duration_seconds, context.recipe.describe):
         pictures: list[Picture] = []
         if step.level == 1:
             pictures, new = await asyncio.to_thread(
                 pictures_between,
                 *(record.path, step.start_seconds, step.end_seconds, record.facts),
-                tools.recipe.describe,
+                context.recipe.describe,
             )
             num_frames += len(pictures)
             warnings += new
-        captions.append(await _write(record, step, captions, pictures, tools))
+        captions.append(await _write(record, step, captions, pictures, context))
     described = dataclasses.replace(record, captions=tuple(captions), num_frames_seen=num_frames)
     return described.warned(warnings)
 
 
 async def _write(
-    record: VideoRecord, step: Step, before: list[Caption], pictures: list[Picture], tools: Tools
+    record: VideoRecord,
+    step: Step,
+    before: list[Caption],
+    pictures: list[Picture],
+    context: StepContext,
 ) -> Caption:
     stage = _STAGES[step.level]
     parents = [before[i] for i in ([] if step.summary is None else [step.summary])]
     parents += [before[i] for i in step.clips]
-    request = tools.request(
+    request = context.request(
         stage=stage,
         record=record,
         prompt=load_prompt(stage).version,
@@ -54,7 +58,7 @@ async def _write(
         parts=(_user_text(step, parents), *_interleave(pictures)),
         subject=Subject(record.path, step.start_seconds, step.end_seconds),
     )
-    reply = await tools.caller.call(request)
+    reply = await context.caller.call(request)
     text = " ".join(reply.text.split())
     if reply.finish_reason == "length":
         raise AnswerError("truncated", _cut_off(stage, request), reply.text)

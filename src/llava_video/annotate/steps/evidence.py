@@ -1,4 +1,4 @@
-"""Where in the video an answer can be seen: the clip whose description is closest."""
+"""Evidence spans: the clip whose description is closest to the question and its answer."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from llava_video.annotate.steps.similarity import words
 
 
 def locate(qa: QA, captions: tuple[Caption, ...]) -> QA:
-    """The question with its evidence span; the whole video where no clip stands out.
+    """The question with its evidence span; the whole video where no clip scores highest.
 
-    Words count by how few of the clips use them, so what all clips share decides nothing.
+    Words are weighted by inverse document frequency over the clips.
     """
     clips = [caption for caption in captions if caption.level == 1]
     bags = [set(words(clip.text)) for clip in clips]

@@ -1,4 +1,4 @@
-"""What is thrown away after asking: filters are generators over records and name their reasons."""
+"""Filters of questions: generators over records, each rejection with its reason."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from llava_video.annotate.recipe import Filters, Recipe
 from llava_video.annotate.records import KINDS, QA, Rejection, VideoRecord
-from llava_video.annotate.steps.decontaminate import Benchmarks
+from llava_video.annotate.steps.decontaminate import DecontaminationSet
 from llava_video.annotate.steps.similarity import (
     EmbeddingIndex,
     Index,
@@ -35,7 +35,7 @@ Verdicts = dict[str, tuple[str, str]]
 
 
 def screen(records: Iterable[VideoRecord], recipe: Recipe) -> Iterator[VideoRecord]:
-    """The filters that look at one question alone: refusals, unfit choices."""
+    """The filters of single questions: refusals, unfit choices."""
     for record in records:
         found: Verdicts = {}
         for qa in record.qas:
@@ -46,7 +46,7 @@ def screen(records: Iterable[VideoRecord], recipe: Recipe) -> Iterator[VideoReco
 
 
 def compare(records: Iterable[VideoRecord], recipe: Recipe) -> list[VideoRecord]:
-    """The filters that compare: near-duplicates within and across videos, benchmarks."""
+    """The filters that compare: near-duplicates within and across videos, decontamination."""
     rules = recipe.filters
     result = list(records)
     for threshold, across in (
@@ -56,25 +56,25 @@ def compare(records: Iterable[VideoRecord], recipe: Recipe) -> list[VideoRecord]
         if threshold is not None:
             result = list(drop_duplicates(result, threshold, rules, across=across))
     if rules.benchmark_files:
-        benchmarks = Benchmarks.load(rules.benchmark_files)
-        result = list(decontaminate(result, benchmarks, rules))
+        test_sets = DecontaminationSet.load(rules.benchmark_files)
+        result = list(decontaminate(result, test_sets, rules))
     return result
 
 
 def check_filters(rules: Filters) -> None:
-    """Find out what would keep the filters from running, before anything is paid for.
+    """Check that the filters can run, before a call is paid for.
 
     Raises:
-        InputError: a benchmark file or the embedding model is not to be had.
+        InputError: a benchmark file or the embedding model is missing.
     """
-    Benchmarks.load(rules.benchmark_files)
+    DecontaminationSet.load(rules.benchmark_files)
     limits = (rules.within_video_similarity, rules.across_videos_similarity)
     if rules.similarity == "embeddings" and any(limit is not None for limit in limits):
         load_encoder(rules.embedding_model)
 
 
 def judge_refusal(qa: QA, rule: str) -> tuple[str, str] | None:
-    """Whether the answer says that the video does not tell.
+    """Whether the answer is a refusal: that the video does not show it.
 
     ``prefix`` is the paper's literal rule: the answer begins with "does not specify" and the like.
     ``first_clause`` also finds "The video does not specify ...": the verb stands in the first
@@ -97,7 +97,7 @@ def judge_refusal(qa: QA, rule: str) -> tuple[str, str] | None:
 
 
 def judge_choices(qa: QA, recipe: Recipe) -> tuple[str, str] | None:
-    """Whether the choices of a multiple-choice question are fit to be asked."""
+    """Whether the choices of a multiple-choice question are valid."""
     if qa.kind != "multi_choice":
         return None
     wanted = recipe.ask.num_choices
@@ -126,8 +126,7 @@ def drop_duplicates(
     """Leave out questions that come close to earlier ones; the first stays.
 
     Within a video the questions are compared. Across videos question and answer are compared
-    together, and ``across_videos_copies`` of a kind may stay: that two videos are asked how many
-    people appear is no fault, that a thousand get the same answer is.
+    together, and ``across_videos_copies`` equal pairs stay.
     """
     if across:
         found: Verdicts = {}
@@ -155,12 +154,12 @@ def _index(texts: list[str], threshold: float, rules: Filters) -> Index:
 
 
 def _copies(qas: list[QA], index: Index, allowed: int, reason: str) -> Verdicts:
-    """Verdicts on those that have ``allowed`` look-alikes before them, which are kept."""
+    """Verdicts on those with ``allowed`` similar ones before them, which are kept."""
     found: Verdicts = {}
     for number, qa in enumerate(qas):
         kept = index.similar(number)
         if len(kept) < allowed:
-            # What is left out is no copy's original, and a thousand copies stay cheap.
+            # Rejected copies are not indexed, which bounds the comparisons.
             index.add(number)
         else:
             found[qa.qa_id] = (reason, f"like {qas[kept[0]].qa_id}")
@@ -168,18 +167,18 @@ def _copies(qas: list[QA], index: Index, allowed: int, reason: str) -> Verdicts:
 
 
 def decontaminate(
-    records: Iterable[VideoRecord], benchmarks: Benchmarks, rules: Filters
+    records: Iterable[VideoRecord], test_sets: DecontaminationSet, rules: Filters
 ) -> Iterator[VideoRecord]:
-    """Leave out benchmark videos, and questions that come close to a benchmark's."""
+    """Leave out videos of test sets, and questions similar to theirs."""
     for record in records:
-        if benchmarks.holds_video(record.video_id, record.path):
+        if test_sets.holds_video(record.video_id, record.path):
             yield dataclasses.replace(record, qas=()).rejected(
                 "filter", "benchmark_video", "its id is in a benchmark file"
             )
             continue
         found: Verdicts = {}
         for qa in record.qas:
-            match = benchmarks.question_like(
+            match = test_sets.question_like(
                 qa.question, rules.benchmark_similarity, rules.benchmark_min_words
             )
             if match is not None:

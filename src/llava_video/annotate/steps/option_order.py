@@ -19,7 +19,7 @@ def arrange_choices(records: Iterable[VideoRecord], seed: int) -> list[VideoReco
     """The records with every question's choices in their final order.
 
     Among questions with equally many choices the counts of the right letters differ by one at most,
-    and which question gets which letter follows from the seed. "All of the above" and its like stay
+    and which question gets which letter follows from the seed. "All of the above" and the like stay
     last, and count towards the balance.
     """
     records = list(records)
@@ -62,5 +62,5 @@ def _pinned(qa: QA) -> str | None:
 
 
 def draw(seed: int, text: str) -> str:
-    """A fixed random-looking string, for orders that follow from a seed."""
+    """A pseudorandom string from a seed and a name, to sort by."""
     return hashlib.sha256(f"{seed} {text}".encode()).hexdigest()

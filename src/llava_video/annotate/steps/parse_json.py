@@ -1,4 +1,4 @@
-"""Reading JSON out of what a model wrote, strictly first and then as forgivingly as is safe."""
+"""Parses the JSON in a model's answer, strictly first, then tolerantly."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def parse_json(text: str) -> Any:
 
     Tried in order: the text as it is; the inside of a code fence; from the first bracket to its
     partner; the same with trailing commas removed; the same as a Python literal (single quotes,
-    ``None``). Nothing is invented: what none of these reads is an error.
+    ``None``). Anything else is an error.
 
     Raises:
-        ValueError: there is no JSON to be found.
+        ValueError: the text has no JSON.
     """
     candidates = [text.strip(), *(match.strip() for match in _FENCE.findall(text))]
     candidates += [span for candidate in list(candidates) for span in _bracketed(candidate)]

@@ -1,4 +1,4 @@
-"""The prompts: Markdown files with a system and a user part, known by the hash of what they say."""
+"""Prompts: Markdown files with a system and a user part, identified by their hash."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Prompt:
 
     Attributes:
         name: its file name without the suffix.
-        version: the name and a hash of the content: what a caption's provenance keeps.
-        system: the system message, with holes ``{{name}}``.
-        user: the user message, with holes.
+        version: the name and a hash of the content: as in the provenance of captions.
+        system: the system message, with placeholders ``{{name}}``.
+        user: the user message, with placeholders.
     """
 
     name: str
@@ -42,9 +42,9 @@ class Example:
 
 
 def fill(text: str, **values: object) -> str:
-    """The text with every hole filled; a hole without a value, or the reverse, is an error.
+    """The text with every placeholder filled; one without a value, or the reverse, is an error.
 
-    Values are put in once and not searched for holes themselves.
+    Values are inserted once; placeholders in them stay.
     """
     holes = set(_HOLE.findall(text))
     if holes != set(values):

@@ -1,4 +1,4 @@
-"""When each description is written and what it gets to see: pure arithmetic."""
+"""The caption schedule: when each description is written, and from which inputs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Step:
     """One description to write.
 
     Attributes:
-        level: 1 sees frames and history; 2 and 3 see text only.
+        level: 1 is written from frames and history; 2 and 3 from text only.
         start_seconds: start of the span it describes.
         end_seconds: its end.
         summary: index, among the steps, of the latest level 2 that it reads, or None.
@@ -46,12 +46,12 @@ def clip_bounds(duration_seconds: float, rules: Describe) -> list[tuple[float, f
     return bounds
 
 
-def timetable(duration_seconds: float, rules: Describe) -> list[Step]:
-    """All descriptions of a video, in the order in which they are written (paper section 3.2).
+def caption_schedule(duration_seconds: float, rules: Describe) -> list[Step]:
+    """The caption schedule of a video: all descriptions, in order (paper section 3.2).
 
     Level 1 comes with every clip and reads what ``history`` allows. Level 2 comes after every
     ``clips_per_summary`` clips, reads those and the level 2 before, and covers the video so far;
-    where the video ends at that very moment, level 3 takes its place. Level 3 reads the clips that
+    at the end of the video level 3 replaces it. Level 3 reads the clips that
     no level 2 has read, of which there is always at least one, and the latest level 2.
     """
     bounds = clip_bounds(duration_seconds, rules)

@@ -1,4 +1,4 @@
-"""How alike texts are: exact joins by word overlap, or sentence embeddings."""
+"""Similarity of texts: exact joins by word overlap, or sentence embeddings."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ def shingles(text: str) -> frozenset[str]:
 
 
 def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
-    """Shared part of two sets; two empty sets are equal."""
+    """Jaccard similarity of two sets; two empty sets are equal."""
     union = len(one | other)
     return len(one & other) / union if union else 1.0
 
 
 class Index(Protocol):
-    """Finds, among texts that were added, those that are like another; all are known before."""
+    """Finds texts similar to another among those added; all texts are known beforehand."""
 
     def similar(self, number: int) -> list[int]:
         """Which of the added texts are at least as similar as the threshold, in order."""
         ...
 
     def add(self, number: int) -> None:
-        """Let later texts be compared with this one."""
+        """Add a text, for later ones to be compared with."""
         ...
 
 
@@ -63,13 +63,11 @@ class LexicalIndex:
         self._numbers: dict[str, list[int]] = defaultdict(list)
 
     def similar(self, number: int) -> list[int]:
-        """See `Index.similar`."""
         one = self._sets[number]
         found = {other for shingle in self._prefix(one) for other in self._numbers.get(shingle, ())}
         return [c for c in sorted(found) if jaccard(one, self._sets[c]) >= self._threshold]
 
     def add(self, number: int) -> None:
-        """See `Index.add`."""
         for shingle in self._prefix(self._sets[number]):
             self._numbers[shingle].append(number)
 
@@ -79,7 +77,7 @@ class LexicalIndex:
 
 
 class Encoder(Protocol):
-    """What turns texts into vectors; a ``SentenceTransformer`` is one."""
+    """An embedding model of texts, such as a ``SentenceTransformer``."""
 
     def encode(self, sentences: list[str]) -> NDArray[np.float32]:
         """``(N, D)`` vectors."""
@@ -91,7 +89,7 @@ def load_encoder(model: str) -> Encoder:
     """A sentence-transformers model by folder or Hub name.
 
     Raises:
-        InputError: the package is not installed, or the model is not to be had.
+        InputError: the package is not installed, or the model is missing.
     """
     try:
         from sentence_transformers import SentenceTransformer
@@ -118,11 +116,9 @@ class EmbeddingIndex:
         self._numbers: list[int] = []
 
     def similar(self, number: int) -> list[int]:
-        """See `Index.similar`."""
         cosines = self._added[: len(self._numbers)] @ self._vectors[number]
         return [self._numbers[i] for i in np.flatnonzero(cosines >= self._threshold)]
 
     def add(self, number: int) -> None:
-        """See `Index.add`."""
         self._added[len(self._numbers)] = self._vectors[number]
         self._numbers.append(number)

@@ -1,4 +1,4 @@
-"""From what a user names (files, folders, globs, manifests) to one record per video."""
+"""Finds videos by files, folders, globs and manifests: one record per video."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _manifest_rows(path: Path) -> Iterator[dict[str, Any]]:
         try:
             rows: list[Any] = list(csv.DictReader(io.StringIO(text, newline="")))
         except csv.Error as error:
-            raise InputError(f"{path}: not CSV ({error}); mend the file") from error
+            raise InputError(f"{path}: not CSV ({error}); fix the file") from error
     else:
         lines = enumerate(text.split("\n"), 1)
         rows = [_json_row(line, path, number) for number, line in lines if line.strip()]
@@ -112,11 +112,11 @@ def _manifest_rows(path: Path) -> Iterator[dict[str, Any]]:
         try:
             views = int(float(views)) if views not in (None, "") else 0
         except (TypeError, ValueError, OverflowError) as error:
-            raise InputError(f"{where}: views {views!r} is no number") from error
+            raise InputError(f"{where}: views {views!r} is not a number") from error
         values = {column: str(row[column]) for column in _COLUMNS[:4] if row.get(column)}
         for column, value in values.items():
             if not _is_text(value) or "\0" in value:
-                raise InputError(f"{where}: {column} {value!a} is no text; mend the row")
+                raise InputError(f"{where}: {column} {value!a} is not text; fix the row")
         if "/" in values.get("source", ""):  # it becomes part of file names
             raise InputError(f"{where}: source {values['source']!r}: leave the / out")
         yield {**values, "path": str(path.parent / values["path"]), "views": views}
@@ -126,7 +126,7 @@ def _json_row(line: str, path: Path, number: int) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}:{number}: not JSON ({error}); mend the line") from error
+        raise InputError(f"{path}:{number}: not JSON ({error}); fix the line") from error
     if not isinstance(row, dict):
         raise InputError(f"{path}:{number}: a row is an object with {', '.join(_COLUMNS)}")
     return row

@@ -22,8 +22,8 @@ def count_between(
 ) -> int:
     """How many pictures `pictures_between` takes.
 
-    The file's times are looked at only where its frames are not evenly spaced, and its pictures
-    only where some are known to be damaged.
+    Times are read from the file only where its frames are not evenly spaced, and pictures only
+    where some are known to be damaged.
     """
     if facts.warnings:
         return len(pictures_between(path, start_seconds, end_seconds, facts, rules)[0])

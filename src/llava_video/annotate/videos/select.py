@@ -26,7 +26,7 @@ logging.getLogger("pyscenedetect").addHandler(logging.NullHandler())
 
 HASH_FRAMES = 8
 _HASH_SIDE = 8
-# One false time stamp can make years of a short file, and a call of every ten seconds of them.
+# One wrong timestamp can make a short file years long, with a call for every ten seconds.
 _LEAST_FPS = 1 / 60
 FACTS = TypeAdapter(Facts)
 
@@ -46,7 +46,7 @@ def measure(record: VideoRecord, rules: Selection) -> VideoRecord:
     """The record with its facts, or rejected because the file cannot be read.
 
     Facts that the record has already are not measured again. Scenes are counted, and frames hashed,
-    only when what is cheap to know does not reject the video already.
+    only when the other limits do not reject the video already.
     """
     if not Path(record.path).is_file():
         return record.rejected("select", "missing_file", Path(record.path).name)
@@ -97,7 +97,7 @@ def judge(facts: Facts, rules: Selection) -> tuple[str, str] | None:
 def choose(records: Iterable[VideoRecord], recipe: Recipe) -> Iterator[VideoRecord]:
     """All measured records in their input order, each kept or rejected with a reason.
 
-    Candidates are looked at from the most viewed to the least: of near-duplicates the most viewed
+    Candidates are processed from the most viewed to the least: of near-duplicates the most viewed
     stays, and a category's quota goes to its most viewed videos.
     """
     records = list(records)
@@ -134,8 +134,8 @@ def choose(records: Iterable[VideoRecord], recipe: Recipe) -> Iterator[VideoReco
 def count_scenes(path: str, rules: Selection) -> int:
     """Scenes by PySceneDetect; a video without cuts is one scene.
 
-    FFmpeg's and PySceneDetect's own remarks about damaged files are not printed: what is wrong with
-    a file is in its facts.
+    Warnings of FFmpeg and PySceneDetect about damaged files are not printed: they are in the facts
+    of the file.
     """
     from scenedetect import AdaptiveDetector, ContentDetector, SceneManager, open_video
     from scenedetect.video_stream import VideoOpenFailure

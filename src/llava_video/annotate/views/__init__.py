@@ -1,1 +1,1 @@
-"""What a person reads about a run: terminal, page, chains of evidence."""
+"""Views of a run: terminal, page, provenance."""

@@ -1,4 +1,4 @@
-"""What history is worth: a video described with and without it, side by side (Figure 2)."""
+"""The effect of history: a video described with and without it, side by side (Figure 2)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from llava_video.annotate.preflight import check_run
 from llava_video.annotate.recipe import Recipe, Selection
 from llava_video.annotate.records import Caption, VideoRecord
 from llava_video.annotate.run_folder import start_run
-from llava_video.annotate.steps.context import Tools
+from llava_video.annotate.steps.context import StepContext
 from llava_video.annotate.steps.describe import describe
 from llava_video.annotate.videos.discover import common_folder
 from llava_video.annotate.videos.frames import pictures_spread
@@ -71,7 +71,7 @@ async def _describe_both(
         for setting in SETTINGS:
             rules = recipe.describe.model_copy(update={"history": setting})
             own = recipe.model_copy(update={"describe": rules})
-            results.append(await describe(record, Tools(own, caller)))
+            results.append(await describe(record, StepContext(own, caller)))
     finally:
         await annotator.aclose()
         await ledger.aclose()

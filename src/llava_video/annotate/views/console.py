@@ -1,4 +1,4 @@
-"""What the commands print: plain values for ``--json``, and tables made of them."""
+"""Output of the commands: plain values for ``--json``, and tables of them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.tree import Tree
 
 from llava_video.annotate.export.statistics import count
 from llava_video.annotate.forecast.calibration import forecast_against_actual
-from llava_video.annotate.forecast.forecast import Plan
+from llava_video.annotate.forecast.forecast import Forecast
 from llava_video.annotate.recipe import Recipe
 from llava_video.annotate.records import VideoRecord
 from llava_video.annotate.run import RunResult
@@ -25,52 +25,54 @@ from llava_video.pages.blocks import Cell, Table
 from llava_video.pages.terminal import harmless
 
 
-def plan_screen(plan: Plan, recipe: Recipe) -> tuple[str, Table, str]:
-    """A plan as text, table and text."""
+def forecast_screen(forecast: Forecast, recipe: Recipe) -> tuple[str, Table, str]:
+    """A forecast as text, table and text."""
     head = (
-        f"{plan.num_selected} of {plan.num_videos} videos, "
-        f"{plan.seconds_of_video / 60:.1f} minutes, "
-        f"{plan.num_clips} clips, {plan.num_calls} calls to {recipe.endpoint.model}"
+        f"{forecast.num_selected} of {forecast.num_videos} videos, "
+        f"{forecast.seconds_of_video / 60:.1f} minutes, "
+        f"{forecast.num_clips} clips, {forecast.num_calls} calls to {recipe.endpoint.model}"
     )
     rows: list[tuple[Cell, ...]] = []
-    for name, stage in plan.stages.items():
+    for name, stage in forecast.stages.items():
         usd = ["no price", "", ""] if stage.usd is None else [f"{v:.4f}" for v in stage.usd]
         tokens = (stage.prompt_tokens[1], stage.completion_tokens[1])
         rows.append((name, stage.num_calls, stage.num_images, *tokens, *usd))
     columns = ("stage", "calls", "images", "in", "out", "usd: least", "likely", "most")
     table = Table(columns, rows, "lrrrrrrr")
     lines = []
-    if plan.rejected:
-        reasons = ", ".join(f"{reason} {n}" for reason, n in sorted(plan.rejected.items()))
+    if forecast.rejected:
+        reasons = ", ".join(f"{reason} {n}" for reason, n in sorted(forecast.rejected.items()))
         lines.append(f"left out: {reasons}")
-    if plan.usd is None:
+    if forecast.usd is None:
         lines.append(
-            f"dollars unknown: no price of {recipe.endpoint.model} (table of {plan.price_date})"
+            f"dollars unknown: no price of {recipe.endpoint.model} (table of {forecast.price_date})"
         )
     else:
-        lines.append(f"dollars: {plan.usd[0]:.2f} to {plan.usd[2]:.2f}, likely {plan.usd[1]:.2f}")
-        if plan.usd_batch is not None:
-            lines.append(f"through batch files: likely {plan.usd_batch[1]:.2f}")
         lines.append(
-            f"prices of {plan.price_date}; reasoning tokens come on top where a model has them"
+            f"dollars: {forecast.usd[0]:.2f} to {forecast.usd[2]:.2f}, likely {forecast.usd[1]:.2f}"
         )
-        if recipe.max_usd is not None and plan.usd[1] > recipe.max_usd:
+        if forecast.usd_batch is not None:
+            lines.append(f"through batch files: likely {forecast.usd_batch[1]:.2f}")
+        lines.append(
+            f"prices of {forecast.price_date}; reasoning tokens come on top where a model has them"
+        )
+        if recipe.max_usd is not None and forecast.usd[1] > recipe.max_usd:
             lines.append(f"--max-usd {recipe.max_usd:g} will stop this run before it is done")
-    lines.append(f"tokens: {_basis(plan)}")
-    lines.append(f"time: about {_duration(plan.seconds)}")
+    lines.append(f"tokens: {_basis(forecast)}")
+    lines.append(f"time: about {_duration(forecast.seconds)}")
     return head, table, "\n".join(lines)
 
 
-def _basis(plan: Plan) -> str:
+def _basis(forecast: Forecast) -> str:
     texts = {
         "calibrated": (
-            f"calibrated by what the server counted in {plan.factors.num_calls} calls "
-            f"(texts x {plan.factors.text:.2f}, pictures x {plan.factors.image:.2f})"
+            f"calibrated by what the server counted in {forecast.factors.num_calls} calls "
+            f"(texts x {forecast.factors.text:.2f}, pictures x {forecast.factors.image:.2f})"
         ),
         "counted": "texts counted with the model's vocabulary, pictures by its rule",
         "estimated": "texts estimated from their length, pictures by the model's rule",
-    }[plan.text_basis]
-    answers = "measured in the earlier run" if plan.measured_answers else "assumed"
+    }[forecast.text_basis]
+    answers = "measured in the earlier run" if forecast.measured_answers else "assumed"
     return f"{texts}; answer lengths are {answers}"
 
 
@@ -189,7 +191,7 @@ def _problems(records: Iterable[VideoRecord]) -> list[dict[str, str]]:
 
 
 def _warnings(records: Iterable[VideoRecord]) -> list[dict[str, str]]:
-    """What was wrong with the files of annotated videos."""
+    """Warnings about the files of annotated videos."""
     return [
         {"video": r.video_id, "warning": w}
         for r in records

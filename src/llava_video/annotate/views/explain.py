@@ -1,4 +1,4 @@
-"""Where an annotation comes from: the chain of calls, prompts, frames and parent captions."""
+"""Provenance of an annotation: its calls, prompts, frames and parent captions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from llava_video.errors import InputError
 def explain(folder: Path, wanted: str) -> dict[str, Any]:
     """The provenance of a question, a caption or a video, as nested plain values.
 
-    Each node has ``id``, what it says, the call behind it and its ``parents``. A question that was
+    Each node has ``id``, its text, its call and its ``parents``. A question that was
     left out is explained too, with the reason.
 
     Raises:

@@ -14,7 +14,7 @@ from llava_video.annotate.export.statistics import (
     count,
     table3_row,
 )
-from llava_video.annotate.forecast.calibration import forecast_against_actual, measured_factors
+from llava_video.annotate.forecast.calibration import calibrate_tokens, forecast_against_actual
 from llava_video.annotate.recipe import Recipe
 from llava_video.annotate.records import VideoRecord
 from llava_video.annotate.run_folder import load_run
@@ -22,7 +22,7 @@ from llava_video.annotate.views.console import cost_table
 from llava_video.calls.ledger import Ledger, open_ledger
 from llava_video.calls.messages import Picture
 from llava_video.calls.pricing import load_prices
-from llava_video.calls.token_count import find_vocabulary
+from llava_video.calls.token_count import find_tokenizer
 from llava_video.pages.blocks import (
     Bar,
     Bars,
@@ -78,7 +78,7 @@ def _tiles(found: Statistics, ledger: Ledger) -> Tiles:
             (str(found.num_captions), "descriptions"),
             (str(found.num_open_ended), "open-ended questions"),
             (str(found.num_multi_choice), "multiple-choice questions"),
-            (f"{found.average_fps:.2f}", "frames seen per second"),
+            (f"{found.average_fps:.2f}", "frames sent per second"),
             (f"{totals.num_calls:,}", "calls"),
             (f"${totals.usd:.4f}", "dollars"),
         ]
@@ -134,9 +134,9 @@ def _cost(ledger: Ledger, recipe: Recipe) -> list[Block]:
 def _basis(ledger: Ledger, recipe: Recipe) -> str:
     model = recipe.endpoint.model
     price = load_prices(recipe.endpoint.prices_file).of(model)
-    is_counted = find_vocabulary(price.vocabulary) is not None
-    how = "counted with its vocabulary" if is_counted else "estimated from their length"
-    found = measured_factors(ledger, model)
+    is_counted = find_tokenizer(price.tokenizer_name) is not None
+    how = "counted with its tokenizer" if is_counted else "estimated from their length"
+    found = calibrate_tokens(ledger, model)
     text = f"Forecast for {model}: tokens of texts {how}, of pictures by its rule."
     if found.num_calls:
         text += (
@@ -150,7 +150,7 @@ def _basis(ledger: Ledger, recipe: Recipe) -> str:
 def _review(folder: Path) -> list[Block]:
     decisions = read_decisions(folder)
     if not decisions:
-        return [Text("Nobody has reviewed this run yet.")]
+        return [Text("This run has not been reviewed.")]
     counts = [(name, len(own)) for name, own in decisions.items()]
     pairs = [
         (

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from llava_video.errors import InputError, VideoError
 from llava_video.processing.media import Medium, picture_size, read_picture, show_tiles
-from llava_video.processing.processor import LlavaVideoProcessor, Seen
+from llava_video.processing.processor import LlavaVideoProcessor, LoadedMedia
 from llava_video.processing.prompt import ImageSlot, Prompt, PromptRenderer, Slot, VideoSlot
 from llava_video.records.json_lines import append_line
 from llava_video.representation.image_layout import make_image_layout
@@ -47,7 +47,7 @@ class Encoded:
     input_ids: list[int]
     labels: list[int]
     token_types: list[int]
-    seen: Seen
+    seen: LoadedMedia
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +115,10 @@ class Encoder:
         prompt = self._render(sample, [replace(slot, num_tokens=1) for slot in slots])
         return len(prompt.input_ids) + sum(slot.num_tokens - 1 for slot in slots)
 
-    def _look(self, sample: Sample) -> tuple[list[Slot], Seen]:
-        seen = Seen()
+    def _look(self, sample: Sample) -> tuple[list[Slot], LoadedMedia]:
+        seen = LoadedMedia()
         media = [Medium(medium.kind, self._read(medium)) for medium in sample.media]
-        return self.processor.look(media, seen), seen
+        return self.processor.load_media(media, seen), seen
 
     def _read(self, medium: Medium) -> Frames | NDArray[np.uint8]:
         path = Path(medium.source)
@@ -268,7 +268,7 @@ class RowCollator:
         samples = [encoded for row in rows for encoded in row]
         padding = ([int(self.processor.tokenizer.pad_token_id)], [LABEL_IGNORED])
         batch: dict[str, Any] = line_up([(e.input_ids, e.labels) for e in samples] or [padding])
-        seen = Seen(
+        seen = LoadedMedia(
             [frames for encoded in samples for frames in encoded.seen.frames],
             [tiles for encoded in samples for tiles in encoded.seen.tiles],
             [size for encoded in samples for size in encoded.seen.image_sizes],
