@@ -18,7 +18,7 @@ import torch
 from gpu.results import Part, out_folder
 from llava_video.checkpoints.load import load
 from llava_video.recipes import load_recipe
-from llava_video.tiny.accuracy import ask, is_right
+from llava_video.tiny.accuracy import ask, is_correct
 from llava_video.tiny.recipe import TinyRecipe
 from llava_video.tiny.train import train_tiny
 from llava_video.toyworld import generate_script, make_questions, render
@@ -72,7 +72,7 @@ def accuracy(name: str, num_videos: int) -> float:
         questions = make_questions(script, seed=seed)
         frames = render(script, num_frames=12, size=processor.image_size)
         answers = ask(model, processor, questions, frames)
-        right += [is_right(q, a) for q, a in zip(questions, answers, strict=True)]
+        right += [is_correct(q, a) for q, a in zip(questions, answers, strict=True)]
     return sum(right) / len(right)
 
 

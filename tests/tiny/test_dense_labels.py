@@ -5,11 +5,11 @@ import pytest
 
 from llava_video.representation import VideoRepresentation, make_layout
 from llava_video.tiny.dense_labels import (
+    CAMERA_MOVES,
     DEEDS,
-    FILMING,
     KINDS,
-    PATCH_NAMES,
-    TOKEN_NAMES,
+    PATCH_CLASSES,
+    TOKEN_CLASSES,
     patch_labels,
     token_labels,
 )
@@ -33,7 +33,7 @@ def test_a_patch_in_the_middle_of_a_shape_has_the_colour_of_its_label(level) -> 
         times = np.linspace(0.0, script.duration_seconds - 0.1, 8)
         pictures = render_at(script, times, 8 * SIDE)
         labels = patch_labels(script, times, SIDE)
-        colour, shape, letter, _ = np.moveaxis(labels.names, -1, 0)
+        colour, shape, letter, _ = np.moveaxis(labels.classes, -1, 0)
         way = np.hypot(labels.measures[..., 0], labels.measures[..., 1])
         sure = np.isin(shape, FULL) & (letter == 0) & (way < 0.2 * labels.measures[..., 2])
         patches = pictures.reshape(8, SIDE, 8, SIDE, 8, 3)[:, :, 3:5, :, 3:5].mean(axis=(2, 4))
@@ -53,14 +53,14 @@ def test_the_camera_is_followed() -> None:
     labels = patch_labels(script, times, SIDE)
     before, after = (
         {tuple(name[:2]): measure[2] for name, measure in zip(names, measures, strict=True)}
-        for names, measures in zip(labels.names, labels.measures, strict=True)
+        for names, measures in zip(labels.classes, labels.measures, strict=True)
     )
     factor = zoom.amount if zoom.value == "in" else 1 / zoom.amount
     ratios = [after[name] / size for name, size in before.items() if size and name in after]
     assert ratios
     assert np.median(ratios) == pytest.approx(factor, rel=0.01)
     assert token_labels(script, np.linspace(*times, 12), LAYOUT)[-1, 5] == (
-        FILMING.index(zoom.value) + 1
+        CAMERA_MOVES.index(zoom.value) + 1
     )
 
 
@@ -71,8 +71,8 @@ def test_tokens_tell_who_is_there_and_what_happens(level) -> None:
         script = generate_script(seed=seed, level=level)
         times_seconds = np.linspace(0.0, script.duration_seconds, 12)
         labels = token_labels(script, times_seconds, LAYOUT)
-        assert labels.shape == (LAYOUT.num_tokens, len(TOKEN_NAMES))
-        assert (labels.max(axis=0) <= np.array(list(TOKEN_NAMES.values()))).all()
+        assert labels.shape == (LAYOUT.num_tokens, len(TOKEN_CLASSES))
+        assert (labels.max(axis=0) <= np.array(list(TOKEN_CLASSES.values()))).all()
         empty = labels[:, 0] == 0
         assert (labels[empty, :4] == 0).all()
         assert {KINDS[number - 1] for number in labels[~empty, 1]} <= {
@@ -93,4 +93,4 @@ def test_tokens_tell_who_is_there_and_what_happens(level) -> None:
 
 def test_numbers_follow_the_words() -> None:
     assert (*SHAPES, PERSON) == KINDS
-    assert list(PATCH_NAMES.values()) == [8, 7, 8, 8]
+    assert list(PATCH_CLASSES.values()) == [8, 7, 8, 8]

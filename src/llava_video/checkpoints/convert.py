@@ -120,7 +120,7 @@ def convert_checkpoint(
     target = Path(destination).expanduser()
     if target.exists() or target.is_symlink():
         raise CheckpointError(f"{target} exists already; give a directory that does not")
-    checkpoint = look_at(find_checkpoint(source))
+    checkpoint = inspect_checkpoint(find_checkpoint(source))
     layout = to or ("native" if checkpoint.layout == "released" else "released")
     if layout not in get_args(Layout):
         known = ", ".join(get_args(Layout))
@@ -148,7 +148,7 @@ def convert_checkpoint(
     )
 
 
-def look_at(directory: Path) -> Source:
+def inspect_checkpoint(directory: Path) -> Source:
     """Read configuration and headers, and check that they are of one model.
 
     Raises:

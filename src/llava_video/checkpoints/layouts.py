@@ -121,7 +121,7 @@ def released_values(
         values["vision_config"] = {**original.get("vision_config", {}), **sizes}
     if representation.slow_stride == 1 and "faster_token_stride" in original:
         values["faster_token_stride"] = original["faster_token_stride"]  # not in force, but said
-    _check_says_the_same(config, values, weight_names, where)
+    _check_equal(config, values, weight_names, where)
     return values
 
 
@@ -141,7 +141,7 @@ def _anyres(max_tiles: int) -> str:
     return f"anyres_max_{max_tiles}"
 
 
-def _check_says_the_same(
+def _check_equal(
     config: LlavaVideoConfig, values: dict[str, Any], weight_names: set[str], where: str
 ) -> None:
     """Read the released configuration back, and refuse where it came out different."""

@@ -27,13 +27,13 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from llava_video.checkpoints import layouts
-from llava_video.checkpoints.convert import look_at
+from llava_video.checkpoints.convert import inspect_checkpoint
 from llava_video.checkpoints.load import find_checkpoint, load
 from llava_video.checkpoints.reference import (
-    arrange_plainly,
-    decode_plainly,
-    preprocess_plainly,
-    project_plainly,
+    arrange_reference,
+    decode_reference,
+    preprocess_reference,
+    project_reference,
 )
 from llava_video.checkpoints.safetensors_files import StoredTensor
 from llava_video.errors import CheckpointError
@@ -172,17 +172,17 @@ def compare(
         name_or_dir: the checkpoint.
         video: the file that was recorded.
     """
-    checkpoint = look_at(find_checkpoint(name_or_dir))
+    checkpoint = inspect_checkpoint(find_checkpoint(name_or_dir))
     config = checkpoint.config
     tensors = {name: tensor for shard in checkpoint.shards for name, tensor in shard}
     files = _Files(tensors, ours.features.dtype, ours.features.device)
     tolerance = TOLERANCES[ours.features.dtype]
 
-    frames, note = decode_plainly(video, ours.full_frames)
+    frames, note = decode_reference(video, ours.full_frames)
     levels = _largest(ours.full_frames.pixels.astype(np.float32), frames.astype(np.float32))
     stages = [Stage("frames", "every frame decoded in order, linspace", levels, 0.0, note)]
 
-    plain_pixels = preprocess_plainly(frames, processor.image_size).to(ours.pixels.device)
+    plain_pixels = preprocess_reference(frames, processor.image_size).to(ours.pixels.device)
     difference = float((ours.pixels - plain_pixels).abs().max())
     stages.append(Stage("pixels", "SiglipImageProcessorPil", difference, ONE_LEVEL))
 
@@ -194,8 +194,8 @@ def compare(
         Stage("features", "SiglipVisionModel", _relative(ours.features, features), tolerance)
     )
 
-    tokens = arrange_plainly(
-        project_plainly(ours.features, files.layer("linear_1"), files.layer("linear_2")),
+    tokens = arrange_reference(
+        project_reference(ours.features, files.layer("linear_1"), files.layer("linear_2")),
         processor.representation,
         files.vector("model.newline"),
         files.vector("model.separator"),

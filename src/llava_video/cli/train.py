@@ -51,8 +51,8 @@ def command(
     plan = make_plan(chosen)
     memory = estimate_plan(plan, devices)
     if as_json:
-        told = {**_as_dict(plan), "memory_bytes_per_device": memory.to_dict()}
-        typer.echo(json.dumps(told, ensure_ascii=False))
+        result = {**_as_dict(plan), "memory_bytes_per_device": memory.to_dict()}
+        typer.echo(json.dumps(result, ensure_ascii=False))
     else:
         _show(plan, memory, devices)
 

@@ -22,10 +22,10 @@ def ask(
 ) -> list[str]:
     """The answers to questions about one video, or about none, in one batch."""
     inputs = processor([prompt(q) for q in questions], [frames] * len(questions))
-    return answers_to(model, processor, inputs)
+    return generate_answers(model, processor, inputs)
 
 
-def answers_to(
+def generate_answers(
     model: LlavaVideoForConditionalGeneration, processor: LlavaVideoProcessor, inputs: Any
 ) -> list[str]:
     """The most probable answer to each prompt of a batch."""
@@ -42,7 +42,7 @@ def prompt(question: Question) -> str:
     return question.prompt_open_ended(one_word=True)
 
 
-def is_right(question: Question, answer: str) -> bool:
+def is_correct(question: Question, answer: str) -> bool:
     """Whether an answer has the right letter, or is the right word."""
     if question.options:
         return chosen_letter(answer, question.options) == question.answer_letter

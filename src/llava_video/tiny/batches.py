@@ -31,9 +31,9 @@ from llava_video.tiny.conversations import (
     exchanges,
     lettered_lists,
 )
-from llava_video.tiny.dense_labels import PatchLabels, nothing, patch_labels, token_labels
+from llava_video.tiny.dense_labels import PatchLabels, empty_labels, patch_labels, token_labels
 from llava_video.tiny.feature_cache import ClipStore
-from llava_video.tiny.noise_clips import FOREIGN_ANSWER, foreign_clip
+from llava_video.tiny.noise_clips import OUT_OF_DOMAIN_ANSWER, noise_clip
 from llava_video.toyworld import Script, generate_script, render_at, times_of
 from llava_video.toyworld.questions.question import LETTERS
 from llava_video.train.data.encode import label
@@ -43,10 +43,10 @@ from llava_video.types import Frames
 FIRST_TRAINING_SEED = 1_000_000
 """Seeds from here on are for training; smaller ones are held out."""
 
-SEEN = ("simple", "standard", "crowded", "simple", "standard", None)
+FRAME_LEVELS = ("simple", "standard", "crowded", "simple", "standard", None)
 """Levels of the frames that the vision encoder learns from, in turn; None is not toyworld."""
 
-FOREIGN_SHARE = 0.06
+NOISE_SHARE = 0.06
 DESCRIBED_SHARE = 0.15
 """Shares of clips that are not toyworld's, and of batches in which clips are described."""
 
@@ -81,7 +81,7 @@ class Draw:
     """A clip out of a store, toyworld's or foreign, and the seed of what is asked about it."""
 
     clip: int
-    is_foreign: bool
+    is_noise: bool
     seed: int
 
 
@@ -90,22 +90,22 @@ class DrawStream(IterableDataset[Draw]):
 
     Args:
         num_clips: clips of toyworld to draw from.
-        num_foreign: foreign clips to draw from.
+        num_noise_clips: foreign clips to draw from.
         first_seed: of the first draw.
     """
 
-    def __init__(self, num_clips: int, num_foreign: int, first_seed: int) -> None:
+    def __init__(self, num_clips: int, num_noise_clips: int, first_seed: int) -> None:
         self._num_clips = num_clips
-        self._num_foreign = num_foreign
+        self._num_noise_clips = num_noise_clips
         self._first_seed = first_seed
 
     def __iter__(self) -> Iterator[Draw]:
         for seed in _own_numbers(self._first_seed):
             rng = random.Random(seed)
-            is_foreign = rng.random() < FOREIGN_SHARE
+            is_noise = rng.random() < NOISE_SHARE
             yield Draw(
-                rng.randrange(self._num_foreign if is_foreign else self._num_clips),
-                is_foreign,
+                rng.randrange(self._num_noise_clips if is_noise else self._num_clips),
+                is_noise,
                 seed,
             )
 
@@ -152,11 +152,11 @@ class ClipCollator:
             asked = conversations_about(script, draw.seed, with_options)
             if describes:
                 asked.append([exchanges(script, draw.seed, most=1)[0]])
-            if draw.is_foreign:
-                asked = [[Exchange(one.question, FOREIGN_ANSWER)] for one, *_ in asked[::3]]
+            if draw.is_noise:
+                asked = [[Exchange(one.question, OUT_OF_DOMAIN_ANSWER)] for one, *_ in asked[::3]]
             times = times_of(script, representation.max_frames)
             labels = token_labels(script, times, layout)
-            told.append(np.zeros_like(labels) if draw.is_foreign else labels)
+            told.append(np.zeros_like(labels) if draw.is_noise else labels)
             for conversation in asked:
                 prompt = render_exchanges(self.processor.renderer, conversation, layout.num_tokens)
                 ids, own = prompt.input_ids, label(prompt, "assistant", tokenizer)
@@ -167,19 +167,21 @@ class ClipCollator:
         batch = {
             "representation": representation,
             "features": torch.from_numpy(
-                np.stack([(self.foreign if d.is_foreign else self.clips)[d.clip] for d in draws])
+                np.stack([(self.foreign if d.is_noise else self.clips)[d.clip] for d in draws])
             ).float(),
             "prompt_ids": torch.tensor(prompts),
             "token_labels": torch.from_numpy(np.stack(told)),
-            "branches": _grouped(branches, tokenizer.pad_token_id),
+            "branches": _group_by_length(branches, tokenizer.pad_token_id),
         }
         if self.options_from is not None:
-            batch["lists"] = _lists(lettered_lists(rng, LISTS_PER_CLIP * len(draws)), tokenizer)
+            batch["lists"] = _tokenize_lists(
+                lettered_lists(rng, LISTS_PER_CLIP * len(draws)), tokenizer
+            )
         return batch
 
 
 @dataclass(frozen=True, slots=True)
-class CollatorsInTurn:
+class AlternatingCollator:
     """Gives each batch to the next of some collators, which show videos in other ways."""
 
     collators: tuple[ClipCollator, ...]
@@ -192,7 +194,7 @@ class CollatorsInTurn:
 FORMS = ("choices", "open_ended", "longer")
 """Questions with options, without, and longer conversations."""
 
-_BRANCHES_TOGETHER = 12
+_BRANCHES_PER_GROUP = 12
 
 
 def _form_of(conversation: Sequence[Exchange]) -> str:
@@ -210,24 +212,26 @@ class _Branch(NamedTuple):
     labels: Sequence[int]
 
 
-def _grouped(branches: Iterable[_Branch], padding: int) -> list[dict[str, Tensor]]:
+def _group_by_length(branches: Iterable[_Branch], padding: int) -> list[dict[str, Tensor]]:
     """Branches of about one length together: by form, two fifths of them would be padding."""
     groups = []
     by_length = sorted(branches, key=lambda branch: len(branch.ids))
-    for first in range(0, len(by_length), _BRANCHES_TOGETHER):
-        clips, forms, ids, labels = zip(*by_length[first : first + _BRANCHES_TOGETHER], strict=True)
+    for first in range(0, len(by_length), _BRANCHES_PER_GROUP):
+        clips, forms, ids, labels = zip(
+            *by_length[first : first + _BRANCHES_PER_GROUP], strict=True
+        )
         groups.append(
             {
                 "clip": torch.tensor(clips),
                 "form": torch.tensor(forms),
-                "ids": _rows(ids, padding),
-                "labels": _rows(labels, LABEL_IGNORED),
+                "ids": _pad(ids, padding),
+                "labels": _pad(labels, LABEL_IGNORED),
             }
         )
     return groups
 
 
-def _rows(numbers: Iterable[Sequence[int]], padding: int) -> Tensor:
+def _pad(numbers: Iterable[Sequence[int]], padding: int) -> Tensor:
     rows = [torch.tensor(row) for row in numbers]
     return pad_sequence(rows, batch_first=True, padding_value=padding)
 
@@ -263,7 +267,7 @@ class TextCollator:
     def __call__(self, numbers: list[int]) -> dict[str, dict[str, Tensor]]:
         """``conversations`` and perhaps ``lists``, each with ``ids`` and ``mask`` (N, L).
 
-        With lists comes where in them a letter is ``looked_up`` (N, L).
+        With lists comes where in them a letter is ``letter_mask`` (N, L).
         """
         tokenizer = self.processor.tokenizer
         rng = random.Random(numbers[0])
@@ -271,22 +275,24 @@ class TextCollator:
         for number in numbers:
             asked = exchanges(training_script(number, self.levels), number, most=3)
             texts.append("\n".join(f"{one.question}\n{one.answer}" for one in asked))
-        batch = {"conversations": _padded(texts, tokenizer)}
+        batch = {"conversations": _tokenize(texts, tokenizer)}
         if self.with_lists:
-            batch["lists"] = _lists(lettered_lists(rng, LISTS_PER_TEXT * len(numbers)), tokenizer)
+            batch["lists"] = _tokenize_lists(
+                lettered_lists(rng, LISTS_PER_TEXT * len(numbers)), tokenizer
+            )
         return batch
 
 
-def _lists(texts: list[str], tokenizer: Any) -> dict[str, Tensor]:
+def _tokenize_lists(texts: list[str], tokenizer: Any) -> dict[str, Tensor]:
     """Rows of lists, and where in them a letter stands that had to be looked up: after a space."""
-    rows = _padded(texts, tokenizer)
+    rows = _tokenize(texts, tokenizer)
     space, *letters = (tokenizer.convert_tokens_to_ids(token) for token in ("Ġ", *LETTERS))
     is_letter = torch.isin(rows["ids"], torch.tensor(letters))
     after_space = functional.pad(rows["ids"][:, :-1] == space, (1, 0))
-    return {**rows, "looked_up": is_letter & after_space}
+    return {**rows, "letter_mask": is_letter & after_space}
 
 
-def _padded(texts: list[str], tokenizer: Any) -> dict[str, Tensor]:
+def _tokenize(texts: list[str], tokenizer: Any) -> dict[str, Tensor]:
     rows = tokenizer(texts, padding=True)
     return {
         "ids": torch.tensor(rows["input_ids"]),
@@ -317,7 +323,7 @@ class PatchCollator:
             labels.append(label)
         return {
             "pixel_values": torch.cat(pixels),
-            "names": torch.from_numpy(np.concatenate([label.names for label in labels])),
+            "classes": torch.from_numpy(np.concatenate([label.classes for label in labels])),
             "measures": torch.from_numpy(
                 np.concatenate([label.measures for label in labels])
             ).float(),
@@ -326,10 +332,10 @@ class PatchCollator:
 
     def _show(self, number: int) -> tuple[Frames, PatchLabels]:
         size = self.processor.image_size
-        level = SEEN[number % len(SEEN)]
+        level = FRAME_LEVELS[number % len(FRAME_LEVELS)]
         if level is None:
-            frames = foreign_clip(FIRST_TRAINING_SEED + number, self.num_frames, size)
-            return frames, nothing(self.num_frames, self.grid_side**2)
+            frames = noise_clip(FIRST_TRAINING_SEED + number, self.num_frames, size)
+            return frames, empty_labels(self.num_frames, self.grid_side**2)
         script = training_script(number, [level])
         rng = np.random.default_rng(script.seed)
         times = np.sort(rng.uniform(0.0, script.duration_seconds, self.num_frames))

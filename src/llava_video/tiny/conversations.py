@@ -98,12 +98,12 @@ def conversations_about(
             (choices if question.options else open_ended).setdefault(question.question, question)
     most_choices = MOST_CHOICES if with_options else 0
     choosing = []
-    for question in _kinds_in_turn(choices.values(), rng)[:most_choices]:
+    for question in _alternate_kinds(choices.values(), rng)[:most_choices]:
         choosing.append(as_exchange(question, rng))
         if rng.random() < WORD_AND_LETTER_SHARE:
             asked = question.prompt_multiple_choice(ending=WORD_AND_LETTER_ENDING)
             choosing[-1] = Exchange(asked, f"{question.answer} {question.answer_letter}.")
-    openly = [as_exchange(question, rng) for question in _kinds_in_turn(open_ended.values(), rng)]
+    openly = [as_exchange(question, rng) for question in _alternate_kinds(open_ended.values(), rng)]
     most_open_ended = MOST_CHOICES + MOST_OPEN_ENDED - most_choices
     found = [[one] for one in (*choosing, *openly[:most_open_ended])]
     if len(choosing) + len(openly) > 1:
@@ -111,7 +111,7 @@ def conversations_about(
     return found
 
 
-def _kinds_in_turn(questions: Iterable[Question], rng: random.Random) -> list[Question]:
+def _alternate_kinds(questions: Iterable[Question], rng: random.Random) -> list[Question]:
     """All questions in random order, but the first of each kind before the second of any."""
     shuffled = list(questions)
     rng.shuffle(shuffled)

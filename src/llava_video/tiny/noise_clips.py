@@ -15,11 +15,11 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from llava_video.types import Frames
 
-FOREIGN_ANSWER = "The video is not of toyworld."
+OUT_OF_DOMAIN_ANSWER = "The video is not of toyworld."
 """What the model says of such a clip, whatever the question."""
 
 
-def foreign_clip(seed: int, num_frames: int, size: int) -> Frames:
+def noise_clip(seed: int, num_frames: int, size: int) -> Frames:
     """A clip of scenes that drift, change their light and may be cut; things may move across them.
 
     Args:

@@ -30,7 +30,7 @@ from llava_video.pages.markdown import to_markdown
 from llava_video.recipes import load_recipe
 from llava_video.records.files import write_whole
 from llava_video.representation import VideoRepresentation, make_layout
-from llava_video.tiny.accuracy import ask, is_right
+from llava_video.tiny.accuracy import ask, is_correct
 from llava_video.tiny.recipe import TinyRecipe
 from llava_video.tiny.train import train_tiny
 from llava_video.toyworld import generate_script, make_questions, render
@@ -84,7 +84,7 @@ def accuracy(
             answers = ask(model, processor, questions, frames)
             for question, answer in zip(questions, answers, strict=True):
                 for kind in (ALL, question.kind):
-                    hits[kind].append(is_right(question, answer))
+                    hits[kind].append(is_correct(question, answer))
     return {kind: statistics.mean(found) for kind, found in hits.items()}
 
 

@@ -40,9 +40,9 @@ from llava_video.processing.processor import LlavaVideoProcessor
 from llava_video.representation import VideoRepresentation
 from llava_video.tiny.batches import (
     FIRST_TRAINING_SEED,
-    SEEN,
+    FRAME_LEVELS,
+    AlternatingCollator,
     ClipCollator,
-    CollatorsInTurn,
     DrawStream,
     NumberStream,
     PatchCollator,
@@ -52,12 +52,12 @@ from llava_video.tiny.batches import (
 from llava_video.tiny.conversations import exchanges
 from llava_video.tiny.feature_cache import ClipStore, fill_store
 from llava_video.tiny.muon_adamw import WEIGHT_DECAY, MuonAdamW
-from llava_video.tiny.noise_clips import foreign_clip
+from llava_video.tiny.noise_clips import noise_clip
 from llava_video.tiny.objectives import (
-    ClipTeacher,
-    PatchTeacher,
-    SeeingObjective,
-    TextTeacher,
+    ClipObjective,
+    PatchModel,
+    PatchObjective,
+    TextObjective,
     token_heads,
 )
 from llava_video.tiny.recipe import LEVELS, REPRESENTATION, TinyRecipe
@@ -75,11 +75,11 @@ STORES = "features"
 WATCHING = "watching"
 """Folders in that of a run: of features of clips, by their number of frames, and of a lesson."""
 
-CLIPS_PER_FOREIGN = 6
+CLIPS_PER_NOISE_CLIP = 6
 """One foreign clip is drawn for so many of toyworld's."""
 
 VOCABULARY_SIZE = 768
-SEEING_RATE = 1e-3
+VISION_RATE = 1e-3
 LANGUAGE_RATE = 3e-3
 """Highest learning rates: AdamW's for the vision encoder, Muon's for the language model."""
 
@@ -162,7 +162,7 @@ class _Stage:
     batch: int
 
 
-def _train(
+def _train_stage(
     objective: Objective,
     module: nn.Module,
     recipe: TinyRecipe,
@@ -220,7 +220,7 @@ def _train(
 
 
 def _optimizer(module: nn.Module, rate: float) -> Optimizer:
-    if not isinstance(module, PatchTeacher):
+    if not isinstance(module, PatchModel):
         return MuonAdamW(module, rate)
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     groups = [
@@ -252,7 +252,7 @@ def check_tiny(recipe: TinyRecipe) -> None:
     if (recipe.out / MODEL).is_dir():
         raise InputError(f"{recipe.out} holds a finished run; give another folder as out=DIR")
     if recipe.vision_from is not None:
-        _taught(recipe.vision_from)
+        _load_vision_encoder(recipe.vision_from)
     if recipe.start_from is not None and not (recipe.start_from / MODEL).is_dir():
         raise InputError(
             f"start_from={recipe.start_from} holds no finished run; make one with "
@@ -260,7 +260,7 @@ def check_tiny(recipe: TinyRecipe) -> None:
         )
 
 
-def _taught(model_name: str) -> nn.Module:
+def _load_vision_encoder(model_name: str) -> nn.Module:
     """The vision encoder of another model."""
     model = load(model_name, dtype=torch.float32)[0]
     sizes = model.config.to_dict()["vision_config"]
@@ -296,13 +296,15 @@ def train_tiny(recipe: TinyRecipe) -> Path:
     if recipe.start_from is not None:
         load_model(model, recipe.start_from / WATCHING / _WEIGHTS_FILE)
     elif recipe.vision_from is not None:
-        model.model.vision_encoder.load_state_dict(_taught(recipe.vision_from).state_dict())
+        model.model.vision_encoder.load_state_dict(
+            _load_vision_encoder(recipe.vision_from).state_dict()
+        )
     else:
-        _see(model, processor, recipe)
+        _train_vision_encoder(model, processor, recipe)
     model.model.vision_encoder.requires_grad_(False)
     if recipe.start_from is None:
-        _read(model, processor, recipe)
-    _watch(model, processor, recipe, representations)
+        _train_language_model(model, processor, recipe)
+    _train_on_clips(model, processor, recipe, representations)
     del model.token_heads
     model.config.representation = representations[0]
     write_model(model, processor, target, torch.bfloat16)
@@ -312,28 +314,28 @@ def train_tiny(recipe: TinyRecipe) -> Path:
     return target
 
 
-def _see(
+def _train_vision_encoder(
     model: LlavaVideoForConditionalGeneration,
     processor: LlavaVideoProcessor,
     recipe: TinyRecipe,
 ) -> None:
-    _train(
-        SeeingObjective(),
-        PatchTeacher(model),
+    _train_stage(
+        PatchObjective(),
+        PatchModel(model),
         recipe,
-        _Stage("seeing", recipe.seeing_steps, SEEING_RATE, len(SEEN)),
+        _Stage("seeing", recipe.seeing_steps, VISION_RATE, len(FRAME_LEVELS)),
         NumberStream,
         PatchCollator(processor, model.config.grid_side, num_frames=6),
     )
 
 
-def _read(
+def _train_language_model(
     model: LlavaVideoForConditionalGeneration,
     processor: LlavaVideoProcessor,
     recipe: TinyRecipe,
 ) -> None:
-    teacher = TextTeacher()
-    _train(
+    teacher = TextObjective()
+    _train_stage(
         teacher,
         model,
         recipe,
@@ -344,7 +346,7 @@ def _read(
     teacher.warn_of_letters(recipe.reading_steps)
 
 
-def _watch(
+def _train_on_clips(
     model: LlavaVideoForConditionalGeneration,
     processor: LlavaVideoProcessor,
     recipe: TinyRecipe,
@@ -356,26 +358,26 @@ def _watch(
     collators = []
     for representation in representations:
         shows = processor.with_representation(representation)
-        clips, foreign = _remember(model, shows, recipe)
+        clips, foreign = _fill_stores(model, shows, recipe)
         collators.append(ClipCollator(shows, recipe.levels, clips, foreign, options_from))
-    _train(
-        ClipTeacher(),
+    _train_stage(
+        ClipObjective(),
         model,
         recipe,
         _Stage(WATCHING, recipe.watching_steps, LANGUAGE_RATE, recipe.batch),
         lambda done: DrawStream(len(clips), len(foreign), first_draw + done),
-        CollatorsInTurn(tuple(collators)),
+        AlternatingCollator(tuple(collators)),
     )
 
 
-def _remember(
+def _fill_stores(
     model: LlavaVideoForConditionalGeneration,
     processor: LlavaVideoProcessor,
     recipe: TinyRecipe,
 ) -> tuple[ClipStore, ClipStore]:
     """Features of clips of toyworld and of foreign ones."""
     num_frames, size = processor.representation.max_frames, IMAGE_SIZE
-    num_foreign = max(1, recipe.num_clips // CLIPS_PER_FOREIGN)
+    num_noise_clips = max(1, recipe.num_clips // CLIPS_PER_NOISE_CLIP)
     folder = (recipe.clips or recipe.out) / f"{STORES}-{num_frames}"
     encoder = save(dict(model.model.vision_encoder.state_dict()))
     made_by = f"{num_frames} frames, seen by {hashlib.sha256(encoder).hexdigest()}"
@@ -400,9 +402,9 @@ def _remember(
         ),
         fill_store(
             folder / "foreign",
-            f"{num_foreign}; {made_by}",
-            num_foreign,
-            lambda number: foreign_clip(FIRST_TRAINING_SEED + number, num_frames, size),
+            f"{num_noise_clips}; {made_by}",
+            num_noise_clips,
+            lambda number: noise_clip(FIRST_TRAINING_SEED + number, num_frames, size),
             encode,
         ),
     )

@@ -100,7 +100,7 @@ class Log:
             BarColumn(),
             TextColumn("{task.completed}/{task.total}"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.fields[status]}"),
             console=Console(stderr=True),
             disable=not bar or not accelerator.is_main_process,
         )
@@ -126,7 +126,7 @@ class Log:
             # A full disk, or a kill, may have left half a line.
             with self._path.open("rb+") as file:
                 file.truncate(file.read().rfind(b"\n") + 1)
-        self._task = self._progress.add_task("training", total=num_steps, completed=step, told="")
+        self._task = self._progress.add_task("training", total=num_steps, completed=step, status="")
         self._first_step = step
         self._start_over(step)
         self._began_seconds = self._since_seconds
@@ -160,7 +160,7 @@ class Log:
 
     def track(self, description: str, steps: Iterable[T], total: int) -> Iterator[T]:
         """Steps of something else than training, with a bar of their own."""
-        task = self._progress.add_task(description, total=total, told="")
+        task = self._progress.add_task(description, total=total, status="")
         for step in steps:
             yield step
             self._progress.advance(task)
@@ -175,16 +175,16 @@ class Log:
             "grad_norm": grad_norm,
             "learning_rate": learning_rate,
         }
-        told = f"loss {logs['loss']:.4f}"
+        status = f"loss {logs['loss']:.4f}"
         if found["tokens"]:
             logs["tokens_per_second"] = round(found["tokens"] / seconds, 1)
             logs["video_tokens_per_second"] = round(found["video_tokens"] / seconds, 1)
-            told += f", {logs['tokens_per_second']:.0f} tokens/s"
-            told += f", {logs['video_tokens_per_second']:.0f} of videos"
+            status += f", {logs['tokens_per_second']:.0f} tokens/s"
+            status += f", {logs['video_tokens_per_second']:.0f} of videos"
         logs["data_wait_share"] = round(found.pop("waited_seconds") / seconds, 4)
-        told += f", {logs['data_wait_share']:.0%} waiting for data"
+        status += f", {logs['data_wait_share']:.0%} waiting for data"
         logs |= {name: value for name, value in found.items() if name not in _COUNTS}
-        self._progress.update(self._task, told=told)
+        self._progress.update(self._task, status=status)
         self._write(step, logs)
 
     def end(self, step: int) -> None:

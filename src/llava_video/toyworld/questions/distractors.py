@@ -2,7 +2,7 @@
 
 Two things keep questions from being answered without the video. Wrong options and false premises
 are drawn from what is true elsewhere in the same role, so that they are worded like true answers
-(`decoys`). And what is common is asked about less often, so that no answer is a good guess
+(`distractors`). And what is common is asked about less often, so that no answer is a good guess
 (`is_asked`).
 """
 
@@ -92,7 +92,7 @@ def is_asked(story: Story, rng: random.Random, subject: str, answer: str | Deed)
     Args:
         story: the true story.
         rng: draws.
-        subject: a key of `_FACTS`, or a role as in `decoys`.
+        subject: a key of `_FACTS`, or a role as in `distractors`.
         answer: the answer's words, or the deed.
     """
     words = answer if isinstance(answer, str) else _words_for(story, answer)
@@ -110,7 +110,7 @@ def _bank(level: str, role: str, person: bool) -> list[Deed]:
     ]
 
 
-def decoys(
+def distractors(
     story: Story, rng: random.Random, role: str, count: int, among: Iterable[str]
 ) -> list[Deed]:
     """Different things that do not happen in this story.

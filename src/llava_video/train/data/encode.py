@@ -20,7 +20,7 @@ from llava_video.processing.prompt import ImageSlot, Prompt, PromptRenderer, Slo
 from llava_video.records.json_lines import append_line
 from llava_video.representation.image_layout import make_image_layout
 from llava_video.train.data.frames_cache import FramesCache
-from llava_video.train.data.packing import LABEL_IGNORED, line_up
+from llava_video.train.data.packing import LABEL_IGNORED, pack
 from llava_video.train.data.samples import Sample
 from llava_video.train.data.webdataset import on_disk
 from llava_video.train.recipe import Recipe
@@ -80,14 +80,14 @@ class Encoder:
             VideoError: a video or an image cannot be read.
             InputError: there is no room in the cache of frames.
         """
-        slots, seen = self._look(sample)
+        slots, seen = self._load_media(sample)
         prompt = self._render(sample, slots)
         labels = label(prompt, self.recipe.labels, self.processor.tokenizer)
         return Encoded(sample.name, prompt.input_ids, labels, prompt.token_types, seen)
 
     def encode_question(self, sample: Sample) -> Encoded:
         """The same up to where the assistant speaks last; nothing of it is learnt."""
-        slots, seen = self._look(sample)
+        slots, seen = self._load_media(sample)
         prompt = self._renderer.render(sample.messages[:-1], slots, add_generation_prompt=True)
         labels = [LABEL_IGNORED] * len(prompt.input_ids)
         return Encoded(sample.name, prompt.input_ids, labels, prompt.token_types, seen)
@@ -115,7 +115,7 @@ class Encoder:
         prompt = self._render(sample, [replace(slot, num_tokens=1) for slot in slots])
         return len(prompt.input_ids) + sum(slot.num_tokens - 1 for slot in slots)
 
-    def _look(self, sample: Sample) -> tuple[list[Slot], Seen]:
+    def _load_media(self, sample: Sample) -> tuple[list[Slot], Seen]:
         seen = Seen()
         media = [Medium(medium.kind, self._read(medium)) for medium in sample.media]
         return self.processor.look(media, seen), seen
@@ -267,7 +267,7 @@ class RowCollator:
         """
         samples = [encoded for row in rows for encoded in row]
         padding = ([int(self.processor.tokenizer.pad_token_id)], [LABEL_IGNORED])
-        batch: dict[str, Any] = line_up([(e.input_ids, e.labels) for e in samples] or [padding])
+        batch: dict[str, Any] = pack([(e.input_ids, e.labels) for e in samples] or [padding])
         seen = Seen(
             [frames for encoded in samples for frames in encoded.seen.frames],
             [tiles for encoded in samples for tiles in encoded.seen.tiles],

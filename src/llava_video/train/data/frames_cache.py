@@ -112,7 +112,7 @@ class FramesCache:
 
 
 def _write(entry: Path, frames: Frames) -> None:
-    told = {"duration": frames.duration_seconds, "source": frames.source,
+    metadata = {"duration": frames.duration_seconds, "source": frames.source,
             "warnings": frames.warnings}  # fmt: skip
     try:
         with writing(entry, by_many=True) as unfinished, unfinished.open("wb") as file:
@@ -121,7 +121,7 @@ def _write(entry: Path, frames: Frames) -> None:
                 pixels=frames.pixels,
                 timestamps_seconds=frames.timestamps_seconds,
                 indices=frames.indices,
-                told=np.frombuffer(json.dumps(told).encode(), np.uint8),
+                told=np.frombuffer(json.dumps(metadata).encode(), np.uint8),
             )
     except OSError as error:
         raise InputError(
@@ -134,14 +134,14 @@ def _read(entry: Path) -> Frames | None:
     """The frames of an entry; None if there is none or it does not match its checksums."""
     try:
         with np.load(entry) as arrays:
-            told = json.loads(arrays["told"].tobytes())
+            metadata = json.loads(arrays["told"].tobytes())
             return Frames(
                 pixels=arrays["pixels"],
                 timestamps_seconds=arrays["timestamps_seconds"],
                 indices=arrays["indices"],
-                duration_seconds=told["duration"],
-                source=told["source"],
-                warnings=tuple(told["warnings"]),
+                duration_seconds=metadata["duration"],
+                source=metadata["source"],
+                warnings=tuple(metadata["warnings"]),
             )
     except FileNotFoundError:
         return None

@@ -1,8 +1,8 @@
 """Several conversations in one row, as if each stood alone.
 
 Their attention is kept apart and their positions start anew, so that loss and gradients are those
-of single conversations. There are two ways: `line_up` puts conversations one behind the other, for
-attention that knows where each begins (`train.attention`). `join` and `stack` make rows where
+of single conversations. There are two ways: `pack` puts conversations one behind the other, for
+attention that knows where each begins (`train.attention`). `join` and `pad_rows` make rows where
 conversations about one video share its tokens, for attention with the mask of `branch_mask`.
 """
 
@@ -39,7 +39,7 @@ class Row:
     branch: Tensor
 
 
-def line_up(conversations: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[str, Any]:
+def pack(conversations: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[str, Any]:
     """Conversations, each ``(ids, labels)``, one behind the other, without padding.
 
     Returns:
@@ -91,7 +91,7 @@ def join(conversations: Sequence[tuple[Sequence[int], Sequence[int]]], num_share
     return Row(*(torch.tensor(values) for values in (ids, labels, positions, branch)))
 
 
-def stack(rows: Sequence[Row], padding_id: int) -> dict[str, Tensor]:
+def pad_rows(rows: Sequence[Row], padding_id: int) -> dict[str, Tensor]:
     """Rows of different lengths as one batch, padded on the right.
 
     Returns:
@@ -108,12 +108,12 @@ def stack(rows: Sequence[Row], padding_id: int) -> dict[str, Tensor]:
 
 
 def branch_mask(branches_BL: Tensor, dtype: torch.dtype) -> Tensor:
-    """Where tokens of `stack` may look: earlier ones of their conversation, and what is shared.
+    """Where tokens of `pad_rows` may look: earlier ones of their conversation, and what is shared.
 
     A mask of another dtype than the computation's would be converted, and kept, in every layer.
 
     Args:
-        branches_BL: of `stack`, on the device of the model.
+        branches_BL: of `pad_rows`, on the device of the model.
         dtype: that attention computes in.
 
     Returns:

@@ -16,13 +16,13 @@ from llava_video.errors import InputError, VideoError
 from llava_video.model.modeling import MEDIA_INPUTS
 from llava_video.processing.prompt import Message
 from llava_video.train.data.encode import Encoded, Encoder, RowCollator, label
-from llava_video.train.data.packing import join, stack
+from llava_video.train.data.packing import join, pad_rows
 from llava_video.train.data.samples import Folders, Sample, as_sample
 
 CHOSEN, REJECTED = 1, 2
 """Branches of a row, see `packing.Row`."""
 
-_SEEN = tuple(name for name in MEDIA_INPUTS if name != "mm_token_type_ids")
+_MEDIA_KEYS = tuple(name for name in MEDIA_INPUTS if name != "mm_token_type_ids")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +171,9 @@ class PairCollator:
             join([(p.input_ids, p.labels), (p.other_ids, p.other_labels)], p.num_shared)
             for p in pairs
         ]
-        text = stack(joined, self._padding_id)
+        text = pad_rows(joined, self._padding_id)
         return {
-            **{name: seen[name] for name in _SEEN if name in seen},
+            **{name: seen[name] for name in _MEDIA_KEYS if name in seen},
             "input_ids": text["input_ids"],
             "position_ids": text["position_ids"],
             "answers": text["labels"],
