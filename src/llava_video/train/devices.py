@@ -49,7 +49,7 @@ def leave_processes(processes: PartialState) -> None:
         processes.destroy_process_group()
 
 
-def by_first(processes: PartialState, compute: Callable[[], T]) -> T:
+def broadcast_from_first(processes: PartialState, compute: Callable[[], T]) -> T:
     """What the first process computes, in all of them; an error there ends the others, too."""
     values = [compute() if processes.is_main_process else None]
     return broadcast_object_list(values)[0] if processes.num_processes > 1 else values[0]  # type: ignore[return-value]
@@ -114,7 +114,7 @@ def shard(model: nn.Module, processes: Accelerator | PartialState, dtype: torch.
     model._is_accelerate_prepared = True  # type: ignore[assignment]  # it is not to be wrapped again
 
 
-class SeeingCollator:
+class BlackFrameCollator:
     """Makes batches that always show the model something.
 
     Processes wait for each other's gradients. One whose rows are text only would compute none for

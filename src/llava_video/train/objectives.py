@@ -35,7 +35,7 @@ from llava_video.train.data.preferences import (
     as_preference,
 )
 from llava_video.train.data.samples import Sample, as_sample
-from llava_video.train.devices import SeeingCollator
+from llava_video.train.devices import BlackFrameCollator
 from llava_video.train.loop import Batch, Loop, Notes, Objective
 from llava_video.train.recipe import Recipe
 
@@ -56,7 +56,7 @@ class Sft(Objective):
 
     def __init__(self, recipe: Recipe, processor: LlavaVideoProcessor) -> None:
         self.encoder = Encoder(processor, recipe)
-        self.collate = SeeingCollator(RowCollator(processor), processor)
+        self.collate = BlackFrameCollator(RowCollator(processor), processor)
         self.attention = PACKED if recipe.attention == "sdpa" else recipe.attention
         self._skips = recipe.on_bad_video == "skip_and_report"
 

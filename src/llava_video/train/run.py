@@ -33,7 +33,7 @@ from llava_video.train.checkpoints import (
 from llava_video.train.data.encode import SKIPPED_FILE, Encoder
 from llava_video.train.devices import (
     batches_of_process,
-    by_first,
+    broadcast_from_first,
     join_processes,
     leave_processes,
     make_accelerator,
@@ -69,7 +69,9 @@ def train(recipe: Recipe, *, bar: bool = True) -> Path | None:
     """
     processes = join_processes()
     try:
-        plan, checkpoint = by_first(processes, lambda: _begin(recipe, processes.num_processes))
+        plan, checkpoint = broadcast_from_first(
+            processes, lambda: _begin(recipe, processes.num_processes)
+        )
         is_trained = (recipe.out / MODEL).is_dir()  # the first process writes it when all are done
         if not is_trained:
             with room_on_disk(recipe.out / CHECKPOINTS):

@@ -58,7 +58,7 @@ def test_a_missing_or_invented_deed_is_noticed():
     text = describe(script, 0.0, script.duration_seconds)
     sentences = text.split(". ")
     shortened = ". ".join(s for s in sentences if not list(find_deeds(s)))
-    assert "not told" in checker.check_description(shortened, 0.0, script.duration_seconds)
+    assert "not described" in checker.check_description(shortened, 0.0, script.duration_seconds)
     invented = f"{text} The red ring vanishes."
     assert "not seen" in checker.check_description(invented, 0.0, script.duration_seconds)
 

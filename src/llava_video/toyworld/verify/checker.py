@@ -40,7 +40,7 @@ class Checker:
         described = Counter(find_deeds(text))
         surely, perhaps = Counter[tuple[str, str, str]](), Counter[tuple[str, str, str]]()
         for sighting in self._witness.sightings:
-            # The eye is a step late or early: at the edges of the span a deed may be described or not.
+            # Detection is off by up to a step: at the edges of the span a deed may be left out.
             inside = start_seconds - _EDGE <= sighting.start_seconds <= end_seconds + _EDGE
             well_inside = start_seconds + _EDGE < sighting.start_seconds < end_seconds - _EDGE
             perhaps[sighting.who, sighting.verb, sighting.value] += inside
