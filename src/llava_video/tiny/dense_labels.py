@@ -1,6 +1,6 @@
-"""What patches of a frame and video tokens of a toyworld clip show, as numbers to learn.
+"""Dense labels: what each patch of a frame and each video token of a toyworld clip shows.
 
-Number 0 says "none"; the others count from 1 in the order of toyworld's words.
+Class 0 is "none"; the others count from 1 in the order of toyworld's words.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CAMERA_MOVES = (*DIRECTIONS, "in", "out")
 
 
 def _numbers(words: Iterable[str]) -> dict[str, int]:
-    """Numbers of words from 1, and 0 for none."""
+    """Class indices of words, from 1; 0 for none."""
     return {word: number for number, word in enumerate(["", *words])}
 
 
@@ -43,8 +43,7 @@ PATCH_CLASSES = {
 """Columns of the classes of a patch, and the highest number of each."""
 
 NUM_MEASURES = 6
-"""What is measured of whoever a patch shows: the way to the centre (2), size, how far it crouches,
-and how high its arms are (2)."""
+"""Regression targets of a patch: offset of the actor's centre (2), size, crouch, arms (2)."""
 
 TOKEN_CLASSES = {
     "colour": len(COLOURS),
@@ -58,13 +57,13 @@ TOKEN_CLASSES = {
 
 _LEAST_OPACITY = 0.3
 _LEAST_WAY = 0.04
-"""Picture heights below which nobody counts as having moved."""
+"""Distance, in picture heights, below which an actor counts as still."""
 _ARM_UP = 2.5  # radians
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _View:
-    """Who is where in the picture: all (A, T), in picture heights from its top left corner."""
+    """Actors in the picture: all (A, T), in picture heights from the top left corner."""
 
     x: Floats
     y: Floats
@@ -74,12 +73,12 @@ class _View:
 
 
 class PatchLabels(NamedTuple):
-    """What the patches of T frames show.
+    """Labels of the patches of T frames.
 
     Attributes:
         classes: (T, M, 4), columns as in `PATCH_CLASSES`.
-        measures: (T, M, `NUM_MEASURES`); all 0 where nobody is.
-        place: (T,) where the frame plays, 0 for nowhere in toyworld.
+        measures: (T, M, `NUM_MEASURES`); 0 where no actor is.
+        place: (T,) the place shown; 0 for noise clips.
     """
 
     classes: Numbers
@@ -88,7 +87,7 @@ class PatchLabels(NamedTuple):
 
 
 def empty_labels(num_frames: int, num_patches: int) -> PatchLabels:
-    """Labels of frames that are not toyworld's."""
+    """Labels of noise clips."""
     return PatchLabels(
         np.zeros((num_frames, num_patches, len(PATCH_CLASSES)), np.int64),
         np.zeros((num_frames, num_patches, NUM_MEASURES)),
@@ -97,7 +96,7 @@ def empty_labels(num_frames: int, num_patches: int) -> PatchLabels:
 
 
 def patch_labels(script: Script, times_seconds: Floats, grid_side: int) -> PatchLabels:
-    """What each patch of square frames at T moments shows: the actor whose centre is nearest."""
+    """Label each patch of square frames at T times with the actor whose centre is nearest."""
     stage = perform(script, times_seconds)
     view = _view(script, stage)
     middles = (np.arange(grid_side) + 0.5) / grid_side
@@ -136,11 +135,11 @@ def patch_labels(script: Script, times_seconds: Floats, grid_side: int) -> Patch
 
 
 def token_labels(script: Script, times_seconds: Floats, layout: TokenLayout) -> Numbers:
-    """What each video token shows: (V, 6), columns as in `TOKEN_CLASSES`.
+    """Label each video token: (V, 6), columns as in `TOKEN_CLASSES`.
 
-    A token shows the actor that is nearest to the middle of its cell and reaches into it: its
-    colour now, which way it moved last, and what it began last. The place and what the camera did
-    last are the same for all tokens of a frame.
+    A token is labelled with the actor nearest to the middle of its cell that reaches into it: its
+    current colour, its last direction, and the deed it began last. The place and the last camera
+    move are the same for all tokens of a frame.
     """
     stage = perform(script, times_seconds)
     view = _view(script, stage)
@@ -179,13 +178,13 @@ def _view(script: Script, stage: Stage) -> _View:
 
 
 def _places(script: Script, stage: Stage) -> Numbers:
-    """(T,) the scene of each moment."""
+    """(T,) the place of each frame."""
     of_shot = np.array([_PLACE[cut.value] for cut in script.of(SCENE, "cut")])
     return of_shot[stage.shot]
 
 
 def _directions(view: _View, shot: Numbers) -> Numbers:
-    """(A, T) the way that each actor moved last, as far as the frames show it, 0 for none yet."""
+    """(A, T) the last direction of each actor, as far as the frames show it; 0 for none yet."""
     directions = np.zeros(view.x.shape, np.int64)
     anchor_x, anchor_y = view.x[:, 0].copy(), view.y[:, 0].copy()
     for frame in range(1, view.x.shape[1]):
@@ -204,7 +203,7 @@ def _directions(view: _View, shot: Numbers) -> Numbers:
 
 
 def _deeds(script: Script, stage: Stage) -> Numbers:
-    """(A, T) what each actor began last, 0 for none yet."""
+    """(A, T) the deed that each actor began last; 0 for none yet."""
     deeds = np.zeros(stage.x.shape, np.int64)
     for actor, row in zip(script.actors, deeds, strict=True):
         for event in script.of(actor.name, *DEEDS):
@@ -213,7 +212,7 @@ def _deeds(script: Script, stage: Stage) -> Numbers:
 
 
 def _camera_moves(script: Script, stage: Stage) -> Numbers:
-    """(T,) what the camera began last, 0 for none yet."""
+    """(T,) the camera move that began last; 0 for none yet."""
     camera_moves = np.zeros(len(stage.times_seconds), np.int64)
     for event in script.of(CAMERA):
         camera_moves[stage.times_seconds > event.start_seconds] = _FILM[event.value]
