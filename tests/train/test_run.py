@@ -214,7 +214,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(
     )
     monkeypatch.setattr(loop, "save_checkpoint", save_on_a_small_disk)
     try:
-        with pytest.raises(InputError, match=r"no room .*goes on from .*checkpoint-1"):
+        with pytest.raises(InputError, match=r"no room .*resumes from .*checkpoint-1"):
             train(recipe, bar=False)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -328,7 +328,7 @@ def test_an_update_larger_than_the_data_is_said_to_repeat_it(
     assert warnings(f"rows_per_update={num_rows}") == []
     (warning,) = warnings(f"rows_per_update={2 * num_rows}")
     assert f"all samples stand in {num_rows} rows" in warning
-    assert "learns from each sample 2.0 times" in warning
+    assert "uses each sample 2.0 times" in warning
     assert f"set rows_per_update={num_rows} or less; packing=false makes more" in warning
     (warning,) = warnings("packing=false", f"rows_per_update={3 * len(plan.samples)}")
     assert warning.endswith(f"set rows_per_update={len(plan.samples)} or less")
