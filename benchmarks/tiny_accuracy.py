@@ -3,7 +3,7 @@
 Beside it stand four scores that show whether it looks: without the video, with the video of
 another clip, with only the first frame, and with the frames in another order. A second table tells
 how often it is right about a question that follows another, a third how often it says that a video
-is none of toyworld: of toyworld's own videos, of drawn foreign ones, and of the files of a folder::
+is not of toyworld: of toyworld's own videos, of noise clips, and of the files of a folder::
 
     python benchmarks/tiny_accuracy.py [--num-videos 140] [--real-videos FOLDER]
     python benchmarks/tiny_accuracy.py --level standard     # as in training, all 16 types
@@ -125,8 +125,8 @@ def main() -> None:
         print(f"| {form} | {earlier} | {len(rights)} | {sum(rights) / len(rights):.2f} |")
     print(f"\n| says {OUT_OF_DOMAIN_ANSWER!r} | videos | questions | share |\n|---|---|---|---|")
     print(_refused(f"toyworld, level {options.level}", options.num_videos, refusals))
-    foreign = [noise_clip(seed, num_frames, size) for seed in range(options.num_videos)]
-    print(refusal_row("drawn without toyworld", model, processor, foreign))
+    noise_clips = [noise_clip(seed, num_frames, size) for seed in range(options.num_videos)]
+    print(refusal_row("drawn without toyworld", model, processor, noise_clips))
     if options.real_videos:
         files = sorted(path for path in options.real_videos.iterdir() if path.suffix != ".md")
         real = [frames for path in files if (frames := readable(path, num_frames, size))]

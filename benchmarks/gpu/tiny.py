@@ -49,9 +49,7 @@ def main() -> None:
                 lines = [json.loads(line) for line in log.read_text().splitlines()]
                 last = {k: v for k, v in (lines or [{}])[-1].items() if isinstance(v, int | float)}
                 part.note(f"last line of {log.relative_to(out)}", json.dumps(last)[:300])
-        part.note(
-            f"{steps} steps of the last lesson and all before, s", time.perf_counter() - start
-        )
+        part.note(f"{steps} steps of the last stage and all before, s", time.perf_counter() - start)
         num_videos = 2 if part.rehearse else 60
         before, after = accuracy("tiny", num_videos), accuracy(str(model), num_videos)
         part.note("packaged model, share of held-out questions right", before)

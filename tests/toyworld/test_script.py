@@ -87,7 +87,7 @@ def test_a_line_that_cannot_be_read_is_named(line, number):
 
 
 def test_other_text_is_no_script():
-    with pytest.raises(InputError, match="this is no toyworld script"):
+    with pytest.raises(InputError, match="this is not a toyworld script"):
         parse_script("WEBVTT\n")
 
 

@@ -56,7 +56,7 @@ class Rates:
                 raise InputError(f"a device cannot work at a rate of {rate}; give what it sustains")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values under the names of the attributes."""
+        """The attributes as JSON-compatible values."""
         return asdict(self)
 
 

@@ -1,4 +1,4 @@
-"""Which video representations fit: into memory, a model's context, and somebody's patience."""
+"""Which video representations fit: into memory, a model's context, and a latency limit."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class Option:
     rejection: str | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values under the names of the attributes."""
+        """The attributes as JSON-compatible values."""
         values: dict[str, Any] = {name: getattr(self, name) for name in self.__dataclass_fields__}
         values["context_share"] = round(self.context_share, 4)
         if self.representation is not None:
@@ -110,7 +110,7 @@ class Planner:
         clip_seconds: length of the video.
         num_text_tokens: of the question and everything around it but the time instruction.
         num_new_tokens: the longest answer.
-        rates: what the device does per second; without them no time is told.
+        rates: what the device does per second; without them no latency is reported.
         max_latency_seconds: the longest that the longest answer may take.
     """
 
@@ -266,7 +266,7 @@ def _with_frames(representation: VideoRepresentation, num_frames: int) -> VideoR
 
 
 def size_text(num_bytes: float) -> str:
-    """Bytes as somebody reads them: ``13.7 MiB``, ``800 MiB``, ``2.10 GiB``."""
+    """Bytes for display: ``13.7 MiB``, ``800 MiB``, ``2.10 GiB``."""
     if num_bytes < 100 * 2**20:
         return f"{num_bytes / 2**20:.1f} MiB"
     if num_bytes < 2**30:

@@ -74,13 +74,13 @@ class Conversion:
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values under the names of the attributes."""
+        """The attributes as JSON-compatible values."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A checkpoint that was looked at.
+    """An inspected checkpoint.
 
     Attributes:
         directory: where it is.
@@ -111,7 +111,7 @@ def convert_checkpoint(
         source: what `load` takes: a directory, or a name on the model hub.
         destination: a directory that does not exist.
         to: the layout to write; by default the other one of ``released`` and ``native``.
-        on_bytes: told how many bytes of how many were just written.
+        on_bytes: called with the bytes just written and the total.
 
     Raises:
         CheckpointError: the source is unusable, the destination exists or cannot be written, or
@@ -314,7 +314,7 @@ def _write_json(file: Path, values: dict[str, Any]) -> None:
 def _appearing_at(target: Path, num_bytes: int) -> Iterator[Path]:
     """A hidden directory beside the target, which takes its name if all goes well.
 
-    What a process that was killed leaves there is no checkpoint either: the last weight file is cut
+    The remains of a killed process are not a checkpoint either: the last weight file is cut
     short, or the index, which is written after the last one, is missing.
     """
     try:

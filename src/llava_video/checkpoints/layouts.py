@@ -176,7 +176,7 @@ def _plain(config: LlavaVideoConfig) -> dict[str, Any]:
             "tie_word_embeddings": config.tie_word_embeddings,
         },
     }
-    # The released layout leaves T to whoever samples the frames.
+    # The released layout leaves T to the caller that samples the frames.
     del parts["representation"]["max_frames"]
     return {
         f"{part}.{key}": value

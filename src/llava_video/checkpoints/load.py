@@ -192,7 +192,7 @@ def load_processor(directory: Path, config: LlavaVideoConfig) -> LlavaVideoProce
 def fit_representation(
     wanted: VideoRepresentation | str, config: LlavaVideoConfig
 ) -> VideoRepresentation:
-    """The representation that somebody asks for, on the grid of a model's vision encoder.
+    """A requested representation on the grid of a model's vision encoder.
 
     A preset takes over the side of the grid from the model; in ``T,M,s,p`` M must be right.
 

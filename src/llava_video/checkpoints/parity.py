@@ -74,11 +74,11 @@ class Stage:
 
     @property
     def agrees(self) -> bool:
-        """Whether nothing speaks against it."""
+        """Whether the difference is within the tolerance, or nothing was compared."""
         return self.difference is None or self.difference <= self.tolerance
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values under the names of the attributes."""
+        """The attributes as JSON-compatible values."""
         return {**asdict(self), "agrees": self.agrees}
 
 
@@ -200,7 +200,7 @@ def compare(
         files.vector("model.newline"),
         files.vector("model.separator"),
     )
-    note = f"{len(ours.video_tokens)} tokens, plainly {len(tokens)}"
+    note = f"{len(ours.video_tokens)} tokens, the reference {len(tokens)}"
     stages.append(
         Stage("layout", "a loop over frames", _relative(ours.video_tokens, tokens), tolerance, note)
     )

@@ -1,4 +1,4 @@
-"""The stages before the language model as plainly as they can be written, to compare with.
+"""Reference implementation of the stages before the language model, to compare with.
 
 Slow on purpose: every frame is decoded, one frame after the other is pooled, on copies.
 """
@@ -21,7 +21,7 @@ from llava_video.types import Frames
 
 
 def decode_reference(video: str | Path, ours: Frames) -> tuple[NDArray[np.uint8], str]:
-    """As many frames as ours, by decoding all of them: (T, H, W, 3), and what is to be said."""
+    """Decode all frames and keep as many as ours: (T, H, W, 3), and a note on differences."""
     wanted_count = len(ours)
     with av.open(str(video)) as container:
         num_total = sum(1 for _ in container.decode(video=0))
@@ -32,7 +32,7 @@ def decode_reference(video: str | Path, ours: Frames) -> tuple[NDArray[np.uint8]
             if index in wanted:
                 kept[index] = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
     found = ours.indices.tolist()
-    note = "" if found == wanted else f"frames {found} were read, plainly {wanted}"
+    note = "" if found == wanted else f"frames {found} were read, the reference reads {wanted}"
     return np.stack([kept[index] for index in wanted]), note
 
 

@@ -187,7 +187,7 @@ def _tile_grids(pinpoints: Any, tile_size: int, where: str) -> tuple[TileGrid, .
         pairs = []
     if not pairs:
         raise CheckpointError(
-            f"{where}/config.json: image_grid_pinpoints are no multiples of the vision encoder's "
+            f"{where}/config.json: image_grid_pinpoints are not multiples of the vision encoder's "
             f"{tile_size} pixels: {pinpoints}"
         )
     return tuple((rows, columns) for columns, rows in pairs)

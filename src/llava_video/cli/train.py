@@ -31,7 +31,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
     _keys: Annotated[bool, keys_option("train.recipe", "Recipe")] = False,
 ) -> None:
-    """Train a model by a recipe, or go on where its run folder stopped."""
+    """Train a model by a recipe, or resume its run folder."""
     import json
     import sys
 
@@ -58,7 +58,7 @@ def command(
 
 
 def _as_dict(plan: Plan) -> dict[str, object]:
-    """The plan in plain values."""
+    """The run plan as JSON-compatible values."""
     return {
         "recipe": plan.recipe.model_dump(mode="json"),
         "mixture": [

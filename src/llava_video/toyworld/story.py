@@ -132,7 +132,7 @@ class Story:
 
     @cached_property
     def successions(self) -> list[tuple[Deed, Deed]]:
-        """Pairs of a deed and what happens next, done by somebody else."""
+        """Pairs of a deed and what happens next, done by another actor."""
         pairs = []
         thirds: list[Deed | None] = [*self.deeds[2:], None]
         for first, second, third in zip(self.deeds, self.deeds[1:], thirds, strict=False):

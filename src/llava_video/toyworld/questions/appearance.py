@@ -59,7 +59,7 @@ def clothes(story: Story, rng: random.Random) -> Draft | None:
 
 
 def hat(story: Story, rng: random.Random) -> Draft | None:
-    """Human: the colour of somebody's hat."""
+    """Human: the colour of an actor's hat."""
     people = [actor for actor in story.script.actors if actor.is_person]
     if not people:
         return None
@@ -168,7 +168,7 @@ def letter(story: Story, rng: random.Random) -> Draft | None:
 
 
 def repeats(story: Story, rng: random.Random) -> Draft | None:
-    """Count: how often somebody does something quick."""
+    """Count: how often an actor does something quick."""
     deeds = [d for d in story.unique_deeds if d.verb in ("jump", "blink", "wave")]
     if not deeds:
         return None
@@ -226,7 +226,7 @@ def places(story: Story, rng: random.Random) -> Draft | None:
 
 
 def exists(story: Story, rng: random.Random) -> Draft | None:
-    """Binary: whether somebody is there."""
+    """Binary: whether an actor is there."""
     actors = story.script.actors
     looks = {(c, a.shape) for a in actors for c in story.appearances_of(a)}
     answer = rng.choice(("yes", "no"))
@@ -308,7 +308,7 @@ def corner(story: Story, rng: random.Random) -> Draft | None:
 
 
 def nearest(story: Story, rng: random.Random) -> Draft | None:
-    """Spatial: who is nearest to somebody when the video begins."""
+    """Spatial: who is nearest to an actor when the video begins."""
     standing = story.standing_at_start
     if len(standing) < 3:
         return None

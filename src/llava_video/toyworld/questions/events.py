@@ -67,7 +67,7 @@ def next_event(story: Story, rng: random.Random) -> Draft | None:
 
 
 def why(story: Story, rng: random.Random) -> Draft | None:
-    """Causal: what makes somebody do something."""
+    """Causal: what makes an actor do something."""
     caused = [deed for deed in story.unique_deeds if deed.event.why]
     alone = [
         deed
@@ -146,7 +146,7 @@ def stop(story: Story, rng: random.Random) -> Draft | None:
 
 
 def does(story: Story, rng: random.Random) -> Draft | None:
-    """Binary: whether somebody does something."""
+    """Binary: whether an actor does something."""
     deeds = [deed for deed in story.free_deeds if is_asked(story, rng, "any", deed)]
     if not deeds:
         return None

@@ -10,7 +10,7 @@ from llava_video.toyworld.words import COLOURS
 
 
 class Witness:
-    """Somebody who has watched the whole performance.
+    """What detection finds in a whole performance.
 
     Attributes:
         script: what was performed; read only for the looks of the cast and the names of scenes.

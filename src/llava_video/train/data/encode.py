@@ -33,13 +33,13 @@ SKIPPED_FILE = "skipped.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One sample as the model learns it.
+    """One sample as tokens and labels.
 
     Attributes:
         name: of the sample.
         input_ids: (L,) ids, one placeholder per video token.
-        labels: (L,) the same, ``LABEL_IGNORED`` where nothing is learnt.
-        token_types: (L,) text, image or video; see `model.prompt.Prompt`.
+        labels: (L,) the same, ``LABEL_IGNORED`` where the loss is masked.
+        token_types: (L,) text, image or video; see `processing.prompt.Prompt`.
         seen: its frames and images.
     """
 
@@ -86,14 +86,14 @@ class Encoder:
         return Encoded(sample.name, prompt.input_ids, labels, prompt.token_types, seen)
 
     def encode_question(self, sample: Sample) -> Encoded:
-        """The same up to where the assistant speaks last; nothing of it is learnt."""
+        """Encode a sample up to the last turn of the assistant, without labels."""
         slots, seen = self._load_media(sample)
         prompt = self._renderer.render(sample.messages[:-1], slots, add_generation_prompt=True)
         labels = [LABEL_IGNORED] * len(prompt.input_ids)
         return Encoded(sample.name, prompt.input_ids, labels, prompt.token_types, seen)
 
     def open(self, medium: Medium) -> Slot:
-        """The room that a video or an image takes, without decoding it; it is remembered.
+        """The slot of a video or an image, without decoding it; cached.
 
         Raises:
             VideoError: a video cannot be opened.
@@ -153,7 +153,7 @@ class Encoder:
         return ImageSlot(layout.num_tokens)
 
     def _outline(self, path: Path) -> VideoSlot:
-        """The room of a video, from frames of the right number and times without pictures."""
+        """The slot of a video, from frames with times but without pictures."""
         fps, most = self.recipe.fps, self.processor.representation.max_frames
         with on_disk(path) as file:
             times_seconds, duration_seconds = sample_times(
@@ -177,7 +177,7 @@ class Encoder:
 
 
 def label(prompt: Prompt, style: str, tokenizer: Any) -> list[int]:
-    """What is learnt of a rendered conversation: (L,) ids, ``LABEL_IGNORED`` elsewhere.
+    """The labels of a rendered conversation: (L,) ids, ``LABEL_IGNORED`` where masked.
 
     Args:
         prompt: the conversation.
@@ -215,7 +215,7 @@ class RowDataset(Dataset[list[Encoded]]):
 
     Args:
         samples: all samples.
-        rows: which of them stand in each row; see `train.rows.plan_rows`.
+        rows: which of them stand in each row; see `packing.plan_rows`.
         encoder: reads them.
         skipped: file for samples whose video or image fails; None makes that an error.
     """
@@ -252,10 +252,10 @@ class RowDataset(Dataset[list[Encoded]]):
 
 @dataclass(frozen=True, slots=True)
 class RowCollator:
-    """Makes batches of rows.
+    """Collates rows.
 
     Attributes:
-        processor: prepares pixels.
+        processor: preprocesses pixels.
     """
 
     processor: LlavaVideoProcessor
