@@ -18,7 +18,7 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(write_video(tmp_path_factory.mktemp("ask") / "video.mp4", num_frames=50))
 
 
-def test_json_tells_the_answer_and_what_was_seen(
+def test_json_reports_the_answer_and_the_frames(
     shell: Shell, small_checkpoint: Path, video: Path
 ) -> None:
     done = shell("ask", video, "What?", "--model", small_checkpoint, "--num-frames", 5, "--json")

@@ -20,7 +20,7 @@ def run(*arguments: str):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def test_json_tells_what_is_seen(tmp_path):
+def test_json_reports_the_frames(tmp_path):
     video = write_video(tmp_path / "video.mp4", num_frames=50)
     result = json.loads(run(video, "--num-frames", 5, "--json").stdout)
     frames = read_video(video, num_frames=5)

@@ -1,4 +1,4 @@
-"""Many questions about a clip cost less than single conversations, and teach the same."""
+"""Many questions about a clip cost less than single conversations, and have the same loss."""
 
 import random
 import re

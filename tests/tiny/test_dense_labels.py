@@ -1,4 +1,4 @@
-"""Labels of patches and tokens are what the pictures show, wherever the camera looks."""
+"""Labels of patches and tokens are what the frames show, whatever the camera does."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def test_a_patch_in_the_middle_of_a_shape_has_the_colour_of_its_label(level) -> 
         distances += np.abs(shown - named).mean(axis=-1).tolist()
     assert len(distances) > 100
     assert np.median(distances) < 12
-    assert np.mean(np.array(distances) > 60) < 0.08  # hidden by somebody in front, or fading
+    assert np.mean(np.array(distances) > 60) < 0.08  # occluded, or fading
 
 
 def test_the_camera_is_followed() -> None:
@@ -65,7 +65,7 @@ def test_the_camera_is_followed() -> None:
 
 
 @pytest.mark.parametrize("level", ["simple", "standard"])
-def test_tokens_tell_who_is_there_and_what_happens(level) -> None:
+def test_tokens_are_labelled_with_actors_and_deeds(level) -> None:
     num_moved = 0
     for seed in range(20):
         script = generate_script(seed=seed, level=level)
@@ -85,9 +85,9 @@ def test_tokens_tell_who_is_there_and_what_happens(level) -> None:
         assert {list(SCENES)[number - 1] for number in labels[:, 4]} <= cuts
         if level == "simple":
             went = {event.value for event in script.events if event.value in DIRECTIONS}
-            told = {list(DIRECTIONS)[number - 1] for number in labels[:, 2] if number}
-            assert told <= went
-            num_moved += len(told)
+            shown_ways = {list(DIRECTIONS)[number - 1] for number in labels[:, 2] if number}
+            assert shown_ways <= went
+            num_moved += len(shown_ways)
     assert level == "standard" or num_moved >= 10
 
 

@@ -37,7 +37,7 @@ DEFAULT_CLIP_SECONDS = 600.0
 """Only the length of the time instruction depends on it where no clip is given."""
 
 RUNTIME_BYTES = 1 << 29
-"""What the runtime of a GPU takes for itself: an assumption, which depends on the driver."""
+"""Memory of a GPU's runtime: an assumption, which depends on the driver."""
 
 SLOW_STRIDE = 3
 """Of the paper's SlowFast; also offered with a checkpoint's own pooling and newlines."""
@@ -45,7 +45,7 @@ SLOW_STRIDE = 3
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One way of showing a video to a model, and whether it fits.
+    """A representation of a video, and whether it fits.
 
     Attributes:
         name: what ``--representation`` takes: four numbers or the name of a preset.
@@ -84,7 +84,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Options for one model on one device.
+    """The memory plan of one model on one device.
 
     Attributes:
         options: the checkpoint's own representation at several frame counts, the same with slow
@@ -102,7 +102,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Planner:
-    """Judges representations for one model, one device and one kind of request.
+    """Evaluates representations for one model, one device and one kind of request.
 
     Attributes:
         model: its configuration and how its memory is counted.
@@ -192,7 +192,7 @@ class Planner:
         return None
 
     def plan(self) -> Plan:
-        """Judge the checkpoint's own representation and those with a name, and pick one."""
+        """Evaluate the checkpoint's own representation and the presets, and pick one."""
         own = self.model.config.representation
         counts = {*FRAME_COUNTS, own.max_frames}
         if self.clip_seconds is not None:
@@ -213,7 +213,7 @@ class Planner:
                 yield Option(name, None, 0, 0, 0, 0.0, None, None, str(error))
 
     def _most_frames(self, representation: VideoRepresentation) -> int:
-        """The most frames that fit, by halving: more frames never take less."""
+        """The most frames that fit, by bisection: memory is monotonic in frames."""
 
         def fits(num_frames: int) -> bool:
             return self.judge(_with_frames(representation, num_frames)).rejection is None

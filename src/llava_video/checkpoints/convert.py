@@ -1,4 +1,4 @@
-"""Checkpoints from one layout to another, tensor by tensor, without loading a model.
+"""Convert checkpoints between layouts, tensor by tensor, without loading a model.
 
 Three layouts: ``released`` (lmms-lab/LLaVA-Video-7B-Qwen2), ``native`` (our ``save_pretrained``)
 and ``llava-onevision`` (transformers' class, where that computes the same). Bytes of tensors are
@@ -51,7 +51,7 @@ _OTHER_FILES = ("generation_config.json", "preprocessor_config.json", "README.md
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What was converted.
+    """The result of a conversion.
 
     Attributes:
         source: the directory that was read.
@@ -149,7 +149,7 @@ def convert_checkpoint(
 
 
 def inspect_checkpoint(directory: Path) -> Source:
-    """Read configuration and headers, and check that they are of one model.
+    """Load configuration and headers, and check that they belong to one model.
 
     Raises:
         CheckpointError: something is missing, unknown, or of another shape.

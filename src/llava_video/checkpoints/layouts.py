@@ -1,4 +1,4 @@
-"""Our configuration and tensor names in the words of other layouts: what `convert` writes.
+"""Our configuration and tensor names in other layouts, as `convert` writes them.
 
 The official release's layout is the inverse of `model.released`, which stays the only place that
 knows its tensor names. `LlavaOnevisionForConditionalGeneration` of transformers is the same network
@@ -34,7 +34,7 @@ _RELEASED_CONSTANTS: dict[str, Any] = {
     "force_sample": True,
     "use_sliding_window": False,
 }
-"""What the released config.json says that no configuration of ours varies."""
+"""Constants of the released config.json that our configuration does not vary."""
 
 _WITHOUT_MEANING = {
     "_name_or_path",
@@ -78,7 +78,7 @@ def onevision_name(name: str) -> str:
 def released_values(
     config: LlavaVideoConfig, weight_names: set[str], original: dict[str, Any], where: str
 ) -> dict[str, Any]:
-    """A released config.json that says what our configuration says.
+    """The released config.json that is equivalent to our configuration.
 
     Args:
         config: ours.
@@ -126,7 +126,7 @@ def released_values(
 
 
 def _released_image_values(config: LlavaVideoConfig) -> dict[str, Any]:
-    """What the released layout says of images; grids are (width, height) in pixels there."""
+    """Image settings of the released layout; its grids are (width, height) in pixels."""
     images = config.images
     if not images.tile_grids:
         return {"image_aspect_ratio": "pad"}
@@ -162,7 +162,7 @@ def _check_equal(
 
 
 def _plain(config: LlavaVideoConfig) -> dict[str, Any]:
-    """What a configuration says, flat, without what has no meaning for the model's outputs."""
+    """A configuration, flat, without settings that do not affect the model's outputs."""
     parts: dict[str, dict[str, Any]] = {
         "text": config.text.to_dict(),
         "vision": config.vision.to_dict(),

@@ -63,7 +63,7 @@ class Stage:
         against: what ours was compared with.
         difference: the largest one; None where nothing could be compared.
         tolerance: the largest that is put down to rounding.
-        note: why nothing was compared, or what else was seen.
+        note: why nothing was compared, or another observation.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What our model made of a video, stage by stage.
+    """The outputs of our model for a video, stage by stage.
 
     Attributes:
         full_frames: frames at the size of the file.
@@ -118,7 +118,7 @@ def check_parity(
     Args:
         name_or_dir: what `load` takes.
         video: a file.
-        num_frames: frames to look at.
+        num_frames: frames to sample.
         dtype: to compute in; the tolerance follows it.
         device: to compute on.
 
@@ -145,7 +145,7 @@ def record(
     video: str | Path,
     num_frames: int,
 ) -> Recording:
-    """Run our model and keep what comes out of each stage."""
+    """Run our model and keep the output of each stage."""
     frames = processor.sample_frames(video, num_frames=num_frames)
     inputs = processor(QUESTION, frames).to(model.device)
     pixels = inputs["pixel_values_videos"]
@@ -164,7 +164,7 @@ def record(
 def compare(
     ours: Recording, processor: LlavaVideoProcessor, name_or_dir: str | Path, video: str | Path
 ) -> list[Stage]:
-    """Compute every stage again from the checkpoint's files, and say how much it differs.
+    """Recompute every stage with the reference implementation, and report the differences.
 
     Args:
         ours: what `record` kept.

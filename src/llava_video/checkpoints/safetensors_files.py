@@ -49,7 +49,7 @@ class StoredTensor:
 
     @property
     def num_values(self) -> int:
-        """How many numbers it holds."""
+        """Number of elements."""
         return math.prod(self.shape)
 
 

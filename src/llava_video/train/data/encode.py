@@ -52,10 +52,10 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """Makes tokens, labels, frames and tiles of samples.
+    """Encodes samples as tokens, labels, frames and tiles.
 
     Attributes:
-        processor: the model's.
+        processor: processor of the model.
         recipe: frames per video, and what is supervised.
     """
 
@@ -74,7 +74,7 @@ class Encoder:
             object.__setattr__(self, "_cache", FramesCache(self.recipe.frames_cache, limit_bytes))
 
     def encode(self, sample: Sample) -> Encoded:
-        """Read what a sample shows and render its conversation.
+        """Load the media of a sample and render its conversation.
 
         Raises:
             VideoError: a video or an image cannot be read.
@@ -201,7 +201,7 @@ def label(prompt: Prompt, style: str, tokenizer: Any) -> list[int]:
 
 @contextmanager
 def unwrapped() -> Iterator[None]:
-    """Give errors of a data loader's workers back their one line, which comes with a traceback."""
+    """Reduce errors of data loader workers, which carry a traceback, to their one line."""
     try:
         yield
     except (VideoError, InputError) as error:
@@ -211,12 +211,12 @@ def unwrapped() -> Iterator[None]:
 
 
 class RowDataset(Dataset[list[Encoded]]):
-    """The rows of a run, in order; a row is the samples that stand in it.
+    """The rows of a run, in order; a row is a list of samples.
 
     Args:
         samples: all samples.
-        rows: which of them stand in each row; see `packing.plan_rows`.
-        encoder: reads them.
+        rows: indices of the samples of each row; see `packing.plan_rows`.
+        encoder: encodes them.
         skipped: file for samples whose video or image fails; None makes that an error.
     """
 

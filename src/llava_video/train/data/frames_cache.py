@@ -26,7 +26,7 @@ from llava_video.train.data.webdataset import file_of
 from llava_video.types import Frames
 
 _FORMAT = 1
-"""To be raised when the frames of the same request change."""
+"""Increment when the frames of the same request change."""
 
 _SHARES = 100
 """A process counts what is there whenever it has written such a share of the limit. Several that
@@ -53,7 +53,7 @@ class FramesCache:
         self._is_full = False
 
     def get(self, path: Path, request: Any, decode: Callable[[], Frames]) -> Frames:
-        """The frames of a video, decoded now if they are not here.
+        """The frames of a video, from the cache or decoded.
 
         Args:
             path: the video, maybe in a shard.
@@ -82,7 +82,7 @@ class FramesCache:
         return frames
 
     def _has_room(self, num_bytes: int) -> bool:
-        """Whether an entry of this size may be written; what gives way to it is removed."""
+        """Whether an entry of this size may be written; makes room for it by eviction."""
         if self._limit_bytes is None:
             return True
         if not self._is_full and self._left_bytes < num_bytes:
@@ -95,7 +95,7 @@ class FramesCache:
         return True
 
     def _make_room(self, wanted_bytes: int) -> int:
-        """Remove what was not read for longest until so much is free, and say how much is."""
+        """Evict least recently read entries until so much is free; returns the free bytes."""
         assert self._limit_bytes is not None
         files = []
         for path in self._folder.glob("*/*"):
