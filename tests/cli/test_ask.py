@@ -119,7 +119,7 @@ def test_control_tokens_in_a_question_are_only_text(
         (["--num-frames", "9"], "more frames than T = 8|frames are more than T = 8"),
         (["--num-frames", "0"], "0"),
         (["--fps", "-1"], "fps"),
-        (["--device", "tpu9"], "'tpu9' is no device"),
+        (["--device", "tpu9"], "'tpu9' is not a device"),
         (["--model", "/nowhere/at/all"], "no such directory"),
     ],
 )

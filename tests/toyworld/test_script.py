@@ -54,11 +54,11 @@ def test_a_script_reads_like_stage_directions():
     ("event", "problem"),
     [
         (Event(1.0, 2.0, "red ring", "vanish"), "only actor can do that"),
-        (Event(1.0, 2.0, "red star", "explode"), "is no verb"),
+        (Event(1.0, 2.0, "red star", "explode"), "is not a verb"),
         (Event(1.0, 2.0, "red star", "move", "north", 0.1), "cannot be followed by 'north'"),
         (Event(1.0, 2.0, "red star", "move", "up"), "wrong arguments"),
         (Event(1.0, 2.0, "red star", "appear"), "wrong arguments"),
-        (Event(1.0, 2.0, "red star", "vanish", why="blue ring"), "is no actor"),
+        (Event(1.0, 2.0, "red star", "vanish", why="blue ring"), "is not an actor"),
         (Event(9.0, 11.0, "red star", "vanish"), "not inside the video"),
         (Event(1.0, 2.0, "camera", "vanish"), "only actor can do that"),
     ],
