@@ -327,7 +327,7 @@ def test_an_update_larger_than_the_data_is_said_to_repeat_it(
     assert 1 < num_rows < len(plan.samples)
     assert warnings(f"rows_per_update={num_rows}") == []
     (warning,) = warnings(f"rows_per_update={2 * num_rows}")
-    assert f"all samples stand in {num_rows} rows" in warning
+    assert f"all samples fit into {num_rows} rows" in warning
     assert "uses each sample 2.0 times" in warning
     assert f"set rows_per_update={num_rows} or less; packing=false makes more" in warning
     (warning,) = warnings("packing=false", f"rows_per_update={3 * len(plan.samples)}")
