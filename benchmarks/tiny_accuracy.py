@@ -3,7 +3,7 @@
 Beside it stand four scores that show whether it looks: without the video, with the video of
 another clip, with only the first frame, and with the frames in another order. A second table tells
 how often it is right about a question that follows another, a third how often it says that a video
-is none of toyworld: of toyworld's own videos, of drawn foreign ones, and of the files of a folder::
+is not of toyworld: of toyworld's own videos, of noise clips, and of the files of a folder::
 
     python benchmarks/tiny_accuracy.py [--num-videos 140] [--real-videos FOLDER]
     python benchmarks/tiny_accuracy.py --level standard     # as in training, all 16 types
@@ -24,8 +24,8 @@ import torch
 
 import llava_video as lv
 from llava_video.errors import VideoError
-from llava_video.tiny.accuracy import answers_to, ask, is_right, prompt
-from llava_video.tiny.noise_clips import FOREIGN_ANSWER, foreign_clip
+from llava_video.tiny.accuracy import ask, generate_answers, is_correct, prompt
+from llava_video.tiny.noise_clips import OUT_OF_DOMAIN_ANSWER, noise_clip
 from llava_video.toyworld import Question, generate_script, make_questions, render
 
 Seen = Callable[[int], lv.Frames | None]
@@ -49,7 +49,7 @@ def ask_after(
             for before, question in pairs
         ]
     )
-    return answers_to(model, processor, inputs)
+    return generate_answers(model, processor, inputs)
 
 
 def text_part(text: str) -> dict[str, Any]:
@@ -104,14 +104,14 @@ def main() -> None:
                 questions, ask(model, processor, questions, see(seed)), strict=True
             ):
                 if condition == "video":
-                    refusals.append(answer == FOREIGN_ANSWER)
+                    refusals.append(answer == OUT_OF_DOMAIN_ANSWER)
                 for row in (_row(question, options.level), f"all, {_form(question)}", "all"):
-                    hits[row, condition].append(is_right(question, answer))
+                    hits[row, condition].append(is_correct(question, answer))
         pairs = list(pairwise(questions))
         for (before, question), answer in zip(
             pairs, ask_after(model, processor, pairs, video(seed)), strict=True
         ):
-            follow_ups[_form(before), _form(question)].append(is_right(question, answer))
+            follow_ups[_form(before), _form(question)].append(is_correct(question, answer))
     print(f"| question | asked | {' | '.join(conditions)} | most frequent answer |")
     print("|---|---|" + "---|" * (len(conditions) + 1))
     for row in dict.fromkeys(row for row, _ in sorted(hits)):
@@ -123,10 +123,10 @@ def main() -> None:
     print("\n| question | follows | asked | right |\n|---|---|---|---|")
     for (earlier, form), rights in sorted(follow_ups.items()):
         print(f"| {form} | {earlier} | {len(rights)} | {sum(rights) / len(rights):.2f} |")
-    print(f"\n| says {FOREIGN_ANSWER!r} | videos | questions | share |\n|---|---|---|---|")
+    print(f"\n| says {OUT_OF_DOMAIN_ANSWER!r} | videos | questions | share |\n|---|---|---|---|")
     print(_refused(f"toyworld, level {options.level}", options.num_videos, refusals))
-    foreign = [foreign_clip(seed, num_frames, size) for seed in range(options.num_videos)]
-    print(refusal_row("drawn without toyworld", model, processor, foreign))
+    noise_clips = [noise_clip(seed, num_frames, size) for seed in range(options.num_videos)]
+    print(refusal_row("drawn without toyworld", model, processor, noise_clips))
     if options.real_videos:
         files = sorted(path for path in options.real_videos.iterdir() if path.suffix != ".md")
         real = [frames for path in files if (frames := readable(path, num_frames, size))]
@@ -153,7 +153,7 @@ def refusal_row(
         script = generate_script(seed=seed, level="simple")
         questions = make_questions(script, seed=seed)
         for answer in ask(model, processor, questions, frames):
-            refusals.append(answer == FOREIGN_ANSWER)
+            refusals.append(answer == OUT_OF_DOMAIN_ANSWER)
     return _refused(name, len(videos), refusals)
 
 

@@ -18,7 +18,7 @@ import torch
 from gpu.results import Part, out_folder
 from llava_video.checkpoints.load import load
 from llava_video.recipes import load_recipe
-from llava_video.tiny.accuracy import ask, is_right
+from llava_video.tiny.accuracy import ask, is_correct
 from llava_video.tiny.recipe import TinyRecipe
 from llava_video.tiny.train import train_tiny
 from llava_video.toyworld import generate_script, make_questions, render
@@ -49,9 +49,7 @@ def main() -> None:
                 lines = [json.loads(line) for line in log.read_text().splitlines()]
                 last = {k: v for k, v in (lines or [{}])[-1].items() if isinstance(v, int | float)}
                 part.note(f"last line of {log.relative_to(out)}", json.dumps(last)[:300])
-        part.note(
-            f"{steps} steps of the last lesson and all before, s", time.perf_counter() - start
-        )
+        part.note(f"{steps} steps of the last stage and all before, s", time.perf_counter() - start)
         num_videos = 2 if part.rehearse else 60
         before, after = accuracy("tiny", num_videos), accuracy(str(model), num_videos)
         part.note("packaged model, share of held-out questions right", before)
@@ -72,7 +70,7 @@ def accuracy(name: str, num_videos: int) -> float:
         questions = make_questions(script, seed=seed)
         frames = render(script, num_frames=12, size=processor.image_size)
         answers = ask(model, processor, questions, frames)
-        right += [is_right(q, a) for q, a in zip(questions, answers, strict=True)]
+        right += [is_correct(q, a) for q, a in zip(questions, answers, strict=True)]
     return sum(right) / len(right)
 
 

@@ -36,7 +36,7 @@ def test_terms_are_the_bytes_of_real_tensors(dtype: torch.dtype, num_frames: int
     inputs = processor("What?", random_frames(num_frames))
     num_prompt_tokens = inputs["input_ids"].shape[1]
     num_video_tokens = make_layout(model.config.representation, num_frames).num_tokens
-    told = MemoryModel.of(model.config, dtype).estimate(
+    estimated = MemoryModel.of(model.config, dtype).estimate(
         num_frames=num_frames,
         num_video_tokens=num_video_tokens,
         num_prompt_tokens=num_prompt_tokens,
@@ -44,14 +44,17 @@ def test_terms_are_the_bytes_of_real_tensors(dtype: torch.dtype, num_frames: int
     )
     pixels = inputs["pixel_values_videos"]
     output = model(**inputs, use_cache=True)
-    assert told.weights == sum(p.nbytes for p in model.parameters())
-    assert told.pixels == pixels.nbytes
-    assert told.features == model.model.encode_frames(pixels).nbytes
-    assert told.video_tokens == output.video_tokens[0].nbytes
-    assert told.embeddings == 2 * model.model.embed(inputs["input_ids"], output.video_tokens).nbytes
+    assert estimated.weights == sum(p.nbytes for p in model.parameters())
+    assert estimated.pixels == pixels.nbytes
+    assert estimated.features == model.model.encode_frames(pixels).nbytes
+    assert estimated.video_tokens == output.video_tokens[0].nbytes
+    assert (
+        estimated.embeddings
+        == 2 * model.model.embed(inputs["input_ids"], output.video_tokens).nbytes
+    )
     cache = output[CACHE].layers
-    assert told.key_value_cache == sum(k.keys.nbytes + k.values.nbytes for k in cache)
-    assert told.logits == output.logits[0, -1].nbytes + output.logits[0, -1].float().nbytes
+    assert estimated.key_value_cache == sum(k.keys.nbytes + k.values.nbytes for k in cache)
+    assert estimated.logits == output.logits[0, -1].nbytes + output.logits[0, -1].float().nbytes
 
 
 @settings(deadline=None, max_examples=30)

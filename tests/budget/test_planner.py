@@ -199,7 +199,7 @@ def test_systems_that_do_not_say_what_is_free_change_nothing(
 def test_devices_that_are_not_there() -> None:
     assert devices.parse_device("CPU") == torch.device("cpu")
     for name in ("tpu9", "gpu", "meta", "cuda:x", "cpu:0", ""):
-        with pytest.raises(InputError, match=f"'{name}' is no device; give auto, cpu, cuda"):
+        with pytest.raises(InputError, match=f"'{name}' is not a device; give auto, cpu, cuda"):
             devices.parse_device(name)
     for name in ("cuda:99", "cuda:99999"):
         with pytest.raises(InputError, match=f"^there is no {name} here; use auto or cpu$"):

@@ -186,9 +186,9 @@ def test_a_vision_encoder_that_lies_beside(released: Path, tmp_path: Path) -> No
         kept = {n: t for n, t in load_file(file).items() if "vision_tower" not in n}
         save_file(kept, file, {"format": "pt"})
     index = released / "model.safetensors.index.json"
-    told = json.loads(index.read_text())["weight_map"]
-    told = {name: file for name, file in told.items() if "vision_tower" not in name}
-    index.write_text(json.dumps({"weight_map": told}))
+    listed = json.loads(index.read_text())["weight_map"]
+    listed = {name: file for name, file in listed.items() if "vision_tower" not in name}
+    index.write_text(json.dumps({"weight_map": listed}))
     values = {**config_of(released), "mm_vision_tower": "siglip"}
     (released / "config.json").write_text(json.dumps(values))
 
@@ -373,16 +373,16 @@ def test_broken_sources(released: Path, tmp_path: Path) -> None:
     target = tmp_path / "native"
     shard = released / "model-00002-of-00003.safetensors"
     index = released / "model.safetensors.index.json"
-    whole, told = shard.read_bytes(), json.loads(index.read_text())
+    whole, listed = shard.read_bytes(), json.loads(index.read_text())
     shard.write_bytes(whole[:-10])
     with pytest.raises(CheckpointError, match="cut short"):
         convert_checkpoint(released, target)
     shard.write_bytes(whole)
-    moved = {**told["weight_map"], "lm_head.weight": "model-00003-of-00003.safetensors"}
+    moved = {**listed["weight_map"], "lm_head.weight": "model-00003-of-00003.safetensors"}
     index.write_text(json.dumps({"weight_map": moved}))
     with pytest.raises(CheckpointError, match=r"disagree about the tensor lm_head\.weight"):
         convert_checkpoint(released, target)
-    index.write_text(json.dumps(told))
+    index.write_text(json.dumps(listed))
     values = config_of(released)
     for changes, message in (
         ({"num_hidden_layers": 3}, r"lacks the tensor model\.language_model\.layers\.2"),

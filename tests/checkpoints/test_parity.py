@@ -112,7 +112,7 @@ def test_other_pixels_and_other_frames_are_named(
     found = first_difference(compare(others, processor, small_checkpoint, VIDEO))
     assert found is not None
     assert found.name == "frames"
-    assert "were read, plainly [0," in found.note
+    assert "were read, the reference reads [0," in found.note
     monkeypatch.setattr(pixels, "PIXEL_MEAN", 0.48)  # CLIP's
     found = first_difference(check_parity(small_checkpoint, VIDEO, num_frames=NUM_FRAMES))
     assert found is not None

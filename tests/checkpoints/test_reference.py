@@ -1,11 +1,11 @@
-"""The plain way arranges every representation as the fast one does."""
+"""The reference implementation arranges every representation as the model does."""
 
 from dataclasses import replace
 
 import pytest
 import torch
 
-from llava_video.checkpoints.reference import arrange_plainly
+from llava_video.checkpoints.reference import arrange_reference
 from llava_video.representation import PRESETS, make_layout
 from llava_video.representation.packing import pack_video
 
@@ -20,5 +20,5 @@ def test_the_loop_over_frames_arranges_as_packing_does(name: str) -> None:
     packed = pack_video(
         projected, make_layout(representation, 7), newline_D=newline, separator_D=separator
     )
-    plain = arrange_plainly(projected, representation, newline, separator)
-    torch.testing.assert_close(packed, plain)
+    expected = arrange_reference(projected, representation, newline, separator)
+    torch.testing.assert_close(packed, expected)

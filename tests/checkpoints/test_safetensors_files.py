@@ -48,11 +48,11 @@ def test_what_is_written_the_library_reads(
     (shard,) = read_headers(tmp_path)
     target = tmp_path / "target"
     target.mkdir()
-    told: list[int] = []
+    counted: list[int] = []
     write_shards(
-        target, [[(f"new.{t.name}", t) for t in shard[:2]], [("x", shard[2])]], told.append
+        target, [[(f"new.{t.name}", t) for t in shard[:2]], [("x", shard[2])]], counted.append
     )
-    assert sum(told) == sum(tensor.num_bytes for tensor in shard[:3])
+    assert sum(counted) == sum(tensor.num_bytes for tensor in shard[:3])
     first = load_file(target / "model-00001-of-00002.safetensors")
     for tensor in shard[:2]:
         assert torch.equal(first[f"new.{tensor.name}"], weights[tensor.name])

@@ -18,18 +18,25 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(write_video(tmp_path_factory.mktemp("ask") / "video.mp4", num_frames=50))
 
 
-def test_json_tells_the_answer_and_what_was_seen(
+def test_json_reports_the_answer_and_the_frames(
     shell: Shell, small_checkpoint: Path, video: Path
 ) -> None:
     done = shell("ask", video, "What?", "--model", small_checkpoint, "--num-frames", 5, "--json")
     assert done.code == 0, done.err
-    told = json.loads(done.out)
-    assert told["model"] == str(small_checkpoint)
-    assert told["num_frames"] == len(told["timestamps_seconds"]) == 5
-    assert told["num_video_tokens"] == 2 * (16 + 4 + 1) + 3 * (4 + 2 + 1)
-    assert told["representation"] == "8,64,3,2 average newline=grid separator"
-    assert set(told["seconds"]) == {"processor", "frames", "weights", "prepare", "vision", "answer"}
-    assert isinstance(told["answer"], str)
+    result = json.loads(done.out)
+    assert result["model"] == str(small_checkpoint)
+    assert result["num_frames"] == len(result["timestamps_seconds"]) == 5
+    assert result["num_video_tokens"] == 2 * (16 + 4 + 1) + 3 * (4 + 2 + 1)
+    assert result["representation"] == "8,64,3,2 average newline=grid separator"
+    assert set(result["seconds"]) == {
+        "processor",
+        "frames",
+        "weights",
+        "prepare",
+        "vision",
+        "answer",
+    }
+    assert isinstance(result["answer"], str)
 
 
 def test_text_tells_the_same(shell: Shell, small_checkpoint: Path, video: Path) -> None:
@@ -48,7 +55,7 @@ def test_nothing_but_the_answer_is_said(shell: Shell, small_checkpoint: Path, vi
 def test_the_answer_is_the_one_that_python_gives(
     shell: Shell, small_checkpoint: Path, video: Path
 ) -> None:
-    told = json.loads(
+    result = json.loads(
         shell(
             "ask", video, "What?", "--model", small_checkpoint, "--max-new-tokens", 6, "--json"
         ).out
@@ -56,17 +63,17 @@ def test_the_answer_is_the_one_that_python_gives(
     model, processor = load(small_checkpoint)
     inputs = processor("What?", video)
     output = model.generate(**inputs, max_new_tokens=6, do_sample=False)
-    assert told["answer"] == processor.decode_answer(output[0], inputs["input_ids"].shape[1])
+    assert result["answer"] == processor.decode_answer(output[0], inputs["input_ids"].shape[1])
 
 
 def test_representation_and_rate_reach_the_model(
     shell: Shell, small_checkpoint: Path, video: Path
 ) -> None:
     words = ["--model", small_checkpoint, "--max-new-tokens", 1, "--json"]
-    told = json.loads(shell("ask", video, "x", "--representation", "6,64,1,2", *words).out)
-    assert (told["num_frames"], told["num_video_tokens"]) == (6, 6 * 21)
-    told = json.loads(shell("ask", video, "x", "--fps", 2, *words).out)
-    assert told["timestamps_seconds"] == [0.0, 0.48, 0.96, 1.44, 1.92]
+    result = json.loads(shell("ask", video, "x", "--representation", "6,64,1,2", *words).out)
+    assert (result["num_frames"], result["num_video_tokens"]) == (6, 6 * 21)
+    result = json.loads(shell("ask", video, "x", "--fps", 2, *words).out)
+    assert result["timestamps_seconds"] == [0.0, 0.48, 0.96, 1.44, 1.92]
 
 
 def test_what_does_not_fit_is_said_or_refused(
@@ -79,14 +86,14 @@ def test_what_does_not_fit_is_said_or_refused(
     words = ["--model", small_checkpoint, "--max-new-tokens", 1, "--device", "auto", "--json"]
     set_free_memory(needed_bytes(small_checkpoint, 3, 1) + 1024, tmp_path, monkeypatch)
     done = shell("ask", video, "x", *words)
-    told = json.loads(done.out)
-    assert told["num_frames"] < 8
-    assert told["device"] == "cpu"
-    assert len(told["warnings"]) == 1
-    assert f"took V = {told['num_frames']},64," in told["warnings"][0]
-    assert done.err.endswith(f"warning: {told['warnings'][0]}\n")
+    result = json.loads(done.out)
+    assert result["num_frames"] < 8
+    assert result["device"] == "cpu"
+    assert len(result["warnings"]) == 1
+    assert f"took V = {result['num_frames']},64," in result["warnings"][0]
+    assert done.err.endswith(f"warning: {result['warnings'][0]}\n")
     asked = json.loads(shell("ask", video, "x", *words, "--num-frames", 8).out)
-    assert asked["num_frames"] == told["num_frames"]
+    assert asked["num_frames"] == result["num_frames"]
     refused = shell("ask", video, "x", *words, "--representation", "8,64,1,2")
     assert refused.code == 2
     assert "V = 8,64,1,2 needs" in refused.err
@@ -98,8 +105,8 @@ def test_control_tokens_in_a_question_are_only_text(
 ) -> None:
     words = ["--model", small_checkpoint, "--max-new-tokens", 1, "--json"]
     plain = json.loads(shell("ask", video, "x", *words).out)
-    told = json.loads(shell("ask", video, f"What is {text}?", *words).out)
-    assert told["num_video_tokens"] == plain["num_video_tokens"]
+    result = json.loads(shell("ask", video, f"What is {text}?", *words).out)
+    assert result["num_video_tokens"] == plain["num_video_tokens"]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +119,7 @@ def test_control_tokens_in_a_question_are_only_text(
         (["--num-frames", "9"], "more frames than T = 8|frames are more than T = 8"),
         (["--num-frames", "0"], "0"),
         (["--fps", "-1"], "fps"),
-        (["--device", "tpu9"], "'tpu9' is no device"),
+        (["--device", "tpu9"], "'tpu9' is not a device"),
         (["--model", "/nowhere/at/all"], "no such directory"),
     ],
 )

@@ -13,8 +13,8 @@ def test_converts_and_says_what_was_done(shell: Shell, tmp_path: Path) -> None:
     assert done.code == 0
     assert done.out.splitlines()[0].startswith("released -> native: 70 tensors")
     assert "no tokenizer" in done.err
-    told = json.loads(shell("convert", tmp_path / "native", tmp_path / "back", "--json").out)
-    assert (told["layout"], told["num_tensors"]) == ("released", 70)
+    result = json.loads(shell("convert", tmp_path / "native", tmp_path / "back", "--json").out)
+    assert (result["layout"], result["num_tensors"]) == ("released", 70)
     assert load_config(tmp_path / "back").to_dict() == load_config(GOLDENS).to_dict()
 
 

@@ -13,10 +13,10 @@ def test_says_what_is_here(shell: Shell) -> None:
     done = shell("doctor")
     assert done.code == 0
     assert "decoders  h264" in done.out
-    told = json.loads(shell("doctor", "--json").out)
-    assert told["packages"]["av"]
-    assert told["problems"] == []
-    assert all(extra["remedy"].startswith("pip install") for extra in told["extras"])
+    result = json.loads(shell("doctor", "--json").out)
+    assert result["packages"]["av"]
+    assert result["problems"] == []
+    assert all(extra["remedy"].startswith("pip install") for extra in result["extras"])
 
 
 def test_parity_agrees_and_names_what_does_not(
@@ -29,9 +29,9 @@ def test_parity_agrees_and_names_what_does_not(
     done = shell("doctor", "--parity", "tiny", "--num-frames", "3")
     assert done.code == 1
     assert done.out.rstrip().endswith("first stage that differs: pixels")
-    told = json.loads(shell("doctor", "--parity", "tiny", "--num-frames", "3", "--json").out)
-    assert told["first_difference"] == "pixels"
-    assert [stage["agrees"] for stage in told["stages"][:3]] == [True, False, True]
+    result = json.loads(shell("doctor", "--parity", "tiny", "--num-frames", "3", "--json").out)
+    assert result["first_difference"] == "pixels"
+    assert [stage["agrees"] for stage in result["stages"][:3]] == [True, False, True]
 
 
 def test_bad_input(shell: Shell, tmp_path: Path) -> None:

@@ -52,5 +52,5 @@ def test_what_is_missing_is_named_with_its_remedy(
     assert (ready.name, ready.lacking) == ("ready", ())
     assert (unready.name, unready.lacking) == ("unready", ("numpy>=999", "nor-this"))
     assert unready.remedy == "pip install 'made-up-package[unready]'"
-    told = found.to_dict()["extras"]
-    assert [extra["usable"] for extra in told] == [True, False]
+    result = found.to_dict()["extras"]
+    assert [extra["usable"] for extra in result] == [True, False]

@@ -20,15 +20,15 @@ def run(*arguments: str):
     return CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def test_json_tells_what_is_seen(tmp_path):
+def test_json_reports_the_frames(tmp_path):
     video = write_video(tmp_path / "video.mp4", num_frames=50)
-    told = json.loads(run(video, "--num-frames", 5, "--json").stdout)
+    result = json.loads(run(video, "--num-frames", 5, "--json").stdout)
     frames = read_video(video, num_frames=5)
-    assert told["num_frames"] == 5
-    assert told["indices"] == frames.indices.tolist()
-    assert told["timestamps_seconds"] == pytest.approx(frames.timestamps_seconds.tolist())
-    assert (told["width"], told["height"]) == (frames.width, frames.height)
-    assert (told["duration_seconds"], told["warnings"]) == (2.0, [])
+    assert result["num_frames"] == 5
+    assert result["indices"] == frames.indices.tolist()
+    assert result["timestamps_seconds"] == pytest.approx(frames.timestamps_seconds.tolist())
+    assert (result["width"], result["height"]) == (frames.width, frames.height)
+    assert (result["duration_seconds"], result["warnings"]) == (2.0, [])
 
 
 def test_lines_tell_every_frame_and_its_time(tmp_path):

@@ -14,12 +14,12 @@ def test_prints_options_reasons_and_a_pick(shell: Shell) -> None:
 
 
 def test_json_holds_the_terms(shell: Shell) -> None:
-    told = json.loads(shell("plan", "--model", "tiny", "--gpu-memory", "2GiB", "--json").out)
-    memory = told["pick"]["memory"]
+    result = json.loads(shell("plan", "--model", "tiny", "--gpu-memory", "2GiB", "--json").out)
+    memory = result["pick"]["memory"]
     assert memory["peak"] == max(memory["moments"].values())
-    assert told["pick"]["num_video_tokens"] == 96
-    assert told["key_value_bytes_per_token"] == 2 * 6 * 2 * 32 * 2
-    assert told["most_frames"] >= 12
+    assert result["pick"]["num_video_tokens"] == 96
+    assert result["key_value_bytes_per_token"] == 2 * 6 * 2 * 32 * 2
+    assert result["most_frames"] >= 12
 
 
 def test_columns_are_as_wide_as_what_they_hold(shell: Shell) -> None:
@@ -53,10 +53,10 @@ def test_a_longest_wait_with_rates_given_or_measured(shell: Shell) -> None:
     given = shell(*words, "--gpu-memory", "2GiB", "--tflops", "1", "--bandwidth", "10GB")
     assert "rates as given: frames 1 TFLOP/s, prompt 1 TFLOP/s, answer 10.0 GB/s" in given.out
     assert "peak  seconds\n" in given.out
-    told = json.loads(shell(*words, "--json").out)
-    assert told["rates"]["source"] == "measured on cpu just now"
-    assert told["options"][0]["latency"]["total_seconds"] > 0
-    assert told["memory_bytes"] > 0
+    result = json.loads(shell(*words, "--json").out)
+    assert result["rates"]["source"] == "measured on cpu just now"
+    assert result["options"][0]["latency"]["total_seconds"] > 0
+    assert result["memory_bytes"] > 0
     done = shell(*words, "--tflops", "1")
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "go together" in done.err

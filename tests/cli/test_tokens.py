@@ -15,11 +15,11 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def test_json_blocks_add_up_to_the_total(shell: Shell) -> None:
-    told = json.loads(shell("tokens", "--representation", "released-72b", "--json").out)
-    assert told["num_tokens"] == 7036
-    assert sum(block["num_tokens"] for block in told["blocks"]) == 7036
-    assert [block["kind"] for block in told["blocks"][:4]] == ["slow", "fast", "fast", "slow"]
-    assert told["paper_formula"] == 5757
+    result = json.loads(shell("tokens", "--representation", "released-72b", "--json").out)
+    assert result["num_tokens"] == 7036
+    assert sum(block["num_tokens"] for block in result["blocks"]) == 7036
+    assert [block["kind"] for block in result["blocks"][:4]] == ["slow", "fast", "fast", "slow"]
+    assert result["paper_formula"] == 5757
 
 
 def test_text_shows_the_tape_the_total_and_the_formula(shell: Shell) -> None:
@@ -48,8 +48,8 @@ def test_a_video_gives_thumbnails_and_times_and_no_outside_assets(
     video = write_video(tmp_path / "video.mp4", num_frames=50)
     page = tmp_path / "tape.html"
     done = shell("tokens", video, "--representation", "8,729,2,2", "--html", page, "--json")
-    told = json.loads(done.out)
-    assert told["blocks"][-1]["timestamp_seconds"] == pytest.approx(1.96)
+    result = json.loads(done.out)
+    assert result["blocks"][-1]["timestamp_seconds"] == pytest.approx(1.96)
     text = page.read_text()
     assert text.count('href="data:image/jpeg;base64,') >= 4
     assert not re.search(r'(src|href)="(?!data:)', text)

@@ -18,8 +18,8 @@ def run(*arguments):
 
 def test_make_writes_a_folder_and_completes_it(tmp_path):
     first = run("make", "--num-videos", 1, "--out", tmp_path, *SMALL, "--json")
-    told = json.loads(first.stdout)
-    assert told == {"folder": str(tmp_path), "num_videos": 1, "num_made": 1}
+    result = json.loads(first.stdout)
+    assert result == {"folder": str(tmp_path), "num_videos": 1, "num_made": 1}
     second = run("make", "--num-videos", 2, "--out", tmp_path, *SMALL)
     assert "2 videos, 1 of them made now" in second.stdout
     assert len(list((tmp_path / "videos").glob("*.mp4"))) == 2
@@ -29,10 +29,10 @@ def test_play_shows_a_seed_or_a_video_with_its_script(tmp_path):
     picture = tmp_path / "sheet.png"
     shown = run("play", 3, "--level", "crowded", "--out", picture)
     assert "level crowded, seed 3" in shown.stdout
-    told = json.loads(run("play", 3, "--level", "crowded", "--out", picture, "--json").stdout)
-    assert told["script"] in shown.stdout
-    assert told["contact_sheet"] == str(picture)
-    assert {"question", "answer", "type"} <= set(told["questions"][0])
+    result = json.loads(run("play", 3, "--level", "crowded", "--out", picture, "--json").stdout)
+    assert result["script"] in shown.stdout
+    assert result["contact_sheet"] == str(picture)
+    assert {"question", "answer", "type"} <= set(result["questions"][0])
     with Image.open(picture) as sheet:
         assert sheet.width > 1000
     run("make", "--num-videos", 1, "--out", tmp_path, *SMALL)

@@ -1,4 +1,4 @@
-"""Many questions about a clip cost less than single conversations, and teach the same."""
+"""Many questions about a clip cost less than single conversations, and have the same loss."""
 
 import random
 import re
@@ -25,7 +25,7 @@ from llava_video.tiny.batches import (
 )
 from llava_video.tiny.conversations import Exchange, conversations_about, exchanges, lettered_lists
 from llava_video.tiny.feature_cache import ClipStore, fill_store
-from llava_video.tiny.noise_clips import FOREIGN_ANSWER, foreign_clip
+from llava_video.tiny.noise_clips import OUT_OF_DOMAIN_ANSWER, noise_clip
 from llava_video.tiny.objectives import clip_losses, token_heads
 from llava_video.tiny.tokenizer import END, START
 from llava_video.tiny.train import LEVELS, TEXT, build
@@ -59,8 +59,10 @@ def collator(built, tmp_path_factory) -> ClipCollator:
 
     folder = tmp_path_factory.mktemp("clips")
     clips = fill_store(folder / "toyworld", "clips", 3, toy_clip, encode)
-    foreign = fill_store(folder / "foreign", "noise", 2, lambda n: foreign_clip(n, 12, 64), encode)
-    return ClipCollator(processor, LEVELS, clips, foreign)
+    noise_clips = fill_store(
+        folder / "foreign", "noise", 2, lambda n: noise_clip(n, 12, 64), encode
+    )
+    return ClipCollator(processor, LEVELS, clips, noise_clips)
 
 
 @pytest.mark.parametrize("attention", ["sdpa", WRITTEN])
@@ -137,14 +139,14 @@ def test_a_store_is_finished_where_a_run_before_stopped(tmp_path) -> None:
     assert (again[1003] == 1003).all()
 
 
-def test_foreign_clips_are_refused_whatever_is_asked(collator) -> None:
+def test_noise_clips_are_refused_whatever_is_asked(collator) -> None:
     batch = collator([Draw(1, True, 8)])
     answers = {
         collator.processor.tokenizer.decode(row[row >= 0], skip_special_tokens=True).strip()
         for branches in batch["branches"]
         for row in branches["labels"]
     }
-    assert answers == {FOREIGN_ANSWER}
+    assert answers == {OUT_OF_DOMAIN_ANSWER}
     assert (batch["token_labels"] == 0).all()
 
 
@@ -152,11 +154,11 @@ def test_draws_are_of_both_kinds_and_each_its_own() -> None:
     stream = iter(DrawStream(100, 10, 7))
     draws = [next(stream) for _ in range(500)]
     assert [draw.seed for draw in draws] == list(range(7, 507))
-    assert 0 < sum(draw.is_foreign for draw in draws) < 100
-    assert max(draw.clip for draw in draws if draw.is_foreign) < 10
+    assert 0 < sum(draw.is_noise for draw in draws) < 100
+    assert max(draw.clip for draw in draws if draw.is_noise) < 10
 
 
-def test_texts_to_learn_reading_from_are_lists_and_conversations(built) -> None:
+def test_texts_for_the_language_model_are_lists_and_conversations(built) -> None:
     _, processor = built
     batch = TextCollator(processor, LEVELS)([0, 1])
     ids, mask = batch["conversations"].values()
@@ -168,18 +170,18 @@ def test_texts_to_learn_reading_from_are_lists_and_conversations(built) -> None:
     assert len(batch["lists"]["ids"]) == 2 * LISTS_PER_TEXT
 
 
-def test_frames_to_learn_seeing_from_are_of_all_levels_and_foreign(built) -> None:
+def test_frames_for_the_vision_encoder_are_of_all_levels_and_noise(built) -> None:
     _, processor = built
     batch = PatchCollator(processor, grid_side=8, num_frames=3)([0, 1, 2, 5])
     assert batch["pixel_values"].shape == (12, 3, 64, 64)
-    assert batch["names"].shape == (12, 64, 4)
+    assert batch["classes"].shape == (12, 64, 4)
     assert batch["measures"].shape == (12, 64, 6)
     assert (batch["place"][:9] > 0).all()
     assert (batch["place"][9:] == 0).all()
-    assert (batch["names"][9:] == 0).all()
+    assert (batch["classes"][9:] == 0).all()
 
 
-def test_training_never_sees_held_out_seeds() -> None:
+def test_training_never_draws_held_out_seeds() -> None:
     stream = iter(NumberStream(0))
     scripts = [training_script(next(stream), LEVELS) for _ in range(3)]
     assert [script.seed for script in scripts] == [1_000_000, 1_000_001, 1_000_002]
@@ -207,13 +209,13 @@ def test_whatever_follows_a_list_repeats_one_of_its_lines() -> None:
 def test_letters_to_look_up_stand_behind_options(built) -> None:
     _, processor = built
     lists = TextCollator(processor, LEVELS)([4])["lists"]
-    for text, ids, looked_up in zip(
+    for text, ids, letter_mask in zip(
         lettered_lists(random.Random(4), LISTS_PER_TEXT),
         lists["ids"],
-        lists["looked_up"],
+        lists["letter_mask"],
         strict=True,
     ):
-        found = "".join(processor.tokenizer.decode(ids[looked_up]).split())
+        found = "".join(processor.tokenizer.decode(ids[letter_mask]).split())
         assert found == "".join(re.findall(r" ([A-D])(?=[\n<.]|$)", text))
 
 

@@ -1,15 +1,15 @@
-"""Labels of patches and tokens are what the pictures show, wherever the camera looks."""
+"""Labels of patches and tokens are what the frames show, whatever the camera does."""
 
 import numpy as np
 import pytest
 
 from llava_video.representation import VideoRepresentation, make_layout
 from llava_video.tiny.dense_labels import (
+    CAMERA_MOVES,
     DEEDS,
-    FILMING,
     KINDS,
-    PATCH_NAMES,
-    TOKEN_NAMES,
+    PATCH_CLASSES,
+    TOKEN_CLASSES,
     patch_labels,
     token_labels,
 )
@@ -33,7 +33,7 @@ def test_a_patch_in_the_middle_of_a_shape_has_the_colour_of_its_label(level) -> 
         times = np.linspace(0.0, script.duration_seconds - 0.1, 8)
         pictures = render_at(script, times, 8 * SIDE)
         labels = patch_labels(script, times, SIDE)
-        colour, shape, letter, _ = np.moveaxis(labels.names, -1, 0)
+        colour, shape, letter, _ = np.moveaxis(labels.classes, -1, 0)
         way = np.hypot(labels.measures[..., 0], labels.measures[..., 1])
         sure = np.isin(shape, FULL) & (letter == 0) & (way < 0.2 * labels.measures[..., 2])
         patches = pictures.reshape(8, SIDE, 8, SIDE, 8, 3)[:, :, 3:5, :, 3:5].mean(axis=(2, 4))
@@ -42,7 +42,7 @@ def test_a_patch_in_the_middle_of_a_shape_has_the_colour_of_its_label(level) -> 
         distances += np.abs(shown - named).mean(axis=-1).tolist()
     assert len(distances) > 100
     assert np.median(distances) < 12
-    assert np.mean(np.array(distances) > 60) < 0.08  # hidden by somebody in front, or fading
+    assert np.mean(np.array(distances) > 60) < 0.08  # occluded, or fading
 
 
 def test_the_camera_is_followed() -> None:
@@ -53,26 +53,26 @@ def test_the_camera_is_followed() -> None:
     labels = patch_labels(script, times, SIDE)
     before, after = (
         {tuple(name[:2]): measure[2] for name, measure in zip(names, measures, strict=True)}
-        for names, measures in zip(labels.names, labels.measures, strict=True)
+        for names, measures in zip(labels.classes, labels.measures, strict=True)
     )
     factor = zoom.amount if zoom.value == "in" else 1 / zoom.amount
     ratios = [after[name] / size for name, size in before.items() if size and name in after]
     assert ratios
     assert np.median(ratios) == pytest.approx(factor, rel=0.01)
     assert token_labels(script, np.linspace(*times, 12), LAYOUT)[-1, 5] == (
-        FILMING.index(zoom.value) + 1
+        CAMERA_MOVES.index(zoom.value) + 1
     )
 
 
 @pytest.mark.parametrize("level", ["simple", "standard"])
-def test_tokens_tell_who_is_there_and_what_happens(level) -> None:
+def test_tokens_are_labelled_with_actors_and_deeds(level) -> None:
     num_moved = 0
     for seed in range(20):
         script = generate_script(seed=seed, level=level)
         times_seconds = np.linspace(0.0, script.duration_seconds, 12)
         labels = token_labels(script, times_seconds, LAYOUT)
-        assert labels.shape == (LAYOUT.num_tokens, len(TOKEN_NAMES))
-        assert (labels.max(axis=0) <= np.array(list(TOKEN_NAMES.values()))).all()
+        assert labels.shape == (LAYOUT.num_tokens, len(TOKEN_CLASSES))
+        assert (labels.max(axis=0) <= np.array(list(TOKEN_CLASSES.values()))).all()
         empty = labels[:, 0] == 0
         assert (labels[empty, :4] == 0).all()
         assert {KINDS[number - 1] for number in labels[~empty, 1]} <= {
@@ -85,12 +85,12 @@ def test_tokens_tell_who_is_there_and_what_happens(level) -> None:
         assert {list(SCENES)[number - 1] for number in labels[:, 4]} <= cuts
         if level == "simple":
             went = {event.value for event in script.events if event.value in DIRECTIONS}
-            told = {list(DIRECTIONS)[number - 1] for number in labels[:, 2] if number}
-            assert told <= went
-            num_moved += len(told)
+            shown_ways = {list(DIRECTIONS)[number - 1] for number in labels[:, 2] if number}
+            assert shown_ways <= went
+            num_moved += len(shown_ways)
     assert level == "standard" or num_moved >= 10
 
 
 def test_numbers_follow_the_words() -> None:
     assert (*SHAPES, PERSON) == KINDS
-    assert list(PATCH_NAMES.values()) == [8, 7, 8, 8]
+    assert list(PATCH_CLASSES.values()) == [8, 7, 8, 8]

@@ -1,4 +1,4 @@
-"""Two optimizers that look like one: nothing is left out, and a resumed run goes on exactly."""
+"""Two optimizers that look like one: nothing is left out, and a resumed run continues exactly."""
 
 import copy
 
@@ -29,7 +29,9 @@ def test_every_trainable_parameter_is_in_one_group() -> None:
     assert sorted(held) == sorted(id(p) for p in model.parameters() if p.requires_grad)
     matrices, rest = optimizer.param_groups
     assert {p.shape for p in matrices["params"]} == {(8, 8), (7, 8)}
-    assert any(p is model[0].weight for p in rest["params"]), "a table of embeddings is no matrix"
+    assert any(p is model[0].weight for p in rest["params"]), (
+        "a table of embeddings is not a matrix"
+    )
 
 
 def test_a_scheduler_reaches_both_parts() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from llava_video.recipes import load_recipe
 from llava_video.representation import VideoRepresentation
-from llava_video.tiny.accuracy import is_right
+from llava_video.tiny.accuracy import is_correct
 from llava_video.tiny.recipe import TinyRecipe
 from llava_video.tiny.tables import ALL, KINDS, ROWS, make_table, mean_and_interval, name_of
 from llava_video.toyworld import generate_script, make_questions
@@ -56,7 +56,7 @@ def test_an_answer_is_right_by_its_letter_or_by_its_word() -> None:
     questions = make_questions(generate_script(seed=5, level="simple"), seed=5)
     for question in questions:
         right = f"{question.answer_letter}." if question.options else f" {question.answer.title()}."
-        assert is_right(question, right)
-        assert not is_right(question, "nothing of it")
+        assert is_correct(question, right)
+        assert not is_correct(question, "nothing of it")
         for text in ("A bird, I would guess.", "Because I saw it.", "Certainly.", "Doubtful."):
-            assert not is_right(question, text)
+            assert not is_correct(question, text)

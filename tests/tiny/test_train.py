@@ -65,10 +65,10 @@ def test_a_model_of_all_representations_goes_on_with_one_of_them(tmp_path: Path)
 def test_reading_ends_as_soon_as_letters_are_surely_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: float, ends: int
 ) -> None:
-    monkeypatch.setattr(objectives, "_LETTERS_FOUND", found)
-    monkeypatch.setattr(objectives, "_STEPS_TO_BE_SURE", 3)
+    monkeypatch.setattr(objectives, "_LETTER_ACCURACY", found)
+    monkeypatch.setattr(objectives, "_LETTER_WINDOW_STEPS", 3)
     model, processor = load("tiny", dtype=torch.float32)
-    teacher = objectives.TextTeacher()
+    teacher = objectives.TextObjective()
     optimizer = SGD(model.parameters(), lr=0.0)
     accelerator = make_accelerator()
     with Log(tmp_path, accelerator, bar=False) as log:

@@ -54,11 +54,11 @@ def test_a_script_reads_like_stage_directions():
     ("event", "problem"),
     [
         (Event(1.0, 2.0, "red ring", "vanish"), "only actor can do that"),
-        (Event(1.0, 2.0, "red star", "explode"), "is no verb"),
+        (Event(1.0, 2.0, "red star", "explode"), "is not a verb"),
         (Event(1.0, 2.0, "red star", "move", "north", 0.1), "cannot be followed by 'north'"),
         (Event(1.0, 2.0, "red star", "move", "up"), "wrong arguments"),
         (Event(1.0, 2.0, "red star", "appear"), "wrong arguments"),
-        (Event(1.0, 2.0, "red star", "vanish", why="blue ring"), "is no actor"),
+        (Event(1.0, 2.0, "red star", "vanish", why="blue ring"), "is not an actor"),
         (Event(9.0, 11.0, "red star", "vanish"), "not inside the video"),
         (Event(1.0, 2.0, "camera", "vanish"), "only actor can do that"),
     ],
@@ -87,7 +87,7 @@ def test_a_line_that_cannot_be_read_is_named(line, number):
 
 
 def test_other_text_is_no_script():
-    with pytest.raises(InputError, match="this is no toyworld script"):
+    with pytest.raises(InputError, match="this is not a toyworld script"):
         parse_script("WEBVTT\n")
 
 

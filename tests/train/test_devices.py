@@ -170,7 +170,7 @@ def test_split_weights_learn_the_same_and_one_process_takes_over(
 
 def test_an_update_is_shared_evenly_or_refused(words: list[str], tmp_path: Path) -> None:
     recipe = load_recipe("projector", [*words, f"out={tmp_path}", "rows_per_step=4"])
-    with pytest.raises(InputError, match="rows_per_update=2 is no multiple of 4"):
+    with pytest.raises(InputError, match="rows_per_update=2 is not a multiple of 4"):
         train(recipe, bar=False)
 
 

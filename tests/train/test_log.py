@@ -85,7 +85,7 @@ def test_no_tracker_needs_no_package() -> None:
         check_trackers([name for name in ("comet_ml",) if name not in AVAILABLE] or ["comet_ml?"])
 
 
-def test_a_tracker_is_told_what_the_log_says(
+def test_a_tracker_gets_the_values_of_the_log(
     toy_data: Path, small_checkpoint: Path, tmp_path: Path
 ) -> None:
     events = pytest.importorskip("tensorboardX.proto.event_pb2")
@@ -94,7 +94,7 @@ def test_a_tracker_is_told_what_the_log_says(
         "trackers=[tensorboard]", "report_samples=0",
     )  # fmt: skip
     train(recipe, bar=False)
-    told: dict[str, dict[int, float]] = {}
+    tracked: dict[str, dict[int, float]] = {}
     for path in (tmp_path / "run" / "tensorboard").rglob("events.*"):
         data, start = path.read_bytes(), 0
         while start < len(data):  # a length, its checksum, an event, its checksum
@@ -102,10 +102,10 @@ def test_a_tracker_is_told_what_the_log_says(
             event = events.Event.FromString(data[start + 12 : start + 12 + length])
             start += 16 + length
             for value in event.summary.value:
-                told.setdefault(value.tag, {})[event.step] = value.simple_value
+                tracked.setdefault(value.tag, {})[event.step] = value.simple_value
     log = lines_of(tmp_path / "run")
     assert [line["step"] for line in log] == [1, 2, 3, 3]
     for line in log:
         for name, value in line.items():
             if name != "step":
-                assert told[f"train/{name}"][line["step"]] == pytest.approx(value, rel=1e-6)
+                assert tracked[f"train/{name}"][line["step"]] == pytest.approx(value, rel=1e-6)

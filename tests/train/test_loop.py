@@ -49,7 +49,7 @@ def batches() -> list[dict[str, Any]]:
 def run(
     folder: Path, data: list[dict[str, Any]], *, done: int = 0, num_steps: int = NUM_STEPS
 ) -> nn.Module:
-    """Train from the start, or go on from the newest checkpoint; each step drops at random."""
+    """Train from the start, or resume from the newest checkpoint; each step drops at random."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 8), nn.Dropout(0.25), nn.Linear(8, 2))
     optimizer = AdamW(model.parameters(), lr=0.1)

@@ -46,12 +46,12 @@ def test_an_adapter_learns_is_saved_loaded_and_merged(part: str, inputs, tmp_pat
     model.save_pretrained(tmp_path)
     again = peft.PeftModel.from_pretrained(fresh_model(), tmp_path).eval()
     with torch.no_grad():
-        learnt = model(**inputs).logits
-        assert not torch.allclose(learnt, before, atol=1e-3)
-        torch.testing.assert_close(again(**inputs).logits, learnt)
+        trained = model(**inputs).logits
+        assert not torch.allclose(trained, before, atol=1e-3)
+        torch.testing.assert_close(again(**inputs).logits, trained)
         options = {"max_new_tokens": 4, "do_sample": False}
         generated = again.generate(**inputs, **options)
         merged = again.merge_and_unload()
         assert isinstance(merged, LlavaVideoForConditionalGeneration)
-        torch.testing.assert_close(merged(**inputs).logits, learnt, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(merged(**inputs).logits, trained, rtol=1e-4, atol=1e-4)
         assert torch.equal(merged.generate(**inputs, **options), generated)

@@ -91,7 +91,7 @@ def test_the_chosen_answers_gain_on_the_rejected_ones(
     train(recipe, bar=False)
     lines = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
     log = [line for line in map(json.loads, lines) if "loss" in line]
-    assert log[0]["loss"] == pytest.approx(math.log(2), rel=1e-4), "nothing is learnt yet"
+    assert log[0]["loss"] == pytest.approx(math.log(2), rel=1e-4), "nothing is trained yet"
     assert log[0]["margin"] == pytest.approx(0.0, abs=1e-3)
     assert log[-1]["margin"] > 1.0
     assert log[-1]["accuracy"] == 1.0

@@ -1,4 +1,4 @@
-"""A run trains what its recipe says, stops where it must, and goes on where it stopped."""
+"""A run trains what its recipe says, stops where it must, and resumes where it stopped."""
 
 import json
 import os
@@ -214,7 +214,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(
     )
     monkeypatch.setattr(loop, "save_checkpoint", save_on_a_small_disk)
     try:
-        with pytest.raises(InputError, match=r"no room .*goes on from .*checkpoint-1"):
+        with pytest.raises(InputError, match=r"no room .*resumes from .*checkpoint-1"):
             train(recipe, bar=False)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -260,9 +260,9 @@ def test_a_folder_keeps_its_samples(toy_data: Path, small_checkpoint: Path, tmp_
     questions.write_text(json.dumps(records[1:] + records[:1]))
     goes_on_with_others()
     questions.write_text(text)
-    video.rename(tmp_path / "elsewhere")
+    video.rename(tmp_path / "moved")
     goes_on_with_others()
-    (tmp_path / "elsewhere").rename(video)
+    (tmp_path / "moved").rename(video)
     assert equal(weights(train(recipe, bar=False)), whole)
 
 
@@ -327,16 +327,16 @@ def test_an_update_larger_than_the_data_is_said_to_repeat_it(
     assert 1 < num_rows < len(plan.samples)
     assert warnings(f"rows_per_update={num_rows}") == []
     (warning,) = warnings(f"rows_per_update={2 * num_rows}")
-    assert f"all samples stand in {num_rows} rows" in warning
-    assert "learns from each sample 2.0 times" in warning
+    assert f"all samples fit into {num_rows} rows" in warning
+    assert "uses each sample 2.0 times" in warning
     assert f"set rows_per_update={num_rows} or less; packing=false makes more" in warning
     (warning,) = warnings("packing=false", f"rows_per_update={3 * len(plan.samples)}")
     assert warning.endswith(f"set rows_per_update={len(plan.samples)} or less")
 
     train(recipe.model_copy(update={"rows_per_update": 2 * num_rows}), bar=False)
-    (told,) = json.loads((tmp_path / "run" / "run.json").read_text())["warnings"]
-    assert "2.0 times" in told
-    assert told in (tmp_path / "run" / "report.html").read_text()
+    (result,) = json.loads((tmp_path / "run" / "run.json").read_text())["warnings"]
+    assert "2.0 times" in result
+    assert result in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_a_dry_run_shows_the_plan_and_trains_nothing(
@@ -345,9 +345,9 @@ def test_a_dry_run_shows_the_plan_and_trains_nothing(
     words = changes(toy_data, small_checkpoint, tmp_path / "run")
     done = shell("train", "projector", *words, "--dry-run", "--json")
     assert done.code == 0
-    told = json.loads(done.out)
-    assert told["num_samples"] == sum(part["num_samples"] for part in told["mixture"])
-    assert told["left_out"] == []
+    result = json.loads(done.out)
+    assert result["num_samples"] == sum(part["num_samples"] for part in result["mixture"])
+    assert result["left_out"] == []
     assert not (tmp_path / "run").exists()
     assert shell("train", "projector", *words, "--dry-run").out.count("samples") >= 2
     bad = shell("train", "projector", *words, "frames=3", "--dry-run")

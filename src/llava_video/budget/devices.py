@@ -25,7 +25,7 @@ def parse_device(name: str) -> torch.device:
     if name == AUTO:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if not re.fullmatch(r"cpu|mps|cuda(:[0-9]+)?", name):
-        raise InputError(f"{name!r} is no device; give auto, cpu, cuda, cuda:1 or mps")
+        raise InputError(f"{name!r} is not a device; give auto, cpu, cuda, cuda:1 or mps")
     try:
         device = torch.device(name)
         torch.empty(1, device=device)

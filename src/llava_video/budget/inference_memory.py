@@ -1,4 +1,4 @@
-"""How much memory an answer takes, from the configuration alone.
+"""The memory of an answer, from the configuration alone.
 
 Every term is a shape times a width in bytes, for one conversation (batch of one) with one video.
 Four moments are compared, because what one of them holds another has freed::
@@ -87,7 +87,7 @@ class MemoryEstimate:
         return self.peak - self.weights - self.key_value_cache
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values: the terms, the moments and the peak."""
+        """The terms, the moments and the peak as JSON-compatible values."""
         terms = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return {**terms, "moments": self.moments, "peak": self.peak}
 
@@ -126,7 +126,7 @@ class MemoryModel:
     def estimate(
         self, *, num_frames: int, num_video_tokens: int, num_prompt_tokens: int, num_new_tokens: int
     ) -> MemoryEstimate:
-        """Memory that one answer about one video takes.
+        """Estimate the memory of one answer about one video.
 
         Args:
             num_frames: T, frames of the video.

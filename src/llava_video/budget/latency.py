@@ -1,4 +1,4 @@
-"""How long an answer takes, from the work that it is and the rates at which a device does work.
+"""The latency of an answer, from its work and the rates of a device.
 
 Work comes from the configuration alone: floating point operations of the vision encoder, of the
 projector and of the prompt, and bytes that each new token reads (weights of the language model, and
@@ -36,7 +36,7 @@ PROBE_ROUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """What a device does per second with one model.
+    """Work per second of a device with one model.
 
     Attributes:
         vision_flops: floating point operations of the vision encoder, per second.
@@ -56,13 +56,13 @@ class Rates:
                 raise InputError(f"a device cannot work at a rate of {rate}; give what it sustains")
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values under the names of the attributes."""
+        """The attributes as JSON-compatible values."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What one answer is made of.
+    """The work of one answer.
 
     Attributes:
         vision_flops: of the vision encoder, over all frames.
@@ -75,7 +75,7 @@ class Work:
     decode_bytes: float
 
     def at(self, rates: Rates) -> Latency:
-        """How long it takes."""
+        """The latency of this work at these rates."""
         return Latency(
             self.vision_flops / rates.vision_flops,
             self.prefill_flops / rates.prefill_flops,
@@ -144,7 +144,7 @@ def count_work(
 
 
 def _vision_flops(config: LlavaVideoConfig) -> int:
-    """Of one frame."""
+    """Floating-point operations of the vision encoder for one frame."""
     vision = config.vision
     width, num_tokens = vision.hidden_size, config.grid_side**2
     layer = 2 * num_tokens * (4 * width**2 + 2 * width * vision.intermediate_size)
@@ -232,7 +232,7 @@ def _random(model: nn.Module, dtype: torch.dtype, device: torch.device) -> Any:
 
 
 def _fastest(work: Callable[[], Any], device: torch.device) -> float:
-    """Seconds of the fastest of a few rounds, after one that does not count."""
+    """Seconds of the fastest of a few rounds, after a warm-up."""
     seconds = []
     for _ in range(PROBE_ROUNDS + 1):
         start = time.perf_counter()

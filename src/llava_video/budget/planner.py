@@ -1,4 +1,4 @@
-"""Which video representations fit: into memory, a model's context, and somebody's patience."""
+"""Which video representations fit: into memory, a model's context, and a latency limit."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DEFAULT_CLIP_SECONDS = 600.0
 """Only the length of the time instruction depends on it where no clip is given."""
 
 RUNTIME_BYTES = 1 << 29
-"""What the runtime of a GPU takes for itself: an assumption, which depends on the driver."""
+"""Memory of a GPU's runtime: an assumption, which depends on the driver."""
 
 SLOW_STRIDE = 3
 """Of the paper's SlowFast; also offered with a checkpoint's own pooling and newlines."""
@@ -45,7 +45,7 @@ SLOW_STRIDE = 3
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One way of showing a video to a model, and whether it fits.
+    """A representation of a video, and whether it fits.
 
     Attributes:
         name: what ``--representation`` takes: four numbers or the name of a preset.
@@ -70,7 +70,7 @@ class Option:
     rejection: str | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values under the names of the attributes."""
+        """The attributes as JSON-compatible values."""
         values: dict[str, Any] = {name: getattr(self, name) for name in self.__dataclass_fields__}
         values["context_share"] = round(self.context_share, 4)
         if self.representation is not None:
@@ -84,7 +84,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Options for one model on one device.
+    """The memory plan of one model on one device.
 
     Attributes:
         options: the checkpoint's own representation at several frame counts, the same with slow
@@ -102,7 +102,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Planner:
-    """Judges representations for one model, one device and one kind of request.
+    """Evaluates representations for one model, one device and one kind of request.
 
     Attributes:
         model: its configuration and how its memory is counted.
@@ -110,7 +110,7 @@ class Planner:
         clip_seconds: length of the video.
         num_text_tokens: of the question and everything around it but the time instruction.
         num_new_tokens: the longest answer.
-        rates: what the device does per second; without them no time is told.
+        rates: what the device does per second; without them no latency is reported.
         max_latency_seconds: the longest that the longest answer may take.
     """
 
@@ -192,7 +192,7 @@ class Planner:
         return None
 
     def plan(self) -> Plan:
-        """Judge the checkpoint's own representation and those with a name, and pick one."""
+        """Evaluate the checkpoint's own representation and the presets, and pick one."""
         own = self.model.config.representation
         counts = {*FRAME_COUNTS, own.max_frames}
         if self.clip_seconds is not None:
@@ -213,7 +213,7 @@ class Planner:
                 yield Option(name, None, 0, 0, 0, 0.0, None, None, str(error))
 
     def _most_frames(self, representation: VideoRepresentation) -> int:
-        """The most frames that fit, by halving: more frames never take less."""
+        """The most frames that fit, by bisection: memory is monotonic in frames."""
 
         def fits(num_frames: int) -> bool:
             return self.judge(_with_frames(representation, num_frames)).rejection is None
@@ -266,7 +266,7 @@ def _with_frames(representation: VideoRepresentation, num_frames: int) -> VideoR
 
 
 def size_text(num_bytes: float) -> str:
-    """Bytes as somebody reads them: ``13.7 MiB``, ``800 MiB``, ``2.10 GiB``."""
+    """Bytes for display: ``13.7 MiB``, ``800 MiB``, ``2.10 GiB``."""
     if num_bytes < 100 * 2**20:
         return f"{num_bytes / 2**20:.1f} MiB"
     if num_bytes < 2**30:

@@ -28,7 +28,7 @@ LARGE_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model said, and what it saw.
+    """An answer and the frames it is based on.
 
     Attributes:
         answer: the text.
@@ -53,7 +53,7 @@ class Answer:
     warnings: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values under the names of the attributes."""
+        """The attributes as JSON-compatible values."""
         return asdict(self)
 
 

@@ -1,6 +1,6 @@
 """What ``AutoConfig`` makes of the official release's config.json, and of transformers' Llava's.
 
-Both say ``model_type: llava``. The architecture tells them apart.
+Both say ``model_type: llava``. The architecture distinguishes them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checkpoints from one layout to another, tensor by tensor, without loading a model.
+"""Convert checkpoints between layouts, tensor by tensor, without loading a model.
 
 Three layouts: ``released`` (lmms-lab/LLaVA-Video-7B-Qwen2), ``native`` (our ``save_pretrained``)
 and ``llava-onevision`` (transformers' class, where that computes the same). Bytes of tensors are
@@ -51,7 +51,7 @@ _OTHER_FILES = ("generation_config.json", "preprocessor_config.json", "README.md
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """What was converted.
+    """The result of a conversion.
 
     Attributes:
         source: the directory that was read.
@@ -74,13 +74,13 @@ class Conversion:
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values under the names of the attributes."""
+        """The attributes as JSON-compatible values."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A checkpoint that was looked at.
+    """An inspected checkpoint.
 
     Attributes:
         directory: where it is.
@@ -111,7 +111,7 @@ def convert_checkpoint(
         source: what `load` takes: a directory, or a name on the model hub.
         destination: a directory that does not exist.
         to: the layout to write; by default the other one of ``released`` and ``native``.
-        on_bytes: told how many bytes of how many were just written.
+        on_bytes: called with the bytes just written and the total.
 
     Raises:
         CheckpointError: the source is unusable, the destination exists or cannot be written, or
@@ -120,7 +120,7 @@ def convert_checkpoint(
     target = Path(destination).expanduser()
     if target.exists() or target.is_symlink():
         raise CheckpointError(f"{target} exists already; give a directory that does not")
-    checkpoint = look_at(find_checkpoint(source))
+    checkpoint = inspect_checkpoint(find_checkpoint(source))
     layout = to or ("native" if checkpoint.layout == "released" else "released")
     if layout not in get_args(Layout):
         known = ", ".join(get_args(Layout))
@@ -148,8 +148,8 @@ def convert_checkpoint(
     )
 
 
-def look_at(directory: Path) -> Source:
-    """Read configuration and headers, and check that they are of one model.
+def inspect_checkpoint(directory: Path) -> Source:
+    """Load configuration and headers, and check that they belong to one model.
 
     Raises:
         CheckpointError: something is missing, unknown, or of another shape.
@@ -314,7 +314,7 @@ def _write_json(file: Path, values: dict[str, Any]) -> None:
 def _appearing_at(target: Path, num_bytes: int) -> Iterator[Path]:
     """A hidden directory beside the target, which takes its name if all goes well.
 
-    What a process that was killed leaves there is no checkpoint either: the last weight file is cut
+    The remains of a killed process are not a checkpoint either: the last weight file is cut
     short, or the index, which is written after the last one, is missing.
     """
     try:

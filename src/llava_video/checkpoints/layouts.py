@@ -1,4 +1,4 @@
-"""Our configuration and tensor names in the words of other layouts: what `convert` writes.
+"""Our configuration and tensor names in other layouts, as `convert` writes them.
 
 The official release's layout is the inverse of `model.released`, which stays the only place that
 knows its tensor names. `LlavaOnevisionForConditionalGeneration` of transformers is the same network
@@ -34,7 +34,7 @@ _RELEASED_CONSTANTS: dict[str, Any] = {
     "force_sample": True,
     "use_sliding_window": False,
 }
-"""What the released config.json says that no configuration of ours varies."""
+"""Constants of the released config.json that our configuration does not vary."""
 
 _WITHOUT_MEANING = {
     "_name_or_path",
@@ -78,7 +78,7 @@ def onevision_name(name: str) -> str:
 def released_values(
     config: LlavaVideoConfig, weight_names: set[str], original: dict[str, Any], where: str
 ) -> dict[str, Any]:
-    """A released config.json that says what our configuration says.
+    """The released config.json that is equivalent to our configuration.
 
     Args:
         config: ours.
@@ -121,12 +121,12 @@ def released_values(
         values["vision_config"] = {**original.get("vision_config", {}), **sizes}
     if representation.slow_stride == 1 and "faster_token_stride" in original:
         values["faster_token_stride"] = original["faster_token_stride"]  # not in force, but said
-    _check_says_the_same(config, values, weight_names, where)
+    _check_equal(config, values, weight_names, where)
     return values
 
 
 def _released_image_values(config: LlavaVideoConfig) -> dict[str, Any]:
-    """What the released layout says of images; grids are (width, height) in pixels there."""
+    """Image settings of the released layout; its grids are (width, height) in pixels."""
     images = config.images
     if not images.tile_grids:
         return {"image_aspect_ratio": "pad"}
@@ -141,7 +141,7 @@ def _anyres(max_tiles: int) -> str:
     return f"anyres_max_{max_tiles}"
 
 
-def _check_says_the_same(
+def _check_equal(
     config: LlavaVideoConfig, values: dict[str, Any], weight_names: set[str], where: str
 ) -> None:
     """Read the released configuration back, and refuse where it came out different."""
@@ -162,7 +162,7 @@ def _check_says_the_same(
 
 
 def _plain(config: LlavaVideoConfig) -> dict[str, Any]:
-    """What a configuration says, flat, without what has no meaning for the model's outputs."""
+    """A configuration, flat, without settings that do not affect the model's outputs."""
     parts: dict[str, dict[str, Any]] = {
         "text": config.text.to_dict(),
         "vision": config.vision.to_dict(),
@@ -176,7 +176,7 @@ def _plain(config: LlavaVideoConfig) -> dict[str, Any]:
             "tie_word_embeddings": config.tie_word_embeddings,
         },
     }
-    # The released layout leaves T to whoever samples the frames.
+    # The released layout leaves T to the caller that samples the frames.
     del parts["representation"]["max_frames"]
     return {
         f"{part}.{key}": value

@@ -1,4 +1,4 @@
-"""Loading a model and its processor by name or directory, whatever the layout."""
+"""Load a model and its processor by name or directory, in either layout."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from llava_video.processing.processor import LlavaVideoProcessor, processor_valu
 from llava_video.representation import PRESETS, VideoRepresentation, parse_representation
 
 TINY = "tiny"
-"""Name of the model that comes inside the package; it knows only the toy world."""
+"""Name of the bundled model; it knows only toyworld."""
 
 NEVER_QUANTIZED = ["model.vision_encoder", "model.projector", "lm_head"]
 """Parts that stay in their dtype where the language model is loaded in 4 or 8 bits."""
@@ -40,7 +40,7 @@ def load(
     representation: VideoRepresentation | str | None = None,
     **options: Any,
 ) -> tuple[LlavaVideoForConditionalGeneration, LlavaVideoProcessor]:
-    """Load a model and the processor that goes with it.
+    """Load a model and its processor.
 
     Args:
         name_or_dir: ``"tiny"``, a directory in our layout or in that of the official release, or
@@ -192,7 +192,7 @@ def load_processor(directory: Path, config: LlavaVideoConfig) -> LlavaVideoProce
 def fit_representation(
     wanted: VideoRepresentation | str, config: LlavaVideoConfig
 ) -> VideoRepresentation:
-    """The representation that somebody asks for, on the grid of a model's vision encoder.
+    """A requested representation on the grid of a model's vision encoder.
 
     A preset takes over the side of the grid from the model; in ``T,M,s,p`` M must be right.
 

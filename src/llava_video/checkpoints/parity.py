@@ -27,13 +27,13 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from llava_video.checkpoints import layouts
-from llava_video.checkpoints.convert import look_at
+from llava_video.checkpoints.convert import inspect_checkpoint
 from llava_video.checkpoints.load import find_checkpoint, load
 from llava_video.checkpoints.reference import (
-    arrange_plainly,
-    decode_plainly,
-    preprocess_plainly,
-    project_plainly,
+    arrange_reference,
+    decode_reference,
+    preprocess_reference,
+    project_reference,
 )
 from llava_video.checkpoints.safetensors_files import StoredTensor
 from llava_video.errors import CheckpointError
@@ -63,7 +63,7 @@ class Stage:
         against: what ours was compared with.
         difference: the largest one; None where nothing could be compared.
         tolerance: the largest that is put down to rounding.
-        note: why nothing was compared, or what else was seen.
+        note: why nothing was compared, or another observation.
     """
 
     name: str
@@ -74,17 +74,17 @@ class Stage:
 
     @property
     def agrees(self) -> bool:
-        """Whether nothing speaks against it."""
+        """Whether the difference is within the tolerance, or nothing was compared."""
         return self.difference is None or self.difference <= self.tolerance
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values under the names of the attributes."""
+        """The attributes as JSON-compatible values."""
         return {**asdict(self), "agrees": self.agrees}
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What our model made of a video, stage by stage.
+    """The outputs of our model for a video, stage by stage.
 
     Attributes:
         full_frames: frames at the size of the file.
@@ -118,7 +118,7 @@ def check_parity(
     Args:
         name_or_dir: what `load` takes.
         video: a file.
-        num_frames: frames to look at.
+        num_frames: frames to sample.
         dtype: to compute in; the tolerance follows it.
         device: to compute on.
 
@@ -145,7 +145,7 @@ def record(
     video: str | Path,
     num_frames: int,
 ) -> Recording:
-    """Run our model and keep what comes out of each stage."""
+    """Run our model and keep the output of each stage."""
     frames = processor.sample_frames(video, num_frames=num_frames)
     inputs = processor(QUESTION, frames).to(model.device)
     pixels = inputs["pixel_values_videos"]
@@ -164,7 +164,7 @@ def record(
 def compare(
     ours: Recording, processor: LlavaVideoProcessor, name_or_dir: str | Path, video: str | Path
 ) -> list[Stage]:
-    """Compute every stage again from the checkpoint's files, and say how much it differs.
+    """Recompute every stage with the reference implementation, and report the differences.
 
     Args:
         ours: what `record` kept.
@@ -172,17 +172,17 @@ def compare(
         name_or_dir: the checkpoint.
         video: the file that was recorded.
     """
-    checkpoint = look_at(find_checkpoint(name_or_dir))
+    checkpoint = inspect_checkpoint(find_checkpoint(name_or_dir))
     config = checkpoint.config
     tensors = {name: tensor for shard in checkpoint.shards for name, tensor in shard}
     files = _Files(tensors, ours.features.dtype, ours.features.device)
     tolerance = TOLERANCES[ours.features.dtype]
 
-    frames, note = decode_plainly(video, ours.full_frames)
+    frames, note = decode_reference(video, ours.full_frames)
     levels = _largest(ours.full_frames.pixels.astype(np.float32), frames.astype(np.float32))
     stages = [Stage("frames", "every frame decoded in order, linspace", levels, 0.0, note)]
 
-    plain_pixels = preprocess_plainly(frames, processor.image_size).to(ours.pixels.device)
+    plain_pixels = preprocess_reference(frames, processor.image_size).to(ours.pixels.device)
     difference = float((ours.pixels - plain_pixels).abs().max())
     stages.append(Stage("pixels", "SiglipImageProcessorPil", difference, ONE_LEVEL))
 
@@ -194,13 +194,13 @@ def compare(
         Stage("features", "SiglipVisionModel", _relative(ours.features, features), tolerance)
     )
 
-    tokens = arrange_plainly(
-        project_plainly(ours.features, files.layer("linear_1"), files.layer("linear_2")),
+    tokens = arrange_reference(
+        project_reference(ours.features, files.layer("linear_1"), files.layer("linear_2")),
         processor.representation,
         files.vector("model.newline"),
         files.vector("model.separator"),
     )
-    note = f"{len(ours.video_tokens)} tokens, plainly {len(tokens)}"
+    note = f"{len(ours.video_tokens)} tokens, the reference {len(tokens)}"
     stages.append(
         Stage("layout", "a loop over frames", _relative(ours.video_tokens, tokens), tolerance, note)
     )

@@ -1,4 +1,4 @@
-"""The stages before the language model as plainly as they can be written, to compare with.
+"""Reference implementation of the stages before the language model, to compare with.
 
 Slow on purpose: every frame is decoded, one frame after the other is pooled, on copies.
 """
@@ -20,8 +20,8 @@ from llava_video.representation import VideoRepresentation
 from llava_video.types import Frames
 
 
-def decode_plainly(video: str | Path, ours: Frames) -> tuple[NDArray[np.uint8], str]:
-    """As many frames as ours, by decoding all of them: (T, H, W, 3), and what is to be said."""
+def decode_reference(video: str | Path, ours: Frames) -> tuple[NDArray[np.uint8], str]:
+    """Decode all frames and keep as many as ours: (T, H, W, 3), and a note on differences."""
     wanted_count = len(ours)
     with av.open(str(video)) as container:
         num_total = sum(1 for _ in container.decode(video=0))
@@ -32,11 +32,11 @@ def decode_plainly(video: str | Path, ours: Frames) -> tuple[NDArray[np.uint8], 
             if index in wanted:
                 kept[index] = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
     found = ours.indices.tolist()
-    note = "" if found == wanted else f"frames {found} were read, plainly {wanted}"
+    note = "" if found == wanted else f"frames {found} were read, the reference reads {wanted}"
     return np.stack([kept[index] for index in wanted]), note
 
 
-def preprocess_plainly(frames_THWC: NDArray[np.uint8], size: int) -> Tensor:
+def preprocess_reference(frames_THWC: NDArray[np.uint8], size: int) -> Tensor:
     """Pixels by transformers' image processor of SigLIP: (T, H, W, 3) -> (T, 3, S, S)."""
     processor = SiglipImageProcessorPil(
         size={"height": size, "width": size}, image_mean=[0.5] * 3, image_std=[0.5] * 3, resample=3
@@ -44,14 +44,14 @@ def preprocess_plainly(frames_THWC: NDArray[np.uint8], size: int) -> Tensor:
     return processor(list(frames_THWC), return_tensors="pt")["pixel_values"]  # type: ignore[no-any-return]
 
 
-def project_plainly(
+def project_reference(
     features_TMC: Tensor, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]
 ) -> Tensor:
     """Linear, exact GELU, linear, on every token: (T, M, C) -> (T, M, D)."""
     return functional.linear(functional.gelu(functional.linear(features_TMC, *first)), *second)
 
 
-def arrange_plainly(
+def arrange_reference(
     projected_TMD: Tensor,
     representation: VideoRepresentation,
     newline_D: Tensor | None,
@@ -70,7 +70,7 @@ def arrange_plainly(
         order = slow_pass + fast_pass if slow_first else fast_pass + slow_pass
     pieces = []
     for index, is_slow in order:
-        grid = _pool_plainly(projected_TMD[index], representation, is_slow)
+        grid = _pool_reference(projected_TMD[index], representation, is_slow)
         for row in grid:
             pieces.append(row)
             if representation.newline == "grid" and newline_D is not None:
@@ -84,7 +84,9 @@ def arrange_plainly(
     return torch.cat(pieces)
 
 
-def _pool_plainly(tokens_MD: Tensor, representation: VideoRepresentation, is_slow: bool) -> Tensor:
+def _pool_reference(
+    tokens_MD: Tensor, representation: VideoRepresentation, is_slow: bool
+) -> Tensor:
     """Pool one frame on a channels-first copy: (rows, columns, D)."""
     side = representation.grid_side
     grid = representation.slow_grid if is_slow else representation.fast_grid

@@ -28,7 +28,7 @@ NEWLINES: dict[str, Newline] = {
     "one_token": "end",
     "no_token": "none",
 }
-"""``mm_newline_position`` in our words."""
+"""Our name of each ``mm_newline_position``."""
 
 DEFAULT_FASTER_TOKEN_STRIDE = 10
 """The default of upstream's training arguments, for configurations that leave the stride out."""
@@ -71,7 +71,7 @@ def translate_config(
 
     Args:
         values: the file's content.
-        weight_names: names of all tensors of the checkpoint; they tell which learned vectors exist.
+        weight_names: names of all tensors of the checkpoint; they show which learned vectors exist.
         where: the directory, for messages.
 
     Raises:
@@ -187,7 +187,7 @@ def _tile_grids(pinpoints: Any, tile_size: int, where: str) -> tuple[TileGrid, .
         pairs = []
     if not pairs:
         raise CheckpointError(
-            f"{where}/config.json: image_grid_pinpoints are no multiples of the vision encoder's "
+            f"{where}/config.json: image_grid_pinpoints are not multiples of the vision encoder's "
             f"{tile_size} pixels: {pinpoints}"
         )
     return tuple((rows, columns) for columns, rows in pairs)

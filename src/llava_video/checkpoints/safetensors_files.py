@@ -49,7 +49,7 @@ class StoredTensor:
 
     @property
     def num_values(self) -> int:
-        """How many numbers it holds."""
+        """Number of elements."""
         return math.prod(self.shape)
 
 
@@ -77,7 +77,7 @@ def read_header(file: Path) -> list[StoredTensor]:
     """The tensors of a file, in the order of their bytes.
 
     Raises:
-        CheckpointError: the file is missing, is cut short, or is no safetensors file.
+        CheckpointError: the file is missing, is truncated, or is not a safetensors file.
     """
     if not file.is_file():
         raise CheckpointError(f"{file} is missing, though the index names it; download it again")
@@ -118,13 +118,13 @@ def read_headers(directory: Path) -> list[list[StoredTensor]]:
     shards = [read_header(file) for file in list_files(directory)]
     index = directory / INDEX_FILE
     if index.is_file():
-        told = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        listed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         found = {tensor.name: tensor.file.name for shard in shards for tensor in shard}
-        for name in sorted(set(told) | set(found)):
-            if told.get(name) != found.get(name):
+        for name in sorted(set(listed) | set(found)):
+            if listed.get(name) != found.get(name):
                 raise CheckpointError(
                     f"{index} and the shards disagree about the tensor {name}: the index says "
-                    f"{told.get(name)}, it lies in {found.get(name)}; download both again"
+                    f"{listed.get(name)}, it lies in {found.get(name)}; download both again"
                 )
     return shards
 
@@ -139,7 +139,7 @@ def write_shards(
     Args:
         directory: where to write.
         shards: for each file, new names and the tensors that get them.
-        on_bytes: told how many bytes were written, after every buffer.
+        on_bytes: called with the bytes written so far, after every buffer.
     """
     weight_map: dict[str, str] = {}
     for number, shard in enumerate(shards, start=1):

@@ -144,7 +144,7 @@ def run(
         Path,
         typer.Option(
             "--out",
-            help="The run's folder; the same one again goes on where it stopped.",
+            help="The run's folder; an unfinished run in it is resumed.",
             show_default=False,
         ),
     ],

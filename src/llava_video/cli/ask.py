@@ -37,7 +37,7 @@ def command(
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Answer a question about a video, and say what the model saw.
+    """Answer a question about a video, and report which frames the model saw.
 
     Where the model's own representation does not fit into the device's free memory, one that fits
     is taken, and said; one that was asked for is refused instead.

@@ -31,7 +31,7 @@ def command(
     ] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Say what is installed and usable; or compare a checkpoint with plain transformers.
+    """Report what is installed and usable; or compare a checkpoint with plain transformers.
 
     Exits with 1 if something required is missing, or if a stage differs.
     """

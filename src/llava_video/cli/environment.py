@@ -76,13 +76,13 @@ class Environment:
     problems: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values under the names of the attributes, with a remedy for each extra."""
+        """The attributes as JSON-compatible values, with a remedy for each extra."""
         extras = [{**asdict(e), "usable": not e.lacking, "remedy": e.remedy} for e in self.extras]
         return {**asdict(self), "extras": extras}
 
 
 def examine(distribution: str = DISTRIBUTION) -> Environment:
-    """Look at this process's environment.
+    """Inspect the environment of this process.
 
     Args:
         distribution: the installed package whose requirements count.

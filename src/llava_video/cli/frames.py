@@ -1,4 +1,4 @@
-"""``llava-video frames``: which frames of a video are seen, and when."""
+"""``llava-video frames``: which frames of a video are sampled, and when."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def command(
     max_frames: Annotated[
         int | None, typer.Option(help="With --fps: never more than so many, spread if need be.")
     ] = None,
-    start_seconds: Annotated[float, typer.Option(help="Look from this moment on.")] = 0.0,
-    end_seconds: Annotated[float | None, typer.Option(help="Look up to this moment.")] = None,
+    start_seconds: Annotated[float, typer.Option(help="Sample from this time on.")] = 0.0,
+    end_seconds: Annotated[float | None, typer.Option(help="Sample up to this time.")] = None,
     contact_sheet: Annotated[
         Path | None, typer.Option(help="Draw the frames, labelled, into this picture file.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show which frames of a video are seen, and when."""
+    """Show which frames of a video are sampled, and when."""
     from llava_video.errors import InputError
     from llava_video.video import read_video
     from llava_video.video.contact_sheet import draw_contact_sheet

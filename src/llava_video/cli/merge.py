@@ -23,7 +23,7 @@ def command(
         typer.Option(help="The model that an adapter was trained on; default: what it names."),
     ] = None,
 ) -> None:
-    """Merge an adapter into its model, or make a model of what a run has learnt so far."""
+    """Merge an adapter into its model, or export the model of a run's newest checkpoint."""
     with many_imports():
         from llava_video.train.run import merge
     keep_libraries_quiet()

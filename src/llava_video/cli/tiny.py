@@ -31,7 +31,7 @@ def train(
     ] = False,
     _keys: Annotated[bool, keys_option("tiny.recipe", "TinyRecipe")] = False,
 ) -> None:
-    """Train the embedded model from random weights, or go on where its run folder stopped."""
+    """Train the embedded model from random weights, or resume its run folder."""
     with many_imports():
         from llava_video.recipes import load_recipe
         from llava_video.tiny.recipe import TinyRecipe

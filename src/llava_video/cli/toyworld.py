@@ -78,8 +78,11 @@ def play(
     except (OSError, ValueError) as error:
         raise InputError(f"{out}: cannot be written as a picture: {error}") from error
     if as_json:
-        told = {"script": str(script), "questions": [question.to_dict() for question in questions]}
-        typer.echo(json.dumps({"contact_sheet": str(out), **told}, indent=2))
+        result = {
+            "script": str(script),
+            "questions": [question.to_dict() for question in questions],
+        }
+        typer.echo(json.dumps({"contact_sheet": str(out), **result}, indent=2))
     else:
         typer.echo(script)
         typer.echo(f"contact sheet: {out}")

@@ -31,7 +31,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
     _keys: Annotated[bool, keys_option("train.recipe", "Recipe")] = False,
 ) -> None:
-    """Train a model by a recipe, or go on where its run folder stopped."""
+    """Train a model by a recipe, or resume its run folder."""
     import json
     import sys
 
@@ -51,14 +51,14 @@ def command(
     plan = make_plan(chosen)
     memory = estimate_plan(plan, devices)
     if as_json:
-        told = {**_as_dict(plan), "memory_bytes_per_device": memory.to_dict()}
-        typer.echo(json.dumps(told, ensure_ascii=False))
+        result = {**_as_dict(plan), "memory_bytes_per_device": memory.to_dict()}
+        typer.echo(json.dumps(result, ensure_ascii=False))
     else:
         _show(plan, memory, devices)
 
 
 def _as_dict(plan: Plan) -> dict[str, object]:
-    """The plan in plain values."""
+    """The run plan as JSON-compatible values."""
     return {
         "recipe": plan.recipe.model_dump(mode="json"),
         "mixture": [

@@ -1,4 +1,4 @@
-"""Asking a model of toyworld, and whether its answers are right."""
+"""Answers of a model to toyworld questions, and whether they are correct."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def ask(
     questions: Sequence[Question],
     frames: Frames | None,
 ) -> list[str]:
-    """The answers to questions about one video, or about none, in one batch."""
+    """Answer questions about one video, or about none, in one batch."""
     inputs = processor([prompt(q) for q in questions], [frames] * len(questions))
-    return answers_to(model, processor, inputs)
+    return generate_answers(model, processor, inputs)
 
 
-def answers_to(
+def generate_answers(
     model: LlavaVideoForConditionalGeneration, processor: LlavaVideoProcessor, inputs: Any
 ) -> list[str]:
-    """The most probable answer to each prompt of a batch."""
+    """Greedy answers to the prompts of a batch."""
     output = model.generate(
         **inputs.to(model.device), max_new_tokens=_MAX_NEW_TOKENS, do_sample=False
     )
@@ -36,14 +36,14 @@ def answers_to(
 
 
 def prompt(question: Question) -> str:
-    """What the model is asked: for a letter, or for one word."""
+    """The prompt of a question: it asks for a letter, or for one word."""
     if question.options:
         return question.prompt_multiple_choice()
     return question.prompt_open_ended(one_word=True)
 
 
-def is_right(question: Question, answer: str) -> bool:
-    """Whether an answer has the right letter, or is the right word."""
+def is_correct(question: Question, answer: str) -> bool:
+    """Whether an answer has the correct letter, or is the correct word."""
     if question.options:
         return chosen_letter(answer, question.options) == question.answer_letter
     return answer.strip().rstrip(".").casefold() == question.answer.casefold()

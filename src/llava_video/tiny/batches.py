@@ -1,8 +1,8 @@
-"""Toyworld clips as training batches, made as they are needed.
+"""Training batches of toyworld clips, drawn on the fly.
 
-Many questions are asked about each clip. The prompt up to the end of the video stands once for
-each clip, and a branch for each question: what follows the video. A branch that is computed with
-the keys and values of its clip has the loss that the whole conversation would have.
+A batch holds many questions per clip. The prefix of the prompt, up to the end of the video, is
+stored once per clip; each question adds a branch, the tokens after the video. A branch computed
+with the cached keys and values of its prefix has the loss of the whole conversation.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from llava_video.tiny.conversations import (
     exchanges,
     lettered_lists,
 )
-from llava_video.tiny.dense_labels import PatchLabels, nothing, patch_labels, token_labels
+from llava_video.tiny.dense_labels import PatchLabels, empty_labels, patch_labels, token_labels
 from llava_video.tiny.feature_cache import ClipStore
-from llava_video.tiny.noise_clips import FOREIGN_ANSWER, foreign_clip
+from llava_video.tiny.noise_clips import OUT_OF_DOMAIN_ANSWER, noise_clip
 from llava_video.toyworld import Script, generate_script, render_at, times_of
 from llava_video.toyworld.questions.question import LETTERS
 from llava_video.train.data.encode import label
@@ -41,27 +41,27 @@ from llava_video.train.data.packing import LABEL_IGNORED
 from llava_video.types import Frames
 
 FIRST_TRAINING_SEED = 1_000_000
-"""Seeds from here on are for training; smaller ones are held out."""
+"""Training uses seeds from here on; smaller ones are held out."""
 
-SEEN = ("simple", "standard", "crowded", "simple", "standard", None)
-"""Levels of the frames that the vision encoder learns from, in turn; None is not toyworld."""
+FRAME_LEVELS = ("simple", "standard", "crowded", "simple", "standard", None)
+"""Levels of the frames that train the vision encoder, in turn; None: a noise clip."""
 
-FOREIGN_SHARE = 0.06
+NOISE_SHARE = 0.06
 DESCRIBED_SHARE = 0.15
-"""Shares of clips that are not toyworld's, and of batches in which clips are described."""
+"""Share of noise clips, and of batches that ask for descriptions."""
 
 LISTS_PER_TEXT = 8
 LISTS_PER_CLIP = 2
-"""Lists, see `lettered_lists`, beside each text to read and beside each clip."""
+"""Lists (see `lettered_lists`) per text and per clip."""
 
 
 def training_script(number: int, levels: Sequence[str]) -> Script:
-    """The script of one of the clips that are learnt from, of each level in turn."""
+    """The script of a training clip; the levels take turns."""
     return generate_script(seed=FIRST_TRAINING_SEED + number, level=levels[number % len(levels)])
 
 
 class NumberStream(IterableDataset[int]):
-    """Endless numbers of clips, each worker its own."""
+    """Endless clip numbers, split among the workers."""
 
     def __init__(self, first: int) -> None:
         self._first = first
@@ -71,72 +71,73 @@ class NumberStream(IterableDataset[int]):
 
 
 def _own_numbers(first: int) -> Iterator[int]:
-    """Endless numbers from ``first`` on, each to one worker."""
+    """Endless numbers from ``first`` on; each goes to one worker."""
     worker = get_worker_info()
     return count(first + (worker.id if worker else 0), worker.num_workers if worker else 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """A clip out of a store, toyworld's or foreign, and the seed of what is asked about it."""
+    """A clip of a store, of toyworld or of noise, and the seed of its questions."""
 
     clip: int
-    is_foreign: bool
+    is_noise: bool
     seed: int
 
 
 class DrawStream(IterableDataset[Draw]):
-    """Endless draws out of two stores, each worker its own.
+    """Endless draws from two stores, split among the workers.
 
     Args:
-        num_clips: clips of toyworld to draw from.
-        num_foreign: foreign clips to draw from.
-        first_seed: of the first draw.
+        num_clips: size of the store of toyworld clips.
+        num_noise_clips: size of the store of noise clips.
+        first_seed: seed of the first draw.
     """
 
-    def __init__(self, num_clips: int, num_foreign: int, first_seed: int) -> None:
+    def __init__(self, num_clips: int, num_noise_clips: int, first_seed: int) -> None:
         self._num_clips = num_clips
-        self._num_foreign = num_foreign
+        self._num_noise_clips = num_noise_clips
         self._first_seed = first_seed
 
     def __iter__(self) -> Iterator[Draw]:
         for seed in _own_numbers(self._first_seed):
             rng = random.Random(seed)
-            is_foreign = rng.random() < FOREIGN_SHARE
+            is_noise = rng.random() < NOISE_SHARE
             yield Draw(
-                rng.randrange(self._num_foreign if is_foreign else self._num_clips),
-                is_foreign,
+                rng.randrange(self._num_noise_clips if is_noise else self._num_clips),
+                is_noise,
                 seed,
             )
 
 
 @dataclass(frozen=True, slots=True)
 class ClipCollator:
-    """Makes a batch of clips and the questions about them; see the module's text.
+    """Collates clips and the questions about them; see the module's docstring.
 
     Attributes:
         processor: renders prompts.
-        levels: of the clips, in turn.
-        clips: features of toyworld's clips.
-        foreign: features of clips that are none of toyworld's.
-        options_from: seed of the first draw that is asked with options, too. With None there are
-            no options at all, and no lists.
+        levels: levels of the clips, in turn.
+        clips: features of toyworld clips.
+        noise_clips: features of noise clips.
+        options_from: seed of the first draw with multiple-choice questions; None: neither options
+            nor lists.
     """
 
     processor: LlavaVideoProcessor
     levels: Sequence[str]
     clips: ClipStore
-    foreign: ClipStore
+    noise_clips: ClipStore
     options_from: int | None = 0
 
     def __call__(self, draws: list[Draw]) -> dict[str, Any]:
-        """A batch of B clips and what is asked about them.
+        """Collate B clips and the questions about them.
 
         Returns:
-            ``representation`` of its videos, ``features`` (B, T, M, C), ``prompt_ids`` (B, P) up
-            to the end of the video, ``token_labels`` (B, V, 6), ``branches``: groups of about one
+            ``representation`` of the videos, ``features`` (B, T, M, C), ``prompt_ids`` (B, P) up
+            to the end of the video, ``token_labels`` (B, V, 6), ``branches``: groups of similar
             length, each with ``clip`` and ``form`` (N,), an index of `FORMS`, ``ids`` and
-            ``labels`` (N, L), and perhaps ``lists``: ``ids`` and ``mask`` of `lettered_lists`.
+            ``labels`` (N, L). With options also ``lists``: ``ids`` and ``mask`` (N, L) of
+            `lettered_lists`.
         """
         tokenizer = self.processor.tokenizer
         representation = self.processor.representation
@@ -144,7 +145,7 @@ class ClipCollator:
         rng = random.Random(draws[0].seed)
         describes = rng.random() < DESCRIBED_SHARE
         prompts: list[list[int]] = []
-        told: list[NDArray[np.int64]] = []
+        dense_labels: list[NDArray[np.int64]] = []
         branches: list[_Branch] = []
         for clip, draw in enumerate(draws):
             script = training_script(draw.clip, self.levels)
@@ -152,11 +153,11 @@ class ClipCollator:
             asked = conversations_about(script, draw.seed, with_options)
             if describes:
                 asked.append([exchanges(script, draw.seed, most=1)[0]])
-            if draw.is_foreign:
-                asked = [[Exchange(one.question, FOREIGN_ANSWER)] for one, *_ in asked[::3]]
+            if draw.is_noise:
+                asked = [[Exchange(one.question, OUT_OF_DOMAIN_ANSWER)] for one, *_ in asked[::3]]
             times = times_of(script, representation.max_frames)
             labels = token_labels(script, times, layout)
-            told.append(np.zeros_like(labels) if draw.is_foreign else labels)
+            dense_labels.append(np.zeros_like(labels) if draw.is_noise else labels)  # (V, 6)
             for conversation in asked:
                 prompt = render_exchanges(self.processor.renderer, conversation, layout.num_tokens)
                 ids, own = prompt.input_ids, label(prompt, "assistant", tokenizer)
@@ -167,32 +168,34 @@ class ClipCollator:
         batch = {
             "representation": representation,
             "features": torch.from_numpy(
-                np.stack([(self.foreign if d.is_foreign else self.clips)[d.clip] for d in draws])
-            ).float(),
+                np.stack([(self.noise_clips if d.is_noise else self.clips)[d.clip] for d in draws])
+            ).float(),  # (B, T, M, C)
             "prompt_ids": torch.tensor(prompts),
-            "token_labels": torch.from_numpy(np.stack(told)),
-            "branches": _grouped(branches, tokenizer.pad_token_id),
+            "token_labels": torch.from_numpy(np.stack(dense_labels)),  # (B, V, 6)
+            "branches": _group_by_length(branches, tokenizer.pad_token_id),
         }
         if self.options_from is not None:
-            batch["lists"] = _lists(lettered_lists(rng, LISTS_PER_CLIP * len(draws)), tokenizer)
+            batch["lists"] = _tokenize_lists(
+                lettered_lists(rng, LISTS_PER_CLIP * len(draws)), tokenizer
+            )
         return batch
 
 
 @dataclass(frozen=True, slots=True)
-class CollatorsInTurn:
-    """Gives each batch to the next of some collators, which show videos in other ways."""
+class AlternatingCollator:
+    """Passes each batch to the next of several collators, one per video representation."""
 
     collators: tuple[ClipCollator, ...]
 
     def __call__(self, draws: list[Draw]) -> dict[str, Any]:
-        """As `ClipCollator`."""
+        """A batch of `ClipCollator`."""
         return self.collators[draws[0].seed // len(draws) % len(self.collators)](draws)
 
 
 FORMS = ("choices", "open_ended", "longer")
-"""Questions with options, without, and longer conversations."""
+"""Multiple choice, open-ended, and descriptions or several turns."""
 
-_BRANCHES_TOGETHER = 12
+_BRANCHES_PER_GROUP = 12
 
 
 def _form_of(conversation: Sequence[Exchange]) -> str:
@@ -202,7 +205,7 @@ def _form_of(conversation: Sequence[Exchange]) -> str:
 
 
 class _Branch(NamedTuple):
-    """A conversation without the part that those of a clip share."""
+    """A conversation without the prefix that it shares with the others about its clip."""
 
     clip: int
     form: int
@@ -210,32 +213,34 @@ class _Branch(NamedTuple):
     labels: Sequence[int]
 
 
-def _grouped(branches: Iterable[_Branch], padding: int) -> list[dict[str, Tensor]]:
-    """Branches of about one length together: by form, two fifths of them would be padding."""
+def _group_by_length(branches: Iterable[_Branch], padding: int) -> list[dict[str, Tensor]]:
+    """Group branches by length: grouped by form, two fifths of the tokens would be padding."""
     groups = []
     by_length = sorted(branches, key=lambda branch: len(branch.ids))
-    for first in range(0, len(by_length), _BRANCHES_TOGETHER):
-        clips, forms, ids, labels = zip(*by_length[first : first + _BRANCHES_TOGETHER], strict=True)
+    for first in range(0, len(by_length), _BRANCHES_PER_GROUP):
+        clips, forms, ids, labels = zip(
+            *by_length[first : first + _BRANCHES_PER_GROUP], strict=True
+        )
         groups.append(
             {
                 "clip": torch.tensor(clips),
                 "form": torch.tensor(forms),
-                "ids": _rows(ids, padding),
-                "labels": _rows(labels, LABEL_IGNORED),
+                "ids": _pad(ids, padding),
+                "labels": _pad(labels, LABEL_IGNORED),
             }
         )
     return groups
 
 
-def _rows(numbers: Iterable[Sequence[int]], padding: int) -> Tensor:
-    rows = [torch.tensor(row) for row in numbers]
+def _pad(numbers: Iterable[Sequence[int]], padding: int) -> Tensor:
+    rows = [torch.tensor(row) for row in numbers]  # N of (L,)
     return pad_sequence(rows, batch_first=True, padding_value=padding)
 
 
 def render_exchanges(
     renderer: PromptRenderer, exchanges: Sequence[Exchange], num_tokens: int
 ) -> Prompt:
-    """A video of so many tokens, questions and their answers as one conversation."""
+    """Render a video of ``num_tokens`` tokens and its exchanges as one conversation."""
     messages: list[Message] = []
     for number, exchange in enumerate(exchanges):
         text = {"type": "text", "text": exchange.question}
@@ -248,12 +253,12 @@ def render_exchanges(
 
 @dataclass(frozen=True, slots=True)
 class TextCollator:
-    """Lettered lists, and conversations about clips that are not shown: the second lesson.
+    """Collates lettered lists and conversations without their clips, for the second stage.
 
     Attributes:
-        processor: renders conversations.
-        levels: of the clips, in turn.
-        with_lists: whether there are lists, too.
+        processor: tokenizes.
+        levels: levels of the clips, in turn.
+        with_lists: whether to add lists.
     """
 
     processor: LlavaVideoProcessor
@@ -261,9 +266,9 @@ class TextCollator:
     with_lists: bool = True
 
     def __call__(self, numbers: list[int]) -> dict[str, dict[str, Tensor]]:
-        """``conversations`` and perhaps ``lists``, each with ``ids`` and ``mask`` (N, L).
+        """``conversations``, and ``lists`` if asked for, each with ``ids`` and ``mask`` (N, L).
 
-        With lists comes where in them a letter is ``looked_up`` (N, L).
+        Lists also have ``letter_mask`` (N, L): the letters that have to be looked up.
         """
         tokenizer = self.processor.tokenizer
         rng = random.Random(numbers[0])
@@ -271,22 +276,24 @@ class TextCollator:
         for number in numbers:
             asked = exchanges(training_script(number, self.levels), number, most=3)
             texts.append("\n".join(f"{one.question}\n{one.answer}" for one in asked))
-        batch = {"conversations": _padded(texts, tokenizer)}
+        batch = {"conversations": _tokenize(texts, tokenizer)}
         if self.with_lists:
-            batch["lists"] = _lists(lettered_lists(rng, LISTS_PER_TEXT * len(numbers)), tokenizer)
+            batch["lists"] = _tokenize_lists(
+                lettered_lists(rng, LISTS_PER_TEXT * len(numbers)), tokenizer
+            )
         return batch
 
 
-def _lists(texts: list[str], tokenizer: Any) -> dict[str, Tensor]:
-    """Rows of lists, and where in them a letter stands that had to be looked up: after a space."""
-    rows = _padded(texts, tokenizer)
+def _tokenize_lists(texts: list[str], tokenizer: Any) -> dict[str, Tensor]:
+    """Tokenize lists; a letter after a space is one that has to be looked up."""
+    rows = _tokenize(texts, tokenizer)
     space, *letters = (tokenizer.convert_tokens_to_ids(token) for token in ("Ġ", *LETTERS))
     is_letter = torch.isin(rows["ids"], torch.tensor(letters))
     after_space = functional.pad(rows["ids"][:, :-1] == space, (1, 0))
-    return {**rows, "looked_up": is_letter & after_space}
+    return {**rows, "letter_mask": is_letter & after_space}
 
 
-def _padded(texts: list[str], tokenizer: Any) -> dict[str, Tensor]:
+def _tokenize(texts: list[str], tokenizer: Any) -> dict[str, Tensor]:
     rows = tokenizer(texts, padding=True)
     return {
         "ids": torch.tensor(rows["input_ids"]),
@@ -296,12 +303,12 @@ def _padded(texts: list[str], tokenizer: Any) -> dict[str, Tensor]:
 
 @dataclass(frozen=True, slots=True)
 class PatchCollator:
-    """Single frames with what each patch shows: the first lesson, of the vision encoder.
+    """Collates single frames and their patch labels, for the first stage.
 
     Attributes:
-        processor: prepares pixels.
+        processor: preprocesses pixels.
         grid_side: patches per side.
-        num_frames: random moments taken of each clip.
+        num_frames: frames per clip, at random times.
     """
 
     processor: LlavaVideoProcessor
@@ -309,7 +316,7 @@ class PatchCollator:
     num_frames: int
 
     def __call__(self, numbers: list[int]) -> dict[str, Tensor]:
-        """``pixel_values`` (N, 3, S, S) and the labels of `patch_labels` about N frames."""
+        """``pixel_values`` (N, 3, S, S) and the `patch_labels` of N frames."""
         pixels, labels = [], []
         for number in numbers:
             frames, label = self._show(number)
@@ -317,7 +324,7 @@ class PatchCollator:
             labels.append(label)
         return {
             "pixel_values": torch.cat(pixels),
-            "names": torch.from_numpy(np.concatenate([label.names for label in labels])),
+            "classes": torch.from_numpy(np.concatenate([label.classes for label in labels])),
             "measures": torch.from_numpy(
                 np.concatenate([label.measures for label in labels])
             ).float(),
@@ -326,10 +333,10 @@ class PatchCollator:
 
     def _show(self, number: int) -> tuple[Frames, PatchLabels]:
         size = self.processor.image_size
-        level = SEEN[number % len(SEEN)]
+        level = FRAME_LEVELS[number % len(FRAME_LEVELS)]
         if level is None:
-            frames = foreign_clip(FIRST_TRAINING_SEED + number, self.num_frames, size)
-            return frames, nothing(self.num_frames, self.grid_side**2)
+            frames = noise_clip(FIRST_TRAINING_SEED + number, self.num_frames, size)
+            return frames, empty_labels(self.num_frames, self.grid_side**2)
         script = training_script(number, [level])
         rng = np.random.default_rng(script.seed)
         times = np.sort(rng.uniform(0.0, script.duration_seconds, self.num_frames))

@@ -1,4 +1,4 @@
-"""What a model of toyworld is asked about a clip, and the lists it reads to learn letters."""
+"""Conversations about toyworld clips, and lists that train the look-up of option letters."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ _LISTED = (_WORDS, _NAMES, _CLAUSES)
 
 MOST_CHOICES = 5
 MOST_OPEN_ENDED = 4
-"""Questions about one clip at a time, with options and without."""
+"""Questions per clip, with options and without."""
 
 WORD_AND_LETTER_ENDING = "Answer in one word, with the letter."
 WORD_AND_LETTER_SHARE = 0.4
-"""Share of questions with options whose answer names the option before its letter: a model that can
-say the answer learns from these which letter stands before it."""
+"""Share of multiple-choice questions whose answer names the option before its letter: they link an
+answer that the model can already give to its letter."""
 
 _QUESTION_ROUNDS = 6
 _QUERIES_PER_LIST = 8
@@ -51,19 +51,19 @@ DESCRIBE_PROMPTS = ("Describe the video.", "What happens in the video?")
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One question and the answer to learn."""
+    """A question and its target answer."""
 
     question: str
     answer: str
 
     @property
     def has_options(self) -> bool:
-        """Whether options to choose from belong to the question."""
+        """Whether the question is multiple choice."""
         return f"\n{LETTERS[0]}. " in self.question
 
 
 def exchanges(script: Script, seed: int, most: int) -> list[Exchange]:
-    """A description and up to ``most - 1`` questions, open-ended ones first, for one clip."""
+    """A description and up to ``most - 1`` questions about a clip, open-ended ones first."""
     rng = random.Random(seed)
     questions = make_questions(script, seed=seed)
     rng.shuffle(questions)
@@ -74,7 +74,7 @@ def exchanges(script: Script, seed: int, most: int) -> list[Exchange]:
 
 
 def as_exchange(question: Question, rng: random.Random) -> Exchange:
-    """A question as it is put to the model, and what it should say."""
+    """A question as a prompt with its target answer."""
     if question.options:
         return Exchange(question.prompt_multiple_choice(), answer_by_letter(question.answer_letter))
     return Exchange(question.prompt_open_ended(one_word=rng.random() < 0.5), question.answer)
@@ -83,12 +83,12 @@ def as_exchange(question: Question, rng: random.Random) -> Exchange:
 def conversations_about(
     script: Script, seed: int, with_options: bool = True
 ) -> list[list[Exchange]]:
-    """Questions with options, open-ended ones, and one that follows another.
+    """Multiple-choice questions, open-ended ones, and a conversation of two turns.
 
-    One question of each kind comes before a second of any, so that rare kinds are asked about as
-    often as the clip allows. Half of the open-ended questions ask for one word. Without options
-    there are more open-ended ones instead. Any two may follow each other: a model that saw only
-    open-ended ones do so would go on saying letters once it has said one.
+    One question of each kind comes before a second of any, so that rare kinds appear as often as
+    the clip allows. Half of the open-ended questions ask for one word. Without options, open-ended
+    questions take their place. The two turns may be of either form: a model trained only on
+    open-ended follow-ups answers with a letter whenever the previous answer was one.
     """
     rng = random.Random(seed)
     choices: dict[str, Question] = {}
@@ -98,12 +98,12 @@ def conversations_about(
             (choices if question.options else open_ended).setdefault(question.question, question)
     most_choices = MOST_CHOICES if with_options else 0
     choosing = []
-    for question in _kinds_in_turn(choices.values(), rng)[:most_choices]:
+    for question in _alternate_kinds(choices.values(), rng)[:most_choices]:
         choosing.append(as_exchange(question, rng))
         if rng.random() < WORD_AND_LETTER_SHARE:
             asked = question.prompt_multiple_choice(ending=WORD_AND_LETTER_ENDING)
             choosing[-1] = Exchange(asked, f"{question.answer} {question.answer_letter}.")
-    openly = [as_exchange(question, rng) for question in _kinds_in_turn(open_ended.values(), rng)]
+    openly = [as_exchange(question, rng) for question in _alternate_kinds(open_ended.values(), rng)]
     most_open_ended = MOST_CHOICES + MOST_OPEN_ENDED - most_choices
     found = [[one] for one in (*choosing, *openly[:most_open_ended])]
     if len(choosing) + len(openly) > 1:
@@ -111,8 +111,8 @@ def conversations_about(
     return found
 
 
-def _kinds_in_turn(questions: Iterable[Question], rng: random.Random) -> list[Question]:
-    """All questions in random order, but the first of each kind before the second of any."""
+def _alternate_kinds(questions: Iterable[Question], rng: random.Random) -> list[Question]:
+    """Shuffle questions; the first of each kind comes before the second of any."""
     shuffled = list(questions)
     rng.shuffle(shuffled)
     before: Counter[str] = Counter()
@@ -125,12 +125,12 @@ def _kinds_in_turn(questions: Iterable[Question], rng: random.Random) -> list[Qu
 
 
 def lettered_lists(rng: random.Random, num_lists: int) -> list[str]:
-    """Lists of lettered options, each followed by lines and answers that look a letter up.
+    """Lists of lettered options, each followed by lines that repeat an option with its letter.
 
-    Nothing can be guessed there but by looking up, which choosing an option takes. Every second
-    list is easy, words that are said again as they stand in the list: letters are found there
-    first. An answer begins without a space, so with other tokens than its option, which is to be
-    learnt, too.
+    The letter can only be copied from the list, the skill that multiple choice needs. Every second
+    list is easy: single words, repeated as they stand in the list; the skill emerges there first.
+    An answer begins without a space and so has other tokens than its option: this mapping has to
+    be trained, too.
     """
     texts = []
     for number in range(num_lists):

@@ -1,6 +1,6 @@
-"""What patches of a frame and video tokens of a toyworld clip show, as numbers to learn.
+"""Dense labels: what each patch of a frame and each video token of a toyworld clip shows.
 
-Number 0 says "nothing of the kind"; the others count from 1 in the order of toyworld's words.
+Class 0 is "none"; the others count from 1 in the order of toyworld's words.
 """
 
 from __future__ import annotations
@@ -23,48 +23,47 @@ Numbers = NDArray[np.int64]
 
 KINDS = (*SHAPES, PERSON)
 DEEDS = tuple(verb for verb, rule in VERBS.items() if rule.who == "actor" and verb != "stand")
-FILMING = (*DIRECTIONS, "in", "out")
+CAMERA_MOVES = (*DIRECTIONS, "in", "out")
 
 
 def _numbers(words: Iterable[str]) -> dict[str, int]:
-    """Numbers of words from 1, and 0 for none."""
+    """Class indices of words, from 1; 0 for none."""
     return {word: number for number, word in enumerate(["", *words])}
 
 
 _COLOUR, _LETTER, _PLACE = _numbers(COLOURS), _numbers(LETTERS_ON_SHAPES), _numbers(SCENES)
-_KIND, _DEED, _FILM = _numbers(KINDS), _numbers(DEEDS), _numbers(FILMING)
+_KIND, _DEED, _FILM = _numbers(KINDS), _numbers(DEEDS), _numbers(CAMERA_MOVES)
 
-PATCH_NAMES = {
+PATCH_CLASSES = {
     "colour": len(COLOURS),
     "shape": len(KINDS),
     "letter": len(LETTERS_ON_SHAPES),
     "hat": len(COLOURS),
 }
-"""Columns of the names of a patch, and the highest number of each."""
+"""Columns of the classes of a patch, and the highest number of each."""
 
 NUM_MEASURES = 6
-"""What is measured of whoever a patch shows: the way to the centre (2), size, how far it crouches,
-and how high its arms are (2)."""
+"""Regression targets of a patch: offset of the actor's centre (2), size, crouch, arms (2)."""
 
-TOKEN_NAMES = {
+TOKEN_CLASSES = {
     "colour": len(COLOURS),
     "shape": len(KINDS),
     "direction": len(DIRECTIONS),
     "deed": len(DEEDS),
     "place": len(SCENES),
-    "camera": len(FILMING),
+    "camera": len(CAMERA_MOVES),
 }
-"""Columns of the names of a video token, and the highest number of each."""
+"""Columns of the classes of a video token, and the highest number of each."""
 
 _LEAST_OPACITY = 0.3
 _LEAST_WAY = 0.04
-"""Picture heights below which nobody counts as having moved."""
+"""Distance, in picture heights, below which an actor counts as still."""
 _ARM_UP = 2.5  # radians
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _View:
-    """Who is where in the picture: all (A, T), in picture heights from its top left corner."""
+    """Actors in the picture: all (A, T), in picture heights from the top left corner."""
 
     x: Floats
     y: Floats
@@ -74,32 +73,32 @@ class _View:
 
 
 class PatchLabels(NamedTuple):
-    """What the patches of T frames show.
+    """Labels of the patches of T frames.
 
     Attributes:
-        names: (T, M, 4), columns as in `PATCH_NAMES`.
-        measures: (T, M, `NUM_MEASURES`); all 0 where nobody is.
-        place: (T,) where the frame plays, 0 for nowhere in toyworld.
+        classes: (T, M, 4), columns as in `PATCH_CLASSES`.
+        measures: (T, M, `NUM_MEASURES`); 0 where no actor is.
+        place: (T,) the place shown; 0 for noise clips.
     """
 
-    names: Numbers
+    classes: Numbers
     measures: Floats
     place: Numbers
 
 
-def nothing(num_frames: int, num_patches: int) -> PatchLabels:
-    """Labels of frames that are not toyworld's."""
+def empty_labels(num_frames: int, num_patches: int) -> PatchLabels:
+    """Labels of noise clips."""
     return PatchLabels(
-        np.zeros((num_frames, num_patches, len(PATCH_NAMES)), np.int64),
+        np.zeros((num_frames, num_patches, len(PATCH_CLASSES)), np.int64),
         np.zeros((num_frames, num_patches, NUM_MEASURES)),
         np.zeros(num_frames, np.int64),
     )
 
 
 def patch_labels(script: Script, times_seconds: Floats, grid_side: int) -> PatchLabels:
-    """What each patch of square frames at T moments shows: the actor whose centre is nearest."""
+    """Label each patch of square frames at T times with the actor whose centre is nearest."""
     stage = perform(script, times_seconds)
-    view = _look(script, stage)
+    view = _view(script, stage)
     middles = (np.arange(grid_side) + 0.5) / grid_side
     patch_x, patch_y = np.meshgrid(middles, middles)
     dx = view.x[:, :, None] - patch_x.ravel()  # (A, T, M)
@@ -127,27 +126,27 @@ def patch_labels(script: Script, times_seconds: Floats, grid_side: int) -> Patch
     fixed = np.array([[_KIND[a.shape], _LETTER[a.letter], _COLOUR[a.hat]] for a in script.actors])
     shown = who[0]
     colour = np.take_along_axis(view.colour, shown.T, axis=0).T
-    names = np.concatenate([colour[..., None], fixed[shown]], axis=-1)
+    classes = np.concatenate([colour[..., None], fixed[shown]], axis=-1)
     return PatchLabels(
-        np.where(covered, names, 0),
+        np.where(covered, classes, 0),
         np.where(covered, np.take_along_axis(measures, who[..., None], axis=0)[0], 0.0),
         _places(script, stage),
     )
 
 
 def token_labels(script: Script, times_seconds: Floats, layout: TokenLayout) -> Numbers:
-    """What each video token shows: (V, 6), columns as in `TOKEN_NAMES`.
+    """Label each video token: (V, 6), columns as in `TOKEN_CLASSES`.
 
-    A token shows the actor that is nearest to the middle of its cell and reaches into it: its
-    colour now, which way it moved last, and what it began last. The place and what the camera did
-    last are the same for all tokens of a frame.
+    A token is labelled with the actor nearest to the middle of its cell that reaches into it: its
+    current colour, its last direction, and the deed it began last. The place and the last camera
+    move are the same for all tokens of a frame.
     """
     stage = perform(script, times_seconds)
-    view = _look(script, stage)
+    view = _view(script, stage)
     shape = np.array([_KIND[actor.shape] for actor in script.actors])
     directions, deeds = _directions(view, stage.shot), _deeds(script, stage)
-    places, films = _places(script, stage), _films(script, stage)
-    labels = np.zeros((layout.num_tokens, len(TOKEN_NAMES)), np.int64)
+    places, camera_moves = _places(script, stage), _camera_moves(script, stage)
+    labels = np.zeros((layout.num_tokens, len(TOKEN_CLASSES)), np.int64)
     for block in layout.blocks():
         frame, side = block.frame, layout.grid(block.slow).rows
         middles = (np.arange(side) + 0.5) / side
@@ -163,11 +162,11 @@ def token_labels(script: Script, times_seconds: Floats, layout: TokenLayout) -> 
         found = np.where(np.expand_dims(here.any(axis=0), -1), of_actor[who], 0)
         tokens = slice(block.first_token, block.first_token + len(found))
         labels[tokens, :4] = found
-        labels[tokens, 4:] = places[frame], films[frame]
+        labels[tokens, 4:] = places[frame], camera_moves[frame]
     return labels
 
 
-def _look(script: Script, stage: Stage) -> _View:
+def _view(script: Script, stage: Stage) -> _View:
     distance = stage.colour[:, :, None] - np.array(list(COLOURS.values()))  # (A, T, colours, 3)
     return _View(
         x=(stage.x - stage.camera_x) * stage.zoom + script.aspect / 2,
@@ -179,13 +178,13 @@ def _look(script: Script, stage: Stage) -> _View:
 
 
 def _places(script: Script, stage: Stage) -> Numbers:
-    """(T,) the scene of each moment."""
+    """(T,) the place of each frame."""
     of_shot = np.array([_PLACE[cut.value] for cut in script.of(SCENE, "cut")])
     return of_shot[stage.shot]
 
 
 def _directions(view: _View, shot: Numbers) -> Numbers:
-    """(A, T) the way that each actor moved last, as far as the frames show it, 0 for none yet."""
+    """(A, T) the last direction of each actor, as far as the frames show it; 0 for none yet."""
     directions = np.zeros(view.x.shape, np.int64)
     anchor_x, anchor_y = view.x[:, 0].copy(), view.y[:, 0].copy()
     for frame in range(1, view.x.shape[1]):
@@ -204,7 +203,7 @@ def _directions(view: _View, shot: Numbers) -> Numbers:
 
 
 def _deeds(script: Script, stage: Stage) -> Numbers:
-    """(A, T) what each actor began last, 0 for nothing yet."""
+    """(A, T) the deed that each actor began last; 0 for none yet."""
     deeds = np.zeros(stage.x.shape, np.int64)
     for actor, row in zip(script.actors, deeds, strict=True):
         for event in script.of(actor.name, *DEEDS):
@@ -212,9 +211,9 @@ def _deeds(script: Script, stage: Stage) -> Numbers:
     return deeds
 
 
-def _films(script: Script, stage: Stage) -> Numbers:
-    """(T,) what the camera began last, 0 for nothing yet."""
-    films = np.zeros(len(stage.times_seconds), np.int64)
+def _camera_moves(script: Script, stage: Stage) -> Numbers:
+    """(T,) the camera move that began last; 0 for none yet."""
+    camera_moves = np.zeros(len(stage.times_seconds), np.int64)
     for event in script.of(CAMERA):
-        films[stage.times_seconds > event.start_seconds] = _FILM[event.value]
-    return films
+        camera_moves[stage.times_seconds > event.start_seconds] = _FILM[event.value]
+    return camera_moves

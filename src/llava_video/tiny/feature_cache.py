@@ -1,4 +1,4 @@
-"""Vision features of many clips on disk, so that a vision encoder that learns no more runs once."""
+"""A cache of vision features on disk, so that a frozen vision encoder runs once per clip."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CLIPS_PER_PASS = 16
 
 @dataclass(frozen=True, slots=True)
 class ClipStore:
-    """Features of numbered clips, read where they are needed.
+    """Features of numbered clips, memory-mapped.
 
     Attributes:
         files: ``(CLIPS_PER_FILE, T, M, C)`` float16 each; the last may be shorter.
@@ -45,17 +45,17 @@ def fill_store(
     draw: Callable[[int], Frames],
     encode: Callable[[Sequence[Frames]], Tensor],
 ) -> ClipStore:
-    """Encode clips 0 to ``num_clips`` - 1; files that a run before has finished stay as they are.
+    """Encode clips 0 to ``num_clips`` - 1; files finished by an earlier run are kept.
 
     Args:
         folder: where the files are.
-        contents: tells this store from every other one.
-        num_clips: how many clips to hold.
-        draw: makes a clip of its number, always the same one.
+        contents: identifies this store.
+        num_clips: size of the store.
+        draw: draws the clip of a number, deterministically.
         encode: features (N, T, M, C) of N clips.
 
     Raises:
-        InputError: the folder is another store.
+        InputError: the folder holds another store.
     """
     folder.mkdir(parents=True, exist_ok=True)
     name = folder / CONTENTS_FILE

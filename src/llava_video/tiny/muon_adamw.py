@@ -1,4 +1,4 @@
-"""Muon for the matrices inside a model and AdamW for everything else, as one optimizer."""
+"""Muon for the weight matrices and AdamW for everything else, as one optimizer."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ WEIGHT_DECAY = 0.05
 
 
 class MuonAdamW(Optimizer):
-    """Steps both optimizers together; schedulers see the parameter groups of both.
+    """Steps both optimizers together; schedulers reach the parameter groups of both.
 
-    Small language models find the attention patterns that copy a word (from an option to its
-    letter, say) in a fraction of the steps that AdamW alone takes. Embeddings, biases and norms
-    stay with AdamW, as Muon's authors advise.
+    With Muon small language models form the attention patterns that copy a word (from an option
+    to its letter, say) in a fraction of the steps that AdamW alone takes. Embeddings, biases and
+    norms stay with AdamW, as Muon's authors advise.
 
     Args:
-        model: its trainable parameters are optimized.
-        lr: learning rate; Muon's updates are scaled to the size of AdamW's.
+        model: the model whose trainable parameters are optimized.
+        lr: learning rate; Muon's updates are scaled to the RMS of AdamW's.
     """
 
     def __init__(self, model: nn.Module, lr: float) -> None:
@@ -42,7 +42,6 @@ class MuonAdamW(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Update all parameters once."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -52,11 +51,11 @@ class MuonAdamW(Optimizer):
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """What `load_state_dict` needs to go on."""
+        """The states of both optimizers."""
         return {"parts": [part.state_dict() for part in self._parts]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where `state_dict` was taken."""
+        """Restore what `state_dict` returned."""
         for part, state in zip(self._parts, state_dict["parts"], strict=True):
             part.load_state_dict(state)
         self._share_groups()

@@ -1,8 +1,8 @@
-"""Clips that do not look like toyworld, drawn from noise: what a model of toyworld should refuse.
+"""Out-of-domain clips, drawn from noise: a model of toyworld is trained to refuse them.
 
-Photographs of things have texture on every scale, things of all sizes that hide each other, soft
-and hard edges, and light that varies; so do these. No real video is used, so that real videos can
-tell how well it works.
+Like photographs they have texture at every scale, objects of all sizes that occlude each other,
+soft and hard edges, and varying light. No real video is used, so that real videos can test the
+refusal.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from llava_video.types import Frames
 
-FOREIGN_ANSWER = "The video is not of toyworld."
-"""What the model says of such a clip, whatever the question."""
+OUT_OF_DOMAIN_ANSWER = "The video is not of toyworld."
+"""The target answer to every question about such a clip."""
 
 
-def foreign_clip(seed: int, num_frames: int, size: int) -> Frames:
-    """A clip of scenes that drift, change their light and may be cut; things may move across them.
+def noise_clip(seed: int, num_frames: int, size: int) -> Frames:
+    """Draw a clip of drifting scenes with flicker, cuts and moving objects.
 
     Args:
-        seed: the same clip for the same seed.
+        seed: the same seed gives the same clip.
         num_frames: T.
         size: side of the square pictures, in pixels.
     """
@@ -47,7 +47,7 @@ def foreign_clip(seed: int, num_frames: int, size: int) -> Frames:
         light = 1 + flicker * rng.standard_normal()
         noisy = view * light + grain * rng.standard_normal((size, size, 1))
         pictures[index] = noisy.clip(0, 255).astype(np.uint8)
-    if bars:  # as of films in another format
+    if bars:  # letterbox or pillarbox
         framed = pictures.swapaxes(1, 2) if upright else pictures
         framed[:, :bars] = framed[:, -bars:] = 0
     return Frames.from_array(pictures)
@@ -88,7 +88,7 @@ class _Mover:
 
 
 def _scene(rng: np.random.Generator, side: int) -> NDArray[np.float64]:
-    """A picture (side, side, 3): textures cut into each other, or things that hide each other."""
+    """A picture (side, side, 3): blended textures, or objects that occlude each other."""
     scene = _texture(rng, side)
     if rng.random() < 0.6:
         scene = _things(rng, scene)
@@ -108,9 +108,9 @@ def _scene(rng: np.random.Generator, side: int) -> NDArray[np.float64]:
 
 
 def _things(rng: np.random.Generator, scene: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Things of all sizes before a scene, small ones more often, each with its light and texture.
+    """Draw objects of all sizes over a scene, small ones more often, each with light and texture.
 
-    "Dead leaves": pictures made so have many of the statistics of photographs.
+    This is the "dead leaves" model, which shares many statistics with photographs.
     """
     side = len(scene)
     ways = np.linspace(-1, 1, side)
@@ -132,7 +132,7 @@ def _things(rng: np.random.Generator, scene: NDArray[np.float64]) -> NDArray[np.
 
 
 def _outline(rng: np.random.Generator, x: float, y: float, radius: float) -> list[float]:
-    """A polygon around a point: from smooth and round to few corners, longer than wide."""
+    """A polygon around a point, from round to angular, elongated in a random direction."""
     num_corners = int(rng.choice((3, 4, 4, 5, 8, 24)))
     angles = np.sort(rng.uniform(0, 2 * np.pi, num_corners))
     if num_corners in (4, 24):
@@ -146,7 +146,7 @@ def _outline(rng: np.random.Generator, x: float, y: float, radius: float) -> lis
 
 
 def _texture(rng: np.random.Generator, side: int) -> NDArray[np.float64]:
-    """Colour that varies over a few scales around a mean."""
+    """Colour that varies at several scales around a mean."""
     mean = rng.uniform(20, 235, 3)
     tint = rng.uniform(0, 1)  # from grey variation to one of all colours
     texture = np.tile(mean, (side, side, 1))
@@ -159,6 +159,6 @@ def _texture(rng: np.random.Generator, side: int) -> NDArray[np.float64]:
 
 
 def _noise(rng: np.random.Generator, side: int, cells: int) -> NDArray[np.float64]:
-    """Smooth normal noise (side, side) with so many cells along a side."""
+    """Smooth Gaussian noise (side, side) with ``cells`` cells per side."""
     coarse = Image.fromarray(rng.standard_normal((cells + 1, cells + 1)).astype(np.float32))
     return np.asarray(coarse.resize((side, side), Image.Resampling.BICUBIC), np.float64)

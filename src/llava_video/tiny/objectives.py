@@ -1,7 +1,7 @@
-"""The lessons of models of toyworld: what is asked of them, and how far off they are.
+"""The training objectives of toyworld models, one per stage.
 
-`PatchTeacher` asks the vision encoder what each patch of a frame shows, `TextTeacher` lets the
-language model read, and `ClipTeacher` asks about clips; see `tiny`.
+`PatchObjective` trains the vision encoder on dense labels of patches, `TextObjective` the language
+model on text, `ClipObjective` both together on questions and dense labels of video tokens.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from transformers.utils import logging
 from llava_video.model import LlavaVideoForConditionalGeneration
 from llava_video.model.outputs import CACHE
 from llava_video.tiny.batches import FORMS
-from llava_video.tiny.dense_labels import NUM_MEASURES, PATCH_NAMES, TOKEN_NAMES
+from llava_video.tiny.dense_labels import NUM_MEASURES, PATCH_CLASSES, TOKEN_CLASSES
 from llava_video.train.data.packing import LABEL_IGNORED
 from llava_video.train.loop import Batch, Notes, Objective
 
 _LOGGER = logging.get_logger(__name__)
 
 HALFWAY = 2
-"""Layers of the language model after which a video token tells what it shows."""
+"""Layers of the language model after which the dense labels of video tokens are predicted."""
 
-_PATCH_SCORES = [highest + 1 for highest in PATCH_NAMES.values()]
-_TOKEN_SCORES = [highest + 1 for highest in TOKEN_NAMES.values()]
-_PLACES = TOKEN_NAMES["place"] + 1
+_PATCH_SCORES = [highest + 1 for highest in PATCH_CLASSES.values()]
+_TOKEN_SCORES = [highest + 1 for highest in TOKEN_CLASSES.values()]
+_PLACES = TOKEN_CLASSES["place"] + 1
 
-_LETTERS_FOUND = 0.95
-_STEPS_TO_BE_SURE = 20
-_WEIGHT_OF_NONE = 0.2
-_SHARE_OF_TOKENS = 0.5
-_SHARE_OF_LISTS = 0.7
+_LETTER_ACCURACY = 0.95
+_LETTER_WINDOW_STEPS = 20
+_NONE_WEIGHT = 0.2
+_DENSE_LABEL_WEIGHT = 0.5
+_LIST_WEIGHT = 0.7
 
 
-class PatchTeacher(nn.Module):
-    """The vision encoder with heads that say what each patch shows; see `patch_labels`."""
+class PatchModel(nn.Module):
+    """The vision encoder with heads that predict the labels of each patch; see `patch_labels`."""
 
     def __init__(self, model: LlavaVideoForConditionalGeneration) -> None:
         super().__init__()
@@ -50,89 +50,95 @@ class PatchTeacher(nn.Module):
         self.heads = nn.Linear(model.model.projector.linear_1.in_features, num_scores)
 
     def forward(
-        self, pixel_values: Tensor, names: Tensor, measures: Tensor, place: Tensor
+        self, pixel_values: Tensor, classes: Tensor, measures: Tensor, place: Tensor
     ) -> dict[str, Tensor]:
-        """Loss over patches; measures count where somebody is."""
-        scores = self.heads(self.encode(pixel_values))
-        named, measured, placed = scores.split([sum(_PATCH_SCORES), NUM_MEASURES, _PLACES], dim=-1)
-        says = named.split(_PATCH_SCORES, dim=-1)
-        told = names.unbind(-1)
-        occupied = (told[0] > 0).unsqueeze(-1)
-        apart = functional.smooth_l1_loss(measured, measures, reduction="none", beta=0.05)
-        loss = 4 * (apart * occupied).sum() / occupied.sum().clamp(min=1)
-        for said, name in zip(says, told, strict=True):
-            loss = loss + _loss_of_names(said.flatten(0, 1), name.flatten())
-        loss = loss + functional.cross_entropy(placed.mean(dim=1), place)
+        """The loss over all patches; the regression counts on patches with an actor.
+
+        Args:
+            pixel_values: (N, 3, S, S).
+            classes: (N, M, 4).
+            measures: (N, M, `NUM_MEASURES`).
+            place: (N,).
+        """
+        scores = self.heads(self.encode(pixel_values))  # (N, M, num_scores)
+        class_logits, measured, place_logits = scores.split(
+            [sum(_PATCH_SCORES), NUM_MEASURES, _PLACES], dim=-1
+        )
+        targets = classes.unbind(-1)  # 4 of (N, M)
+        occupied = (targets[0] > 0).unsqueeze(-1)  # (N, M, 1)
+        distance = functional.smooth_l1_loss(measured, measures, reduction="none", beta=0.05)
+        loss = 4 * (distance * occupied).sum() / occupied.sum().clamp(min=1)
+        for logits, target in zip(class_logits.split(_PATCH_SCORES, dim=-1), targets, strict=True):
+            loss = loss + _class_loss(logits.flatten(0, 1), target.flatten())  # (N * M, classes)
+        loss = loss + functional.cross_entropy(place_logits.mean(dim=1), place)
         return {"loss": loss}
 
 
-class SeeingObjective(Objective):
-    """Asks the vision encoder what patches show: the loss of `PatchTeacher`."""
+class PatchObjective(Objective):
+    """The loss of `PatchModel`."""
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, Notes]:
-        """The loss of a batch of frames."""
         return model(**batch)["loss"], {}
 
 
-class TextTeacher(Objective):
-    """Teaches the language model alone; it is reached as soon as letters of lists are found.
+class TextObjective(Objective):
+    """Trains the language model on text; reached as soon as the letters of lists are right.
 
-    That comes all at once, and not after the same number of steps for all weights to begin with.
+    That skill emerges abruptly, after a number of steps that depends on the initial weights.
     """
 
     def __init__(self) -> None:
-        self._right_letters: deque[float] = deque(maxlen=_STEPS_TO_BE_SURE)
+        self._right_letters: deque[float] = deque(maxlen=_LETTER_WINDOW_STEPS)
 
     @property
     def is_reached(self) -> bool:
-        """Whether the letters of the last steps are found."""
+        """Whether the letters of the last steps are right."""
         is_sure = len(self._right_letters) == self._right_letters.maxlen
-        return is_sure and fmean(self._right_letters) > _LETTERS_FOUND
+        return is_sure and fmean(self._right_letters) > _LETTER_ACCURACY
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, Notes]:
-        """Loss of lettered lists and of conversations."""
-        read = {name: _text(model, rows) for name, rows in batch.items()}
-        loss = torch.stack([words.mean for words in read.values()]).sum()
-        if "lists" not in read:
+        """The sum of the mean losses of lettered lists and of conversations."""
+        found = {name: _score_text(model, rows) for name, rows in batch.items()}
+        loss = torch.stack([predictions.mean for predictions in found.values()]).sum()
+        if "lists" not in found:
             return loss, {}
-        is_wrong = read["lists"].wrong[batch["lists"]["looked_up"][:, 1:]]
+        is_wrong = found["lists"].wrong[batch["lists"]["letter_mask"][:, 1:]]
         right_letters = 1 - is_wrong.float().mean()
         self._right_letters.append(float(right_letters))
         return loss, {"right_letters": right_letters}
 
     def warn_of_letters(self, num_steps: int) -> None:
-        """Say so where letters were not found in all steps."""
-        if self._right_letters and fmean(self._right_letters) <= _LETTERS_FOUND:
+        """Warn if the stage ended before the letters were right."""
+        if self._right_letters and fmean(self._right_letters) <= _LETTER_ACCURACY:
             _LOGGER.warning(
                 f"reading ended after {num_steps} steps with {fmean(self._right_letters):.0%} of "
                 "letters right: options will be guessed; set reading_steps higher"
             )
 
 
-class ClipTeacher(Objective):
-    """Asks many questions about each clip, and of every video token what it shows.
+class ClipObjective(Objective):
+    """The weighted sum of `clip_losses`: answers, dense labels of video tokens, lists.
 
-    Beside the loss it logs the parts of it and the share of answers that are right to the letter,
-    of clips that nearly all are new.
+    Its parts are logged, and the share of exact answers; as nearly all clips are new, that is an
+    estimate of held-out accuracy.
     """
 
     def loss(self, model: Any, batch: Batch) -> tuple[Tensor, Notes]:
-        """The weighted sum of `clip_losses`."""
         losses = clip_losses(model, batch)
-        loss = losses.answers + _SHARE_OF_TOKENS * losses.tokens + _SHARE_OF_LISTS * losses.lists
+        loss = losses.answers + _DENSE_LABEL_WEIGHT * losses.tokens + _LIST_WEIGHT * losses.lists
         return loss, losses._asdict()
 
 
 class ClipLosses(NamedTuple):
-    """What a batch of clips tells.
+    """Losses and accuracies of a batch of clips, each a scalar.
 
     Attributes:
         answers: loss of the answers.
-        tokens: loss of what the video tokens show.
-        lists: loss of lettered lists; 0 without any.
-        right_choices: share of answers to questions with options that are right word by word; NaN
-            where none was asked, as below.
-        right_open: share of right answers to the others.
+        tokens: loss of the dense labels of video tokens.
+        lists: loss of lettered lists; 0 without lists.
+        right_choices: share of multiple-choice answers with every token right; NaN if there are
+            none.
+        right_open: the same for open-ended answers.
     """
 
     answers: Tensor
@@ -143,92 +149,94 @@ class ClipLosses(NamedTuple):
 
 
 def clip_losses(model: Any, batch: dict[str, Any]) -> ClipLosses:
-    """What the model makes of a batch of `ClipCollator`."""
+    """Compute the losses of a batch of `ClipCollator`."""
     inner, language_model = model.model, model.model.language_model
     model.config.representation = batch["representation"]
     prompt_ids = batch["prompt_ids"]
     video_tokens = [inner.tokens_of(features) for features in batch["features"]]
     cache = DynamicCache()
-    seen = language_model(
+    prefix = language_model(
         inputs_embeds=inner.embed(prompt_ids, video_tokens),
         output_hidden_states=True,
         use_cache=True,
         **{CACHE: cache},
     )
-    halfway = seen.hidden_states[HALFWAY][prompt_ids == model.config.video_token_id]
-    words = [_answer(model, cache, group) for group in batch["branches"]]
-    forms = torch.cat([group["form"] for group in batch["branches"]])
-    num_words = torch.stack([told.num_words for told in words]).sum()
-    is_right = torch.cat([told.is_right for told in words]).float()
+    is_video = prompt_ids == model.config.video_token_id  # (B, P)
+    halfway = prefix.hidden_states[HALFWAY][is_video]  # (B, P, D) -> (B * V, D)
+    found = [_score_branches(model, cache, group) for group in batch["branches"]]
+    forms = torch.cat([group["form"] for group in batch["branches"]])  # (all N,)
+    num_labels = torch.stack([group.num_labels for group in found]).sum()
+    is_right = torch.cat([group.is_right for group in found]).float()
     return ClipLosses(
-        torch.stack([told.loss for told in words]).sum() / num_words,
-        _loss_of_tokens(model.token_heads(halfway), batch["token_labels"].flatten(0, 1)),
-        _text(model, batch["lists"]).mean if "lists" in batch else is_right.new_zeros(()),
+        torch.stack([group.loss for group in found]).sum() / num_labels,
+        _dense_label_loss(model.token_heads(halfway), batch["token_labels"].flatten(0, 1)),
+        _score_text(model, batch["lists"]).mean if "lists" in batch else is_right.new_zeros(()),
         is_right[forms == FORMS.index("choices")].mean(),
         is_right[forms == FORMS.index("open_ended")].mean(),
     )
 
 
-def _answer(model: Any, video: DynamicCache, branches: dict[str, Tensor]) -> _Words:
-    """Read what follows the video of each branch's clip, given the clips' keys and values."""
+def _score_branches(model: Any, video: DynamicCache, branches: dict[str, Tensor]) -> _Predictions:
+    """Score branches given the cached keys and values of their clips."""
     cache = DynamicCache()
-    for number, layer in enumerate(video.layers):
+    for number, layer in enumerate(video.layers):  # (B, heads, P, d) -> (N, heads, P, d)
         cache.update(layer.keys[branches["clip"]], layer.values[branches["clip"]], number)
     ids, first = branches["ids"], video.get_seq_length()
     positions = torch.arange(first, first + ids.shape[1], device=ids.device)[None]
-    said = model.model.language_model(
+    output = model.model.language_model(
         input_ids=ids, position_ids=positions, use_cache=True, **{CACHE: cache}
     )
-    return _read(model, said.last_hidden_state, branches["labels"])
+    return _score(model, output.last_hidden_state, branches["labels"])
 
 
-def _text(model: Any, rows: dict[str, Tensor]) -> _Words:
-    """Every next word of texts."""
+def _score_text(model: Any, rows: dict[str, Tensor]) -> _Predictions:
+    """Score every next token of texts."""
     ids, mask = rows["ids"], rows["mask"]
-    said = model.model.language_model(input_ids=ids, attention_mask=mask, use_cache=False)
-    return _read(model, said.last_hidden_state, ids.masked_fill(mask == 0, LABEL_IGNORED))
+    output = model.model.language_model(input_ids=ids, attention_mask=mask, use_cache=False)
+    return _score(model, output.last_hidden_state, ids.masked_fill(mask == 0, LABEL_IGNORED))
 
 
-class _Words(NamedTuple):
-    """Words that were asked for: summed loss, their number, which were wrong (N, L - 1)."""
+class _Predictions(NamedTuple):
+    """Predictions of labels: summed loss, number of labels, which are wrong (N, L - 1)."""
 
     loss: Tensor
-    num_words: Tensor
+    num_labels: Tensor
     wrong: Tensor
 
     @property
     def is_right(self) -> Tensor:
-        """(N,) whether the row is all right."""
+        """(N,) whether all labels of the row are predicted."""
         return ~self.wrong.any(dim=1)
 
     @property
     def mean(self) -> Tensor:
-        return self.loss / self.num_words
+        return self.loss / self.num_labels
 
 
-def _read(model: Any, hidden_NLD: Tensor, labels_NL: Tensor) -> _Words:
-    wanted_NL = labels_NL[:, 1:]
-    asked_NL = wanted_NL != LABEL_IGNORED
-    logits = model.lm_head(hidden_NLD[:, :-1][asked_NL]).float()
-    wrong_NL = torch.zeros_like(asked_NL)
-    wrong_NL[asked_NL] = logits.argmax(-1) != wanted_NL[asked_NL]
-    loss = functional.cross_entropy(logits, wanted_NL[asked_NL], reduction="sum")
-    return _Words(loss, asked_NL.sum(), wrong_NL)
+def _score(model: Any, hidden_NLD: Tensor, labels_NL: Tensor) -> _Predictions:
+    targets_NL = labels_NL[:, 1:]
+    is_label_NL = targets_NL != LABEL_IGNORED
+    # The output layer sees labelled positions only: (N, L - 1, D) -> (K, D) -> (K, vocabulary).
+    logits = model.lm_head(hidden_NLD[:, :-1][is_label_NL]).float()
+    wrong_NL = torch.zeros_like(is_label_NL)
+    wrong_NL[is_label_NL] = logits.argmax(-1) != targets_NL[is_label_NL]
+    loss = functional.cross_entropy(logits, targets_NL[is_label_NL], reduction="sum")
+    return _Predictions(loss, is_label_NL.sum(), wrong_NL)
 
 
-def _loss_of_tokens(scores: Tensor, labels_VK: Tensor) -> Tensor:
-    """Loss of all that video tokens tell; see `token_labels`."""
+def _dense_label_loss(scores: Tensor, labels_VK: Tensor) -> Tensor:
+    """The summed loss of the columns of `token_labels`."""
     columns = zip(scores.split(_TOKEN_SCORES, -1), labels_VK.unbind(-1), strict=True)
-    return torch.stack([_loss_of_names(said, names) for said, names in columns]).sum()
+    return torch.stack([_class_loss(logits, targets) for logits, targets in columns]).sum()
 
 
-def _loss_of_names(scores: Tensor, names: Tensor) -> Tensor:
-    """Mean loss of names, in which "none" counts less: it is by far the most frequent."""
+def _class_loss(scores: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross entropy in which "none" weighs less: it is by far the most frequent class."""
     weight = scores.new_ones(scores.shape[-1], dtype=torch.float32)
-    weight[0] = _WEIGHT_OF_NONE
-    return functional.cross_entropy(scores.float(), names, weight)
+    weight[0] = _NONE_WEIGHT
+    return functional.cross_entropy(scores.float(), targets, weight)
 
 
 def token_heads(hidden_size: int) -> nn.Linear:
-    """What tells out of a video token, halfway through, who is there and what happens."""
+    """Linear heads that predict the dense labels of video tokens from the hidden states."""
     return nn.Linear(hidden_size, sum(_TOKEN_SCORES))

@@ -1,4 +1,4 @@
-"""What can be changed about the training of tiny, and of the models of its tables."""
+"""The recipe that trains tiny and the models of its tables."""
 
 from __future__ import annotations
 
@@ -13,48 +13,48 @@ from llava_video.representation import VideoRepresentation
 from llava_video.toyworld import LEVELS as ALL_LEVELS
 
 LEVELS = ("simple", "standard")
-"""Levels of the clips that tiny is asked about."""
+"""Levels of the clips that tiny is trained on."""
 
 REPRESENTATION = VideoRepresentation(max_frames=12, grid_side=8, slow_stride=3, pool_stride=2)
 
 
 class TinyRecipe(BaseRecipe):
-    """What can be changed about the training of tiny."""
+    """A recipe of `train_tiny`."""
 
     bundled: ClassVar[Path] = Path(str(files("llava_video") / "tiny" / "recipes"))
 
     out: Path
-    """The run folder; a run found there is continued."""
+    """The run folder; an unfinished run there is resumed."""
     levels: tuple[str, ...] = Field(LEVELS, min_length=1)
-    """Levels of toyworld, to which the clips belong in turn."""
+    """Levels of toyworld that the clips take in turn."""
     representations: tuple[dict[str, Any], ...] = Field((REPRESENTATION.to_dict(),), min_length=1)
-    """Values of `VideoRepresentation`; the model is of the first, and learns them in turn."""
+    """Values of `VideoRepresentation`, trained in turn; the model is saved with the first."""
     vision_from: str | None = None
-    """A model of the same sizes whose vision encoder is taken, in place of the first lesson."""
+    """A model of the same sizes whose vision encoder replaces the first stage."""
     start_from: Path | None = None
-    """A finished run from which everything is taken, in place of the first two lessons."""
+    """A finished run whose weights replace the first two stages."""
     options_after: float = Field(0.4, ge=0, le=1)
-    """Share of the third lesson before questions with options; 1: none, and no lists either."""
-    # They take most of a step, and can be answered when open-ended ones can.
+    """Share of the third stage before questions with options; 1: neither options nor lists."""
+    # They take most of a step's time, and need the answers that open-ended questions train.
     clips: Path | None = None
-    """Folder of the features of clips, for several runs; empty: in the run folder while it runs."""
-    # Runs can share it if their levels and their vision encoder are the same.
+    """Folder of the features of clips; empty: in the run folder, removed at the end."""
+    # Runs with the same levels and vision encoder can share it.
     seed: int = 0
-    """Of the weights, and of what is asked about which clip; clips are the same for all seeds."""
+    """Seed of the weights and of the questions; the clips are the same for all seeds."""
     seeing_steps: int = Field(15000, gt=0)
-    """Steps of the first lesson."""
+    """Steps of the first stage."""
     reading_steps: int = Field(2000, gt=0)
-    """Steps of the second lesson, unless letters of lists are found before."""
+    """Most steps of the second stage; it ends as soon as the letters of lists are right."""
     num_clips: int = Field(gt=0)
-    """Clips whose features are kept for the third lesson."""
+    """Clips whose features are cached for the third stage."""
     watching_steps: int = Field(gt=0)
-    """Steps of the third lesson."""
+    """Steps of the third stage."""
     batch: int = Field(6, gt=0)
-    """Clips per step of the third lesson."""
+    """Clips per step of the third stage."""
     threads: int = Field(1, gt=0)
-    """Threads of the processor."""
+    """CPU threads of PyTorch."""
     workers: int = Field(1, ge=0)
-    """Processes that draw clips and questions."""
+    """Data loader processes that draw clips and questions."""
 
     @field_validator("levels")
     @classmethod

@@ -1,13 +1,14 @@
 """The paper's Tables 4 and 5 on toyworld: small models that differ in their representation only.
 
-A language model learns all representations of the two tables in turn, from random weights behind
-tiny's vision encoder (recipe ``toyworld-base``). From there each recipe ``toyworld-tableN/*`` goes
-on with one of them, once per seed, as the paper goes on from one checkpoint. All see the same clips
-and open-ended questions; accuracy is measured on held-out videos. A run that is there already is
-not trained or asked again.
+A base model is trained on all representations of the two tables in turn: a language model from
+random weights with tiny's vision encoder (recipe ``toyworld-base``). From it each recipe
+``toyworld-tableN/*`` continues with one representation, once per seed, as the paper continues from
+one checkpoint. All are trained on the same clips and open-ended questions; accuracy is measured on
+held-out videos. Finished runs are neither trained nor evaluated again.
 
-Some models are asked with more than they were trained with, as in the paper: in Table 4 that of the
-fewest frames, and in Table 5 that of the simple representation with SlowFast-LLaVA's.
+As in the paper, some models are evaluated with another representation than they were trained
+with: in Table 4 the model of the fewest frames with more, in Table 5 the simple one with
+SlowFast-LLaVA's.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from llava_video.pages.markdown import to_markdown
 from llava_video.recipes import load_recipe
 from llava_video.records.files import write_whole
 from llava_video.representation import VideoRepresentation, make_layout
-from llava_video.tiny.accuracy import ask, is_right
+from llava_video.tiny.accuracy import ask, is_correct
 from llava_video.tiny.recipe import TinyRecipe
 from llava_video.tiny.train import train_tiny
 from llava_video.toyworld import generate_script, make_questions, render
@@ -57,19 +58,19 @@ ROWS: dict[str, tuple[tuple[str, VideoRepresentation | None], ...]] = {
         ("toyworld-table5/simple", SLOWFAST_LLAVA),
     ),
 }
-"""Recipe, and what its model is asked with if not with its own representation."""
+"""Recipe, and the representation of its evaluation; None: the recipe's own."""
 
 ALL = "all"
 KINDS = ("colour", "count", "direction", "existence", "order", "shape")
 
 T_OF_95_PERCENT = {2: 12.71, 3: 4.30, 4: 3.18, 5: 2.78, 6: 2.57, 7: 2.45, 8: 2.36}
-"""Student's t by the number of seeds, for intervals that hold the mean in 95 of 100 cases."""
+"""Student's t by the number of seeds, for 95 % confidence intervals."""
 
 
 def accuracy(
     directory: Path, representation: VideoRepresentation, num_videos: int
 ) -> dict[str, float]:
-    """Share of right answers to open-ended questions by their kind, and of all."""
+    """Accuracy on open-ended questions, by kind and over all."""
     model, processor = load_checkpoint(
         directory, representation=representation, dtype=torch.float32
     )
@@ -84,19 +85,19 @@ def accuracy(
             answers = ask(model, processor, questions, frames)
             for question, answer in zip(questions, answers, strict=True):
                 for kind in (ALL, question.kind):
-                    hits[kind].append(is_right(question, answer))
+                    hits[kind].append(is_correct(question, answer))
     return {kind: statistics.mean(found) for kind, found in hits.items()}
 
 
 def name_of(representation: VideoRepresentation) -> str:
-    """One folder for all recipes of a representation: the two tables have one in common."""
+    """The folder of a representation; the two tables share one."""
     v = representation
     name = f"{v.max_frames}-{v.tokens_per_frame}-{v.slow_stride}-{v.pool_stride}"
     return name if v.arrangement == "interleaved" else f"{name}-{v.arrangement}"
 
 
 def mean_and_interval(values: list[float]) -> str:
-    """The mean over seeds, and half of its 95 % interval where there are several."""
+    """The mean over seeds, and half the width of its 95 % interval if there are several."""
     if len(values) < 2:
         return f"{values[0]:.3f}"
     t = T_OF_95_PERCENT.get(len(values), 1.96)
@@ -105,7 +106,7 @@ def mean_and_interval(values: list[float]) -> str:
 
 
 Scores = Mapping[int, Mapping[str, list[float]]]
-"""Of each row and kind of question: the share of right answers, by seed."""
+"""Accuracies by row, kind of question and seed."""
 
 
 def make_table(
@@ -117,15 +118,15 @@ def make_table(
     num_videos: int = 200,
     notice: Callable[[str], None] = lambda text: None,
 ) -> Iterator[str]:
-    """Train and ask the models of a table, seed by seed.
+    """Train and evaluate the models of a table, seed by seed.
 
     Args:
         table: ``"4"`` or ``"5"``.
-        out: where runs and their scores are kept, for both tables.
-        seeds: of the runs; each trains every model once.
-        watching_steps: instead of those of the recipes.
-        num_videos: held-out videos that each model is asked about.
-        notice: called with a line about each model that was asked.
+        out: folder of the runs and their scores, for both tables.
+        seeds: seeds of the runs; each trains every model once.
+        watching_steps: overrides the recipes' number.
+        num_videos: held-out videos that each model is evaluated on.
+        notice: called with a line about each evaluated model.
 
     Yields:
         The table in Markdown after each seed: means over the seeds so far with their 95 %

@@ -1,4 +1,4 @@
-"""A small tokenizer with the byte-level pairs and the control tokens of Qwen2."""
+"""A small byte-level BPE tokenizer with the control tokens of Qwen2."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ _SPLIT = (
 
 
 def train_tokenizer(texts: Iterable[str], vocabulary_size: int) -> PreTrainedTokenizerFast:
-    """Learn byte pairs from texts.
+    """Train byte-level BPE on texts.
 
-    Any text can be encoded, as single bytes if need be; frequent words of the texts become one
-    token.
+    Any text can be encoded, down to single bytes; frequent words of the texts become one token.
 
     Args:
-        texts: what the model will read and write.
+        texts: the training corpus.
         vocabulary_size: at most this many tokens, control tokens included; at least 260.
     """
     tokenizer = Tokenizer(models.BPE())

@@ -1,18 +1,18 @@
 """Train the embedded ``tiny`` model from scratch.
 
-Run ``llava-video tiny train out=runs/tiny``. Three lessons, because joint training from scratch
-learns to count and to order long before it learns which colour goes with which shape, and letters
-of options last of all:
+Run ``llava-video tiny train out=runs/tiny``. There are three stages, because joint training from
+scratch learns counts and orders long before the binding of colours to shapes, and option letters
+last of all:
 
-1. seeing: the vision encoder learns what each patch shows; after that it stays as it is, and the
-   features of many clips are kept on disk;
-2. reading: the language model learns toyworld's words, and from lists which letter stands before
-   an option;
-3. watching: questions about the clips are answered, many about each. Besides, halfway through the
-   language model each video token tells who is there and what happens, and clips that are not
-   toyworld's are refused.
+1. seeing: the vision encoder is trained on dense labels of patches and then frozen; the features
+   of many clips are cached on disk;
+2. reading: the language model is trained on toyworld's texts, and on lists to look up the letter
+   of an option;
+3. watching: the model answers many questions about each clip. Auxiliary heads predict dense labels
+   of the video tokens from the hidden states halfway through the language model, and noise clips
+   are refused.
 
-A run that is started again continues from its newest checkpoint.
+A run that is started again resumes from its newest checkpoint.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ from llava_video.processing.processor import LlavaVideoProcessor
 from llava_video.representation import VideoRepresentation
 from llava_video.tiny.batches import (
     FIRST_TRAINING_SEED,
-    SEEN,
+    FRAME_LEVELS,
+    AlternatingCollator,
     ClipCollator,
-    CollatorsInTurn,
     DrawStream,
     NumberStream,
     PatchCollator,
@@ -52,12 +52,12 @@ from llava_video.tiny.batches import (
 from llava_video.tiny.conversations import exchanges
 from llava_video.tiny.feature_cache import ClipStore, fill_store
 from llava_video.tiny.muon_adamw import WEIGHT_DECAY, MuonAdamW
-from llava_video.tiny.noise_clips import foreign_clip
+from llava_video.tiny.noise_clips import noise_clip
 from llava_video.tiny.objectives import (
-    ClipTeacher,
-    PatchTeacher,
-    SeeingObjective,
-    TextTeacher,
+    ClipObjective,
+    PatchModel,
+    PatchObjective,
+    TextObjective,
     token_heads,
 )
 from llava_video.tiny.recipe import LEVELS, REPRESENTATION, TinyRecipe
@@ -73,15 +73,15 @@ from llava_video.types import Frames
 
 STORES = "features"
 WATCHING = "watching"
-"""Folders in that of a run: of features of clips, by their number of frames, and of a lesson."""
+"""Folders in the run folder: features of clips (with the number of frames), and the last stage."""
 
-CLIPS_PER_FOREIGN = 6
-"""One foreign clip is drawn for so many of toyworld's."""
+CLIPS_PER_NOISE_CLIP = 6
+"""Toyworld clips in the cache per noise clip."""
 
 VOCABULARY_SIZE = 768
-SEEING_RATE = 1e-3
+VISION_RATE = 1e-3
 LANGUAGE_RATE = 3e-3
-"""Highest learning rates: AdamW's for the vision encoder, Muon's for the language model."""
+"""Peak learning rates: AdamW's for the vision encoder, Muon's for the language model."""
 
 TEXTS_PER_STEP = 8
 LOG_STEPS = 50
@@ -111,7 +111,7 @@ TEXT: dict[str, Any] = {
 def build(
     representation: VideoRepresentation = REPRESENTATION,
 ) -> tuple[LlavaVideoForConditionalGeneration, LlavaVideoProcessor]:
-    """A model with random weights, and its processor with a tokenizer of toyworld's words."""
+    """A model with random weights, and its processor with a tokenizer trained on toyworld."""
     tokenizer = train_tokenizer(_texts(), VOCABULARY_SIZE)
     video_token_id = tokenizer.convert_tokens_to_ids(VIDEO)
     text = {
@@ -154,7 +154,7 @@ def _texts() -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class _Stage:
-    """A stage of the training: its folder in that of the run, steps, highest rate, batch size."""
+    """A stage of training: folder in the run folder, steps, peak learning rate, batch size."""
 
     name: str
     num_steps: int
@@ -162,7 +162,7 @@ class _Stage:
     batch: int
 
 
-def _train(
+def _train_stage(
     objective: Objective,
     module: nn.Module,
     recipe: TinyRecipe,
@@ -170,7 +170,7 @@ def _train(
     stream: Callable[[int], Dataset[Any]],
     collator: Any,
 ) -> None:
-    """Train, or go on from the newest checkpoint with clips that were not drawn yet."""
+    """Train a stage; resume from its newest checkpoint with clips that were not drawn yet."""
     out = recipe.out / stage.name
     if not (out / _WEIGHTS_FILE).is_file():
         last = newest_checkpoint(out)
@@ -220,7 +220,7 @@ def _train(
 
 
 def _optimizer(module: nn.Module, rate: float) -> Optimizer:
-    if not isinstance(module, PatchTeacher):
+    if not isinstance(module, PatchModel):
         return MuonAdamW(module, rate)
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     groups = [
@@ -231,7 +231,7 @@ def _optimizer(module: nn.Module, rate: float) -> Optimizer:
 
 
 def _save(folder: Path, module: nn.Module, optimizer: Optimizer) -> None:
-    """All weights, and the state of an optimizer that is two."""
+    """Save all weights, and the optimizer's state, which for `MuonAdamW` is that of two."""
     save_model(module, str(folder / _WEIGHTS_FILE))
     torch.save(optimizer.state_dict(), folder / _OPTIMIZER_FILE)
 
@@ -241,18 +241,17 @@ _OPTIMIZER_FILE = "optimizer.pt"
 
 
 def check_tiny(recipe: TinyRecipe) -> None:
-    """Find what would keep a run from beginning.
+    """Check what would stop a run before its first step.
 
     Raises:
-        InputError: the run folder belongs to another recipe or holds a finished run, the model
-            that the vision encoder comes from is none of the same sizes, or ``start_from`` is no
-            finished run.
+        InputError: the run folder belongs to another recipe or holds a finished run, the vision
+            encoder of ``vision_from`` has other sizes, or ``start_from`` is not a finished run.
     """
     recipe.check_folder(recipe.out)
     if (recipe.out / MODEL).is_dir():
         raise InputError(f"{recipe.out} holds a finished run; give another folder as out=DIR")
     if recipe.vision_from is not None:
-        _taught(recipe.vision_from)
+        _load_vision_encoder(recipe.vision_from)
     if recipe.start_from is not None and not (recipe.start_from / MODEL).is_dir():
         raise InputError(
             f"start_from={recipe.start_from} holds no finished run; make one with "
@@ -260,8 +259,8 @@ def check_tiny(recipe: TinyRecipe) -> None:
         )
 
 
-def _taught(model_name: str) -> nn.Module:
-    """The vision encoder of another model."""
+def _load_vision_encoder(model_name: str) -> nn.Module:
+    """Load the vision encoder of another model and check its sizes."""
     model = load(model_name, dtype=torch.float32)[0]
     sizes = model.config.to_dict()["vision_config"]
     other = {key: sizes[key] for key, size in VISION.items() if sizes[key] != size}
@@ -275,7 +274,7 @@ def _taught(model_name: str) -> nn.Module:
 
 
 def train_tiny(recipe: TinyRecipe) -> Path:
-    """Train tiny from scratch, or go on where ``recipe.out`` stopped.
+    """Train tiny from scratch, or resume the run in ``recipe.out``.
 
     Returns:
         The directory of the model, in bfloat16.
@@ -296,13 +295,15 @@ def train_tiny(recipe: TinyRecipe) -> Path:
     if recipe.start_from is not None:
         load_model(model, recipe.start_from / WATCHING / _WEIGHTS_FILE)
     elif recipe.vision_from is not None:
-        model.model.vision_encoder.load_state_dict(_taught(recipe.vision_from).state_dict())
+        model.model.vision_encoder.load_state_dict(
+            _load_vision_encoder(recipe.vision_from).state_dict()
+        )
     else:
-        _see(model, processor, recipe)
+        _train_vision_encoder(model, processor, recipe)
     model.model.vision_encoder.requires_grad_(False)
     if recipe.start_from is None:
-        _read(model, processor, recipe)
-    _watch(model, processor, recipe, representations)
+        _train_language_model(model, processor, recipe)
+    _train_on_clips(model, processor, recipe, representations)
     del model.token_heads
     model.config.representation = representations[0]
     write_model(model, processor, target, torch.bfloat16)
@@ -312,39 +313,39 @@ def train_tiny(recipe: TinyRecipe) -> Path:
     return target
 
 
-def _see(
+def _train_vision_encoder(
     model: LlavaVideoForConditionalGeneration,
     processor: LlavaVideoProcessor,
     recipe: TinyRecipe,
 ) -> None:
-    _train(
-        SeeingObjective(),
-        PatchTeacher(model),
+    _train_stage(
+        PatchObjective(),
+        PatchModel(model),
         recipe,
-        _Stage("seeing", recipe.seeing_steps, SEEING_RATE, len(SEEN)),
+        _Stage("seeing", recipe.seeing_steps, VISION_RATE, len(FRAME_LEVELS)),
         NumberStream,
         PatchCollator(processor, model.config.grid_side, num_frames=6),
     )
 
 
-def _read(
+def _train_language_model(
     model: LlavaVideoForConditionalGeneration,
     processor: LlavaVideoProcessor,
     recipe: TinyRecipe,
 ) -> None:
-    teacher = TextTeacher()
-    _train(
-        teacher,
+    objective = TextObjective()
+    _train_stage(
+        objective,
         model,
         recipe,
         _Stage("reading", recipe.reading_steps, LANGUAGE_RATE, TEXTS_PER_STEP),
         NumberStream,
         TextCollator(processor, recipe.levels, with_lists=recipe.options_after < 1),
     )
-    teacher.warn_of_letters(recipe.reading_steps)
+    objective.warn_of_letters(recipe.reading_steps)
 
 
-def _watch(
+def _train_on_clips(
     model: LlavaVideoForConditionalGeneration,
     processor: LlavaVideoProcessor,
     recipe: TinyRecipe,
@@ -355,27 +356,27 @@ def _watch(
     options_from = first_draw + asks_openly if recipe.options_after < 1 else None
     collators = []
     for representation in representations:
-        shows = processor.with_representation(representation)
-        clips, foreign = _remember(model, shows, recipe)
-        collators.append(ClipCollator(shows, recipe.levels, clips, foreign, options_from))
-    _train(
-        ClipTeacher(),
+        own = processor.with_representation(representation)
+        clips, noise_clips = _fill_stores(model, own, recipe)
+        collators.append(ClipCollator(own, recipe.levels, clips, noise_clips, options_from))
+    _train_stage(
+        ClipObjective(),
         model,
         recipe,
         _Stage(WATCHING, recipe.watching_steps, LANGUAGE_RATE, recipe.batch),
-        lambda done: DrawStream(len(clips), len(foreign), first_draw + done),
-        CollatorsInTurn(tuple(collators)),
+        lambda done: DrawStream(len(clips), len(noise_clips), first_draw + done),
+        AlternatingCollator(tuple(collators)),
     )
 
 
-def _remember(
+def _fill_stores(
     model: LlavaVideoForConditionalGeneration,
     processor: LlavaVideoProcessor,
     recipe: TinyRecipe,
 ) -> tuple[ClipStore, ClipStore]:
-    """Features of clips of toyworld and of foreign ones."""
+    """Fill the feature caches of toyworld clips and of noise clips."""
     num_frames, size = processor.representation.max_frames, IMAGE_SIZE
-    num_foreign = max(1, recipe.num_clips // CLIPS_PER_FOREIGN)
+    num_noise_clips = max(1, recipe.num_clips // CLIPS_PER_NOISE_CLIP)
     folder = (recipe.clips or recipe.out) / f"{STORES}-{num_frames}"
     encoder = save(dict(model.model.vision_encoder.state_dict()))
     made_by = f"{num_frames} frames, seen by {hashlib.sha256(encoder).hexdigest()}"
@@ -387,7 +388,7 @@ def _remember(
     def encode(clips: Sequence[Frames]) -> Tensor:
         pixels = torch.cat([processor.preprocess(clip) for clip in clips])
         features_NMC = model.model.encode_frames(pixels.to(model.device))
-        features: Tensor = features_NMC.unflatten(0, (-1, num_frames))
+        features: Tensor = features_NMC.unflatten(0, (-1, num_frames))  # (clips, T, M, C)
         return features
 
     return (
@@ -399,10 +400,10 @@ def _remember(
             encode,
         ),
         fill_store(
-            folder / "foreign",
-            f"{num_foreign}; {made_by}",
-            num_foreign,
-            lambda number: foreign_clip(FIRST_TRAINING_SEED + number, num_frames, size),
+            folder / "foreign",  # as in caches of earlier versions
+            f"{num_noise_clips}; {made_by}",
+            num_noise_clips,
+            lambda number: noise_clip(FIRST_TRAINING_SEED + number, num_frames, size),
             encode,
         ),
     )

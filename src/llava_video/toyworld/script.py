@@ -100,7 +100,7 @@ VERBS: dict[str, Verb] = {
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Somebody on stage, called by what it looks like at first.
+    """An actor, named by its initial appearance.
 
     Attributes:
         colour: one of `COLOURS`; of a person, the colour of the clothes.
@@ -212,7 +212,7 @@ def _problems(script: Script) -> Iterator[str]:
     for event in script.events:
         where = f"of {event.who} at {event.start_seconds:.2f} seconds"
         if event.why and event.why not in names:
-            yield f"{event.why!r}, the cause of {event.what} {where}, is no actor"
+            yield f"{event.why!r}, the cause of {event.what} {where}, is not an actor"
         if not 0 <= event.start_seconds <= event.end_seconds <= script.duration_seconds:
             yield f"{event.what} {where} is not inside the video"
         problem = _grammar_problem(event, names)
@@ -223,7 +223,7 @@ def _problems(script: Script) -> Iterator[str]:
 def _grammar_problem(event: Event, names: list[str]) -> str:
     verb = VERBS.get(event.what)
     if verb is None:
-        return f"is no verb; use one of {', '.join(VERBS)}"
+        return f"is not a verb; use one of {', '.join(VERBS)}"
     if event.who not in (names if verb.who == "actor" else [verb.who]):
         return f"is not possible: only {verb.who} can do that"
     if event.value not in (names if verb.partner else verb.value or [""]):
@@ -296,7 +296,7 @@ def parse_script(text: str) -> Script:
     """
     lines = list(enumerate(text.splitlines(), start=1))
     if not lines or lines[0][1] != _HEAD:
-        raise InputError(f"this is no toyworld script: the first line must be {_HEAD!r}")
+        raise InputError(f"this is not a toyworld script: the first line must be {_HEAD!r}")
     if len(lines) < 2:
         raise InputError("toyworld script, line 2: the setting is missing")
     setting = _match(_SETTING, *lines[1])

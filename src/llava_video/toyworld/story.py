@@ -132,7 +132,7 @@ class Story:
 
     @cached_property
     def successions(self) -> list[tuple[Deed, Deed]]:
-        """Pairs of a deed and what happens next, done by somebody else."""
+        """Pairs of a deed and what happens next, done by another actor."""
         pairs = []
         thirds: list[Deed | None] = [*self.deeds[2:], None]
         for first, second, third in zip(self.deeds, self.deeds[1:], thirds, strict=False):
@@ -163,7 +163,7 @@ class Story:
         moves = [self.movements(a.name) for a in self.script.actors if a.name not in self.carried]
         return [m[0] for m in moves if len(m) == 1 and m[0].verb in ("move", "walk")]
 
-    def looks_of(self, actor: Actor) -> set[str]:
+    def appearances_of(self, actor: Actor) -> set[str]:
         """All colours an actor ever has."""
         changes = self.script.of(actor.name, "recolour", "flash")
         return {actor.colour, *(event.value for event in changes)}
@@ -171,7 +171,7 @@ class Story:
     def colours_of(self, shape: str) -> set[str]:
         """All colours that actors of this shape ever have."""
         alike = [actor for actor in self.script.actors if actor.shape == shape]
-        return {colour for actor in alike for colour in self.looks_of(actor)}
+        return {colour for actor in alike for colour in self.appearances_of(actor)}
 
     @cached_property
     def standing_at_start(self) -> dict[str, tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""Low-rank adapters: on which layers, how they are kept, and how they become part of a model."""
+"""Low-rank adapters: adding, saving and merging them."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _WRAPPED = "base_model.model."
 
 
 def add_lora(model: Any, lora: Lora, name: str) -> Any:
-    """A model with adapters on the linear layers of some of its parts.
+    """Add adapters to the linear layers of some parts of a model.
 
     Args:
-        model: changed in place, too.
+        model: also changed in place.
         lora: parts and sizes.
-        name: of the model, as it can be found again.
+        name: name or directory of the model, recorded in the adapter.
     """
     try:
         from peft import LoraConfig, get_peft_model
@@ -50,7 +50,7 @@ def add_lora(model: Any, lora: Lora, name: str) -> Any:
 
 
 def save_adapter(model: Any, folder: Path, dtype: torch.dtype) -> None:
-    """Write the adapters of a model as peft does, and what else of it was trained.
+    """Write the adapters of a model in peft's format, and its other trained weights.
 
     Args:
         model: with adapters.
@@ -72,9 +72,9 @@ def save_adapter(model: Any, folder: Path, dtype: torch.dtype) -> None:
 
 
 def merge_adapter(adapter: Path, target: Path, model: str | None = None) -> None:
-    """Write the model that an adapter was trained on, with the adapter in it.
+    """Merge an adapter into the model that it was trained on, and write the result.
 
-    It is merged in float32 and then rounded, as a run does at its end.
+    The merge is in float32 and then rounded, as at the end of a run.
 
     Args:
         adapter: a folder that `save_adapter` or peft wrote.
@@ -119,7 +119,7 @@ def _put(weights: dict[str, Tensor], model: nn.Module) -> None:
 
 
 MODEL = "model"
-"""In the run folder: the trained model."""
+"""The folder of the trained model, in the run folder."""
 
 
 def write_model(model: Any, processor: Any, target: Path, dtype: torch.dtype) -> None:

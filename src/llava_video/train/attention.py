@@ -1,11 +1,11 @@
 """Attention for training.
 
-`packed_attention` is for samples that stand one behind the other in a row: each sees itself alone.
-It goes through PyTorch's own causal attention, which never writes down the matrix of scores. There
-is no mask: one of L x L numbers for a row of L tokens would be gigabytes.
+`packed_attention` is for samples packed into a row: each attends to itself alone. It calls
+PyTorch's fused causal attention, which never materialises the matrix of scores. There is no mask:
+one of L x L numbers for a row of L tokens would be gigabytes.
 
-`written_attention` does write scores down. For short rows and narrow heads on a CPU that is several
-times faster than the backward pass of PyTorch's own.
+`written_attention` materialises the scores. For short rows and narrow heads on a CPU that is
+several times faster than the backward pass of PyTorch's fused attention.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 PACKED = "llava_video_packed"
-"""Name of this attention in transformers' registry, for ``attn_implementation``."""
 
 WRITTEN = "llava_video_written"
-"""Likewise."""
+"""Names in transformers' registry, for ``attn_implementation``."""
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]  # lengths are numbers on the host
+@torch.compiler.disable  # type: ignore[untyped-decorator]  # lengths are read on the host
 def packed_attention(
     module: nn.Module,
     query: Tensor,
@@ -44,8 +43,8 @@ def packed_attention(
         key: (1, key heads, L, d).
         value: (1, key heads, L, d).
         attention_mask: None.
-        cu_seq_lens_q: (N + 1,) where samples begin, and the end of the last; transformers' name.
-        **kwargs: what else transformers passes.
+        cu_seq_lens_q: (N + 1,) where samples begin, and the end of the last.
+        **kwargs: further arguments of transformers' interface.
 
     Returns:
         (1, L, heads, d), and no scores.
@@ -66,32 +65,36 @@ def written_attention(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Causal attention of the last L of S positions, query heads of a group as rows of one matrix.
+    """Causal attention of the last L of S positions with materialised scores.
+
+    Query heads that share a key head are rows of one matrix, so that keys are not repeated.
 
     Args:
         module: the attention layer.
         query: (B, heads, L, d).
         key: (B, key heads, S, d); key heads divide heads.
         value: (B, key heads, S, d).
-        attention_mask: None, or (B or 1, 1, L, S), True where attention may look.
+        attention_mask: None, or (B or 1, 1, L, S), True where attention is allowed.
         scaling: factor of the scores.
-        **kwargs: what else transformers passes.
+        **kwargs: further arguments of transformers' interface.
 
     Returns:
         (B, L, heads, d), and no scores.
     """
     batch, heads, length, width = query.shape
-    groups, seen = key.shape[1:3]
+    groups, num_keys = key.shape[1:3]
+    # (B, heads, L, d) -> (B, key heads, heads / key heads * L, d)
     rows = query.reshape(batch, groups, -1, width) * (width**-0.5 if scaling is None else scaling)
-    scores = (rows @ key.transpose(-1, -2)).float().view(batch, groups, -1, length, seen)
+    # (B, key heads, heads / key heads, L, S)
+    scores = (rows @ key.transpose(-1, -2)).float().view(batch, groups, -1, length, num_keys)
     if attention_mask is None:
-        hidden = scores.new_ones(length, seen, dtype=torch.bool).triu(seen - length + 1)
+        hidden = scores.new_ones(length, num_keys, dtype=torch.bool).triu(num_keys - length + 1)
     else:
-        hidden = ~attention_mask[:, :, None]
+        hidden = ~attention_mask[:, :, None]  # (B, 1, 1, L, S)
     # Added, not filled in: the gradient of a sum is the gradient itself.
     bias = scores.new_zeros(hidden.shape).masked_fill_(hidden, torch.finfo(scores.dtype).min)
     weights = (scores + bias).softmax(-1)
-    attended = weights.to(value.dtype).view(batch, groups, -1, seen) @ value
+    attended = weights.to(value.dtype).view(batch, groups, -1, num_keys) @ value
     return attended.view(batch, heads, length, width).transpose(1, 2).contiguous(), None
 
 

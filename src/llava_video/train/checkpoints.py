@@ -1,4 +1,4 @@
-"""What a run needs to go on: the weights that it trains, and the state of its optimizer.
+"""What a run resumes from: the weights that it trains, and the state of its optimizer.
 
 A checkpoint holds safetensors, one file for each process that saved it; any number of processes
 can load it, whether the weights are split among them or not. Frozen weights are not in it: they are
@@ -84,7 +84,7 @@ def room_on_disk(folder: Path) -> Iterator[None]:
         last = newest_checkpoint(folder)
         raise InputError(
             f"there is no room to write to {folder}; make some and run the same command again: it "
-            + (f"goes on from {last}" if last else "begins anew, no checkpoint was saved yet")
+            + (f"resumes from {last}" if last else "starts over, as no checkpoint was saved yet")
         ) from error
 
 
@@ -229,7 +229,7 @@ def _without(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def _read(folder: Path, state: dict[str, Tensor]) -> None:
-    """Fill tensors in place."""
+    """Copy values into tensors, in place."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "torch.distributed is disabled")
         load(

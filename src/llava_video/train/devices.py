@@ -38,34 +38,34 @@ _PLANNING_TIMEOUT = timedelta(hours=12)
 
 
 def join_processes() -> PartialState:
-    """This process among those of the run; a process that was started alone is the only one."""
+    """Join the processes of the run; without a launcher this process is the only one."""
     return PartialState(cpu=not torch.cuda.is_available(), timeout=_PLANNING_TIMEOUT)
 
 
 def leave_processes(processes: PartialState) -> None:
     """Close the connections to the other processes, if there are any."""
     if processes.num_processes > 1:
-        gc.collect()  # sharded weights that are not needed any more still hold on to them
+        gc.collect()  # unused sharded weights still hold references to the connections
         processes.destroy_process_group()
 
 
-def by_first(processes: PartialState, compute: Callable[[], T]) -> T:
-    """What the first process computes, in all of them; an error there ends the others, too."""
+def broadcast_from_first(processes: PartialState, compute: Callable[[], T]) -> T:
+    """Compute in the first process and broadcast the result; an error there ends all others."""
     values = [compute() if processes.is_main_process else None]
     return broadcast_object_list(values)[0] if processes.num_processes > 1 else values[0]  # type: ignore[return-value]
 
 
 def make_accelerator(trackers: Sequence[str] = (), folder: Path | None = None) -> Accelerator:
-    """What the training loop needs of the processes, and of the trackers that log it.
+    """An accelerator for the training loop.
 
     Args:
-        trackers: accelerate's names of them.
-        folder: where those write that need a folder.
+        trackers: accelerate's names of the trackers.
+        folder: folder of the trackers that need one.
     """
     return Accelerator(
         cpu=not torch.cuda.is_available(),
-        mixed_precision="no",  # the loop has its own, which differs from run to run
-        log_with=list(trackers) or None,  # an empty list is warned of
+        mixed_precision="no",  # the loop has its own autocast
+        log_with=list(trackers) or None,  # accelerate warns of an empty list
         project_config=ProjectConfiguration(logging_dir=None if folder is None else str(folder)),
         # Some parameters are never used, such as SigLIP's last norm.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
@@ -75,12 +75,12 @@ def make_accelerator(trackers: Sequence[str] = (), folder: Path | None = None) -
 def batches_of_process(
     num_rows: int, rows_per_step: int, first: int, accelerator: Accelerator
 ) -> list[list[int]]:
-    """Rows of each batch of this process; processes take turns, batch by batch.
+    """Rows of each batch of this process; batches go to the processes in turn.
 
     Args:
-        num_rows: of the whole run.
-        rows_per_step: rows of one batch.
-        first: the first row that is left.
+        num_rows: rows of the whole run.
+        rows_per_step: rows per batch.
+        first: the first row that is not done.
         accelerator: the processes of the run.
     """
     own = first + accelerator.process_index * rows_per_step
@@ -93,8 +93,8 @@ def shard(model: nn.Module, processes: Accelerator | PartialState, dtype: torch.
 
     Args:
         model: in float32; changed in place.
-        processes: all of the run.
-        dtype: that layers compute in; gradients are added up in float32.
+        processes: the processes of the run.
+        dtype: dtype of the computation; gradients are reduced in float32.
 
     Raises:
         InputError: PyTorch is older than 2.13.
@@ -109,13 +109,13 @@ def shard(model: nn.Module, processes: Accelerator | PartialState, dtype: torch.
         if isinstance(module, Qwen2DecoderLayer):
             fully_shard(module, mesh=mesh, mp_policy=policy)
     root = fully_shard(model, mesh=mesh, mp_policy=policy)
-    # Images and videos have tokens of their own between them; another process may see none.
+    # Images and videos have learned vectors of their own; a process whose batch has none uses none.
     root.set_reduce_scatter_unused_params(True)
-    model._is_accelerate_prepared = True  # type: ignore[assignment]  # it is not to be wrapped again
+    model._is_accelerate_prepared = True  # type: ignore[assignment]  # not to be wrapped again
 
 
-class SeeingCollator:
-    """Makes batches that always show the model something.
+class BlackFrameCollator:
+    """Collates rows; a batch without media gets a black frame.
 
     Processes wait for each other's gradients. One whose rows are text only would compute none for
     the vision encoder, so it is shown a black frame about which nothing is asked: its gradients are
@@ -123,8 +123,8 @@ class SeeingCollator:
     AdamW moves weights whose gradient is zero, and leaves those that have none.
 
     Args:
-        collate: makes batches of rows.
-        processor: prepares the black frame.
+        collate: collates rows.
+        processor: preprocesses the black frame.
     """
 
     def __init__(self, collate: RowCollator, processor: LlavaVideoProcessor) -> None:
@@ -141,7 +141,7 @@ class SeeingCollator:
         )  # fmt: skip
 
     def __call__(self, rows: list[list[Encoded]]) -> dict[str, Any]:
-        """As the collator that was given, with a black frame in the first row if need be."""
+        """Collate rows, with a black frame in the first row if there are no media."""
         batch = self._collate(rows)
         if "pixel_values_videos" in batch or "pixel_values" in batch:
             return batch

@@ -1,4 +1,4 @@
-"""What a run shows and writes down about itself: a bar, ``log.jsonl``, and trackers."""
+"""Progress and logs of a run: a progress bar, ``log.jsonl``, and trackers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 LOG_FILE = "log.jsonl"
 
 _COUNTS = ("samples", "tokens", "video_tokens", "places")
-"""What is counted of batches; places for tokens are those of samples and of padding."""
+"""Counters of batches; places for tokens are those of samples and of padding."""
 
 
 _PROJECT = "llava-video"
@@ -46,11 +46,11 @@ def check_trackers(names: Sequence[str]) -> None:
 
 
 def start_trackers(accelerator: Accelerator, recipe: Recipe) -> None:
-    """Tell the trackers of a run its recipe; the first process speaks for all.
+    """Start the trackers of a run and log its recipe, in the first process.
 
     Args:
         accelerator: made with the names of the trackers as ``log_with``.
-        recipe: of the run.
+        recipe: recipe of the run.
     """
     config = dict(_flat(recipe.model_dump(mode="json")))
     own = {"wandb": {"name": recipe.out.name, "dir": str(recipe.out)}}
@@ -58,7 +58,7 @@ def start_trackers(accelerator: Accelerator, recipe: Recipe) -> None:
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Values without a hierarchy, of the types that trackers take."""
+    """Nested values under dotted names, in the types that trackers take."""
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{key}.")
@@ -100,7 +100,7 @@ class Log:
             BarColumn(),
             TextColumn("{task.completed}/{task.total}"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.fields[status]}"),
             console=Console(stderr=True),
             disable=not bar or not accelerator.is_main_process,
         )
@@ -115,7 +115,7 @@ class Log:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave the bar as it stands, and close the trackers, also after an error."""
+        """Stop the bar and close the trackers, also after an error."""
         self._progress.stop()
         for tracker in self._accelerator.trackers:
             tracker.finish()
@@ -126,7 +126,7 @@ class Log:
             # A full disk, or a kill, may have left half a line.
             with self._path.open("rb+") as file:
                 file.truncate(file.read().rfind(b"\n") + 1)
-        self._task = self._progress.add_task("training", total=num_steps, completed=step, told="")
+        self._task = self._progress.add_task("training", total=num_steps, completed=step, status="")
         self._first_step = step
         self._start_over(step)
         self._began_seconds = self._since_seconds
@@ -159,8 +159,8 @@ class Log:
         self._progress.update(self._task, completed=step)
 
     def track(self, description: str, steps: Iterable[T], total: int) -> Iterator[T]:
-        """Steps of something else than training, with a bar of their own."""
-        task = self._progress.add_task(description, total=total, told="")
+        """Iterate with a bar of its own over steps that are not training."""
+        task = self._progress.add_task(description, total=total, status="")
         for step in steps:
             yield step
             self._progress.advance(task)
@@ -175,16 +175,16 @@ class Log:
             "grad_norm": grad_norm,
             "learning_rate": learning_rate,
         }
-        told = f"loss {logs['loss']:.4f}"
+        status = f"loss {logs['loss']:.4f}"
         if found["tokens"]:
             logs["tokens_per_second"] = round(found["tokens"] / seconds, 1)
             logs["video_tokens_per_second"] = round(found["video_tokens"] / seconds, 1)
-            told += f", {logs['tokens_per_second']:.0f} tokens/s"
-            told += f", {logs['video_tokens_per_second']:.0f} of videos"
+            status += f", {logs['tokens_per_second']:.0f} tokens/s"
+            status += f", {logs['video_tokens_per_second']:.0f} of videos"
         logs["data_wait_share"] = round(found.pop("waited_seconds") / seconds, 4)
-        told += f", {logs['data_wait_share']:.0%} waiting for data"
+        status += f", {logs['data_wait_share']:.0%} waiting for data"
         logs |= {name: value for name, value in found.items() if name not in _COUNTS}
-        self._progress.update(self._task, told=told)
+        self._progress.update(self._task, status=status)
         self._write(step, logs)
 
     def end(self, step: int) -> None:
@@ -204,7 +204,7 @@ class Log:
     def _collect(self, step: int) -> dict[str, float]:
         """Sums over all processes since the last call, of the loss, of notes and of time means."""
         notes = {name: torch.cat(values) for name, values in self._noted.items()}
-        # Not a number is what a batch could not tell, such as the share of questions right of none.
+        # NaN: a batch without a value, such as an accuracy over no questions.
         notes = {name: values[~values.isnan()] for name, values in notes.items()}
         means = {name: float(values.mean()) for name, values in notes.items() if len(values)}
         averaged = {"loss": float(self._loss), "waited_seconds": self._waited_seconds, **means}

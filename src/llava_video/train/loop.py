@@ -36,14 +36,14 @@ from llava_video.train.log import Log
 MAX_GRAD_NORM = 1.0
 
 NOT_INPUTS = ("sample_names", "num_tokens")
-"""Of a batch, what the log and error messages say about it."""
+"""Keys of a batch for the log and for messages, not for the model."""
 
 Batch = dict[str, Any]
 Notes = dict[str, Tensor]
 
 
 class Objective(ABC):
-    """What the loop asks of an objective.
+    """A training objective: the loss of a batch.
 
     The loss of an update is the sum of the losses of its batches, divided by the sum of their
     weights, both over all processes.
@@ -70,11 +70,11 @@ class Loop:
     Attributes:
         accelerator: the processes of the run.
         model: on its device, as `Accelerator.prepare_model` returns it.
-        objective: what is minimized.
-        optimizer: of the model's trainable parameters.
-        scheduler: of the optimizer's learning rates.
-        log: what is shown and written down.
-        folder: of the checkpoints.
+        objective: defines the loss.
+        optimizer: holds the model's trainable parameters.
+        scheduler: sets the optimizer's learning rates.
+        log: progress bar and log file.
+        folder: folder of the checkpoints.
         num_steps: updates of the whole run.
         batches_per_update: batches of this process whose gradients make one update.
         log_steps: updates between lines of the log.

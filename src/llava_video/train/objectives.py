@@ -1,9 +1,9 @@
-"""What a run minimizes: the loss of the next token (SFT), or of preferences (DPO).
+"""Training objectives: next-token prediction (SFT) and preferences (DPO).
 
-An objective says how records become samples and rows become batches, and what the loss of a batch
-is. The loss of a pair of answers is ``-log sigmoid(beta * margin)``, where the margin is by how
-much more the chosen answer has gained in log-probability over the model that the run began with
-than the rejected one (Rafailov et al., Direct Preference Optimization, equation 7;
+An objective defines how records are parsed and rows collated, and the loss of a batch. The loss of
+a pair of answers is ``-log sigmoid(beta * margin)``. The margin is the log-ratio of the chosen
+answer to the reference model minus that of the rejected one, where the reference model is the one
+that the run starts from (Rafailov et al., Direct Preference Optimization, equation 7;
 ``trl_dpo_trainer.py`` of the official code with ``dpo_alpha=1`` and ``gamma=0``).
 """
 
@@ -35,7 +35,7 @@ from llava_video.train.data.preferences import (
     as_preference,
 )
 from llava_video.train.data.samples import Sample, as_sample
-from llava_video.train.devices import SeeingCollator
+from llava_video.train.devices import BlackFrameCollator
 from llava_video.train.loop import Batch, Loop, Notes, Objective
 from llava_video.train.recipe import Recipe
 
@@ -44,11 +44,11 @@ REFERENCE_FILE = "reference.safetensors"
 
 
 class Sft(Objective):
-    """Supervised fine-tuning: what the assistant says becomes more likely, token by token.
+    """Supervised fine-tuning: cross entropy of the assistant's tokens.
 
     Args:
-        recipe: of the run.
-        processor: of the model.
+        recipe: recipe of the run.
+        processor: processor of the model.
     """
 
     parse = staticmethod(as_sample)
@@ -56,7 +56,7 @@ class Sft(Objective):
 
     def __init__(self, recipe: Recipe, processor: LlavaVideoProcessor) -> None:
         self.encoder = Encoder(processor, recipe)
-        self.collate = SeeingCollator(RowCollator(processor), processor)
+        self.collate = BlackFrameCollator(RowCollator(processor), processor)
         self.attention = PACKED if recipe.attention == "sdpa" else recipe.attention
         self._skips = recipe.on_bad_video == "skip_and_report"
 
@@ -67,10 +67,10 @@ class Sft(Objective):
         return RowDataset(samples, rows, self.encoder, skipped if self._skips else None)
 
     def begin(self, loop: Loop, samples: Sequence[Sample]) -> None:
-        """Nothing has to be known before the first step."""
+        """Do nothing: SFT needs no reference."""
 
     def weight(self, batch: Batch) -> int:
-        """The number of labels."""
+        """The number of labels in the batch."""
         return int((batch["shift_labels"] != LABEL_IGNORED).sum())
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Notes]:
@@ -85,15 +85,15 @@ class Sft(Objective):
 
 
 class Dpo(Objective):
-    """Direct preference optimization: of two answers, the chosen one becomes more likely.
+    """Direct preference optimization.
 
-    Log-probabilities under the model that the run begins with are computed once, before the first
-    step, and kept in the run folder.
+    Reference log-probabilities, those of the model that the run starts from, are computed once
+    before the first step and kept in the run folder.
 
     Args:
-        recipe: of the run.
-        processor: of the model.
-        beta: how much a margin counts.
+        recipe: recipe of the run.
+        processor: processor of the model.
+        beta: factor of the margin.
     """
 
     parse = staticmethod(as_preference)
@@ -115,10 +115,10 @@ class Dpo(Objective):
         return PairDataset(samples, rows, self.encoder)
 
     def begin(self, loop: Loop, samples: Sequence[Sample]) -> None:
-        """Compute log-probabilities of all pairs, each process its share, or read them again.
+        """Compute the reference log-probabilities, each process its share, or load them.
 
         Raises:
-            InputError: steps are done, and the log-probabilities from before them are missing.
+            InputError: a resumed run lacks the file of its reference log-probabilities.
         """
         if not self._path.is_file():
             if loop.step:
@@ -131,7 +131,7 @@ class Dpo(Objective):
         self._reference_N2 = load_file(self._path)["logps"].to(loop.accelerator.device)
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Notes]:
-        """The mean loss of the pairs; all batches have as many."""
+        """The mean loss of the pairs; all batches have the same number."""
         logps_B2 = answer_logps(model, batch, self._dtype)
         loss, margins = preference_loss(logps_B2, self._reference_N2[batch["pairs"]], self._beta)
         return loss, {"margin": margins, "accuracy": (margins > 0).float()}
@@ -140,7 +140,7 @@ class Dpo(Objective):
     def _compute_reference(self, loop: Loop, samples: Sequence[Sample]) -> Tensor:
         processes = loop.accelerator
         per_process = math.ceil(len(samples) / processes.num_processes)
-        # All processes compute as many, as sharded weights need; the last ones may do some again.
+        # Sharded weights need the same number of forward passes everywhere: shares may overlap.
         starts = [
             min(index * per_process, len(samples) - per_process)
             for index in range(processes.num_processes)
@@ -166,11 +166,11 @@ class Dpo(Objective):
 
 
 RowObjective: TypeAlias = Sft | Dpo
-"""The objectives of runs on a mixture."""
+"""An objective of a run on a mixture."""
 
 
 def objective_of(recipe: Recipe, processor: LlavaVideoProcessor) -> RowObjective:
-    """The objective that a recipe names."""
+    """The objective of a recipe."""
     if recipe.dpo is None:
         return Sft(recipe, processor)
     return Dpo(recipe, processor, recipe.dpo.beta)
@@ -182,17 +182,17 @@ def answer_logps(
     """Log-probabilities of the chosen and the rejected answer of each row: (B, 2), float32.
 
     Args:
-        model: computes on the device where the inputs are.
-        inputs: of `PairCollator`, but what is for the log.
-        dtype: that attention computes in.
+        model: on the device of the inputs.
+        inputs: a batch of `PairCollator` without what is for the log.
+        dtype: dtype of the attention.
     """
-    asked = {k: v for k, v in inputs.items() if k not in ("answers", "branches", "pairs")}
-    # Made here: of L x L numbers, it would be the largest thing that a data loader hands over.
-    asked["attention_mask"] = branch_mask(inputs["branches"], dtype)
-    answers, branches = inputs["answers"][:, 1:], inputs["branches"][:, 1:]
-    positions = (answers != LABEL_IGNORED).any(0).nonzero().squeeze(1)
-    logits_BKV = model(**asked, logits_to_keep=positions).logits.float()
-    answers, branches = answers[:, positions], branches[:, positions]
+    kwargs = {k: v for k, v in inputs.items() if k not in ("answers", "branches", "pairs")}
+    # Made here, as L x L numbers would be the largest tensor that a data loader hands over.
+    kwargs["attention_mask"] = branch_mask(inputs["branches"], dtype)
+    answers, branches = inputs["answers"][:, 1:], inputs["branches"][:, 1:]  # (B, L - 1)
+    positions = (answers != LABEL_IGNORED).any(0).nonzero().squeeze(1)  # (K,)
+    logits_BKV = model(**kwargs, logits_to_keep=positions).logits.float()
+    answers, branches = answers[:, positions], branches[:, positions]  # (B, K)
     is_answer = answers != LABEL_IGNORED
     logps = logits_BKV.log_softmax(-1).gather(-1, answers.clamp(min=0)[..., None]).squeeze(-1)
     return torch.stack(
@@ -202,6 +202,6 @@ def answer_logps(
 
 def preference_loss(logps_B2: Tensor, reference_B2: Tensor, beta: float) -> tuple[Tensor, Tensor]:
     """The loss, and the margin of each pair (B,)."""
-    gained = logps_B2 - reference_B2
-    margins = gained[:, 0] - gained[:, 1]
+    log_ratios_B2 = logps_B2 - reference_B2
+    margins = log_ratios_B2[:, 0] - log_ratios_B2[:, 1]
     return -functional.logsigmoid(beta * margins).mean(), margins

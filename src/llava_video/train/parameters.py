@@ -1,4 +1,4 @@
-"""What a run trains: the model with its adapters, what stays frozen, and the optimizer's groups."""
+"""The trainable parameters of a run: adapters, frozen parts, and the optimizer's groups."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from llava_video.train.recipe import Recipe
 def build_model(
     recipe: Recipe, directory: Path, config: LlavaVideoConfig, frozen_dtype: torch.dtype
 ) -> Any:
-    """The model as the run begins: with adapters, and in float32 what is trained."""
+    """The model at the start of a run: with adapters, its trainable weights in float32."""
     model: Any = load_model(directory, config, dtype=frozen_dtype)
     if recipe.lora is not None:
         model = add_lora(model, recipe.lora, recipe.model)
@@ -55,7 +55,7 @@ def compile_layers(model: nn.Module) -> None:
 
 
 def checkpoint_activations(model: Any) -> None:
-    """Compute activations again in the backward pass instead of keeping them."""
+    """Recompute activations in the backward pass instead of keeping them."""
     model.config.get_text_config().use_cache = False  # transformers would say that it has to
     if hasattr(model, "activation_checkpointing_enable"):
         model.activation_checkpointing_enable({"use_reentrant": False})
@@ -84,7 +84,7 @@ def set_trainable(model: nn.Module, recipe: Recipe) -> None:
 
 
 def parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
-    """What is trained, by part and with or without weight decay (vectors have none)."""
+    """Trainable parameters by part, with and without weight decay (vectors have none)."""
     rates = recipe.learning_rates.model_dump()
     groups: dict[tuple[float, float], list[Tensor]] = {}
     for name, parameter in model.named_parameters():

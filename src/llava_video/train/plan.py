@@ -1,6 +1,6 @@
-"""What a training run will do, known before its first step: samples, rows, steps, memory.
+"""The run plan, complete before the first step: samples, rows, steps, memory.
 
-A dry run shows a plan; a run follows it, and writes into ``run.json`` what it was made of.
+A dry run shows the plan; a run follows it, and records its inputs in ``run.json``.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ _VERSIONS = ("torch", "transformers", "accelerate")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that is known before the first step.
+    """The plan of a run.
 
     Attributes:
-        recipe: what was asked for.
-        directory: of the model to start from.
-        config: of the model.
-        processor: of the model.
+        recipe: the recipe.
+        directory: folder of the model to start from.
+        config: configuration of the model.
+        processor: processor of the model.
         parts: the mixture, file by file.
-        samples: what is learnt.
-        lengths: tokens of each sample, those of videos included.
-        problems: what is left out, and why.
-        rows: samples of each row, for the whole run, all epochs one after the other.
-        steps_per_epoch: updates in one pass over the samples.
-        num_steps: updates of the weights in the whole run.
-        warnings: what is done as asked, but can hardly be meant.
+        samples: the training samples.
+        lengths: tokens of each sample, video tokens included.
+        problems: records that are left out, and why.
+        rows: samples of each row, for all epochs of the run in order.
+        steps_per_epoch: updates per pass over the samples.
+        num_steps: updates of the whole run.
+        warnings: settings that are followed but hardly intended.
     """
 
     recipe: Recipe
@@ -67,11 +67,11 @@ class Plan:
 
 
 def make_plan(recipe: Recipe) -> Plan:
-    """Read the mixture, open every video, count every token, and lay out the rows.
+    """Read the mixture, open every video, count all tokens, and plan the rows.
 
     Raises:
-        InputError: nothing can be learnt from, a sample is longer than ``max_tokens``, videos are
-            to have more frames than the representation takes, or a tracker's package is missing.
+        InputError: no sample is usable, a sample is longer than ``max_tokens``, ``num_frames``
+            exceeds the representation's T, or a tracker's package is missing.
         CheckpointError: the model cannot be used.
     """
     check_trackers(recipe.trackers)
@@ -124,8 +124,8 @@ def _warnings(recipe: Recipe, rows_per_epoch: int, num_samples: int) -> Iterator
         times = recipe.rows_per_update / rows_per_epoch
         more = "; packing=false makes more rows of them" if rows_per_epoch < num_samples else ""
         yield (
-            f"all samples stand in {rows_per_epoch} rows, so that each update of "
-            f"rows_per_update={recipe.rows_per_update} rows learns from each sample {times:.1f} "
+            f"all samples fit into {rows_per_epoch} rows, so that each update of "
+            f"rows_per_update={recipe.rows_per_update} rows uses each sample {times:.1f} "
             f"times; set rows_per_update={rows_per_epoch} or less{more}"
         )
 
@@ -133,7 +133,7 @@ def _warnings(recipe: Recipe, rows_per_epoch: int, num_samples: int) -> Iterator
 def _rows_of_run(
     recipe: Recipe, objective: RowObjective, lengths: Sequence[int], limit: int
 ) -> tuple[list[tuple[int, ...]], int]:
-    """Rows of all epochs, cut or filled to whole updates, and how many one epoch has."""
+    """Rows of all epochs, cut or filled up to whole updates, and the rows per epoch."""
     per_update = recipe.rows_per_update
 
     def epoch(number: int) -> list[tuple[int, ...]]:
@@ -154,12 +154,12 @@ def _rows_of_run(
 
 
 def check_devices(recipe: Recipe, num_devices: int) -> None:
-    """Refuse a number of devices that an update cannot be shared among."""
+    """Refuse a number of devices that does not divide an update."""
     at_once = recipe.rows_per_step * num_devices
     if recipe.rows_per_update % at_once:
         raise InputError(
-            f"rows_per_update={recipe.rows_per_update} is no multiple of {at_once}, the rows that "
-            f"{num_devices} devices compute at a time; change it or rows_per_step"
+            f"rows_per_update={recipe.rows_per_update} is not a multiple of {at_once}, the rows "
+            f"that {num_devices} devices compute at a time; change it or rows_per_step"
         )
 
 
@@ -227,7 +227,7 @@ def describe_run(plan: Plan, num_devices: int) -> None:
 
 
 def _sha256_of_samples(plan: Plan) -> str:
-    """Of what no file's digest tells: the samples that were usable, their lengths and rows."""
+    """The digest of the usable samples, their lengths and rows, which no file's digest covers."""
     names = [sample.name for sample in plan.samples]
     return hashlib.sha256(json.dumps([names, plan.lengths, plan.rows]).encode()).hexdigest()
 

@@ -1,4 +1,4 @@
-"""What a trained model answers to some of its samples, for people to look at."""
+"""Predictions of a trained model on some of its samples, for the report."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _PICTURE_SIDE = 160
 
 
 def write_predictions(model: Any, encoder: Encoder, samples: list[Sample], path: Path) -> None:
-    """Let a model answer the last question of each sample, and write its answers as JSON lines.
+    """Predict the last answer of each sample, and write the predictions as JSON lines.
 
     Args:
-        model: in evaluation mode, on the device where it is to run.
-        encoder: reads samples.
-        samples: what it is asked.
-        path: the file: sample, question, expected and predicted answer, and some small pictures.
+        model: in evaluation mode, on its device.
+        encoder: encodes samples.
+        samples: the samples.
+        path: the file: sample, question, expected and predicted answer, and thumbnails.
     """
     answers = []
     for sample in samples:
         try:
             answers.append(_predict(model, encoder, sample))
-        except VideoError:  # training has reported it
+        except VideoError:  # reported during training
             continue
     write_whole(path, dump_lines(answers))
 

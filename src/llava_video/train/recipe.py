@@ -17,11 +17,11 @@ class LearningRates(Section):
     """Highest learning rate of each part of the model; a part without one stays as it is."""
 
     vision_encoder: float | None = None
-    """Of the vision encoder."""
+    """Learning rate of the vision encoder."""
     projector: float | None = None
-    """Of the projector and the vectors between frames."""
+    """Learning rate of the projector and the vectors between frames."""
     language_model: float | None = None
-    """Of the language model."""
+    """Learning rate of the language model."""
 
 
 class Lora(Section):
@@ -36,16 +36,16 @@ class Lora(Section):
     alpha: int = Field(32, gt=0)
     """Adapters are scaled by alpha / rank."""
     dropout: float = Field(0.05, ge=0, lt=1)
-    """Of what adapters are shown."""
+    """Dropout of the adapters' inputs."""
     learning_rate: float = 1e-4
     """Highest learning rate of adapters."""
 
 
 class Dpo(Section):
-    """Learn which of two answers is better."""
+    """Direct preference optimization."""
 
     beta: float = Field(0.1, gt=0)
-    """How much the margin between two answers counts."""
+    """Factor of the margin between two answers."""
 
 
 Tracker = Literal[
@@ -83,7 +83,7 @@ class Recipe(BaseRecipe):
     lora: Lora | None = None
     """Train adapters instead of the language model."""
     dpo: Dpo | None = None
-    """Learn from pairs of answers ``{"video", "prompt", "chosen", "rejected"}``."""
+    """Train on pairs of answers ``{"video", "prompt", "chosen", "rejected"}``."""
     epochs: float = Field(1.0, gt=0)
     """Passes over the mixture."""
     max_steps: int | None = Field(None, gt=0)
@@ -91,7 +91,7 @@ class Recipe(BaseRecipe):
     rows_per_step: int = Field(1, gt=0)
     """Rows that one device computes at a time."""
     rows_per_update: int = Field(1, gt=0)
-    """Rows that each update of the weights learns from, on all devices together."""
+    """Rows per update of the weights, on all devices together."""
     shard: bool = False
     """Split weights and optimizer state among devices (FSDP2) instead of copying them."""
     packing: bool = True
@@ -113,9 +113,9 @@ class Recipe(BaseRecipe):
     weight_decay: float = Field(0.0, ge=0)
     """Weight decay of AdamW."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    """Of the computation; weights are kept in float32 where they are trained."""
+    """Dtype of the computation; trained weights are kept in float32."""
     gradient_checkpointing: bool = True
-    """Compute activations again in the backward pass instead of keeping them."""
+    """Recompute activations in the backward pass instead of keeping them."""
     compile: bool = False
     """Compile the layers (torch.compile): a minute at the start, faster steps on a GPU."""
     save_steps: int = Field(200, gt=0)
@@ -123,13 +123,13 @@ class Recipe(BaseRecipe):
     log_steps: int = Field(10, gt=0)
     """Updates between two lines of the log."""
     report_samples: int = Field(4, ge=0)
-    """Samples that the trained model is asked again, for the report."""
+    """Samples whose answers the trained model predicts, for the report."""
     trackers: tuple[Tracker, ...] = ()
     """Log to these, too, each by its own package."""
     workers: int = Field(2, ge=0)
     """Processes that decode videos ahead."""
     seed: int = 0
-    """Of the order of samples, of dropout and of new weights."""
+    """Seed of the order of samples, of dropout and of new weights."""
 
     @model_validator(mode="before")
     @classmethod
@@ -158,5 +158,5 @@ class Recipe(BaseRecipe):
 
 
 def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read the recipe of a training run; see `recipes.load_recipe`."""
+    """Load the recipe of a training run; see `recipes.load_recipe`."""
     return recipes.load_recipe(Recipe, name_or_path, overrides)

@@ -1,4 +1,4 @@
-"""One offline HTML page about a training run, made of the files in its folder."""
+"""The report of a training run: an offline HTML page made from the files of its folder."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ _CURVES = {
 
 
 def write_report(folder: Path) -> Path:
-    """Write the page about a run; files that a run does not have leave their section out."""
+    """Write the report of a run, without the sections of files that the run lacks."""
     run = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
     log = read_lines(folder / LOG_FILE)
-    # A run that was killed and went on has logged some steps twice.
+    # A run that was killed and resumed has logged some steps twice.
     steps = list({line["step"]: line for line in log if "loss" in line}.values())
     recipe = (folder / RECIPE_FILE).read_text(encoding="utf-8")
     left_out = [*run["left_out"], *_once(read_lines(folder / SKIPPED_FILE))]
@@ -67,7 +67,7 @@ def write_report(folder: Path) -> Path:
 
 
 def _once(skipped: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each sample once: one that fails does so in every epoch, and again when a run goes on."""
+    """Each sample once: one that fails does so in every epoch, and again when a run resumes."""
     return list({line["sample"]: line for line in skipped}.values())
 
 
@@ -104,8 +104,8 @@ def _predictions(lines: list[dict[str, Any]]) -> list[Block]:
     ]
     return [
         Text(
-            "Training samples, asked again at the end. They show what was memorised, not what is "
-            "understood."
+            "Predictions on training samples after the run. They show memorisation, not "
+            "generalisation."
         ),
         Table(("seen", "question", "expected", "predicted"), rows),
     ]

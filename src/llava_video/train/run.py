@@ -33,7 +33,7 @@ from llava_video.train.checkpoints import (
 from llava_video.train.data.encode import SKIPPED_FILE, Encoder
 from llava_video.train.devices import (
     batches_of_process,
-    by_first,
+    broadcast_from_first,
     join_processes,
     leave_processes,
     make_accelerator,
@@ -58,18 +58,20 @@ ADAPTER = "adapter"
 
 
 def train(recipe: Recipe, *, bar: bool = True) -> Path | None:
-    """Run a recipe, or go on with its run folder where it stopped: in training, or in the report.
+    """Run a recipe, or resume its run folder where it stopped: in training, or in the report.
 
     Returns:
         The directory of the trained model; None in all processes but the first.
 
     Raises:
-        InputError: the run folder belongs to another recipe, or the loss is no number.
+        InputError: the run folder belongs to another recipe, or the loss is not finite.
         VideoError: a video fails and the recipe does not say to skip it.
     """
     processes = join_processes()
     try:
-        plan, checkpoint = by_first(processes, lambda: _begin(recipe, processes.num_processes))
+        plan, checkpoint = broadcast_from_first(
+            processes, lambda: _begin(recipe, processes.num_processes)
+        )
         is_trained = (recipe.out / MODEL).is_dir()  # the first process writes it when all are done
         if not is_trained:
             with room_on_disk(recipe.out / CHECKPOINTS):
@@ -87,7 +89,7 @@ def train(recipe: Recipe, *, bar: bool = True) -> Path | None:
 
 
 def _begin(recipe: Recipe, num_processes: int) -> tuple[Plan, Path | None]:
-    """The plan of a run, written down, and the checkpoint that it goes on from."""
+    """Make and record the run plan; returns it with the checkpoint to resume from."""
     if (recipe.out / MODEL).is_dir() and (recipe.out / REPORT_FILE).is_file():
         raise InputError(f"{recipe.out} holds a finished run; give another folder as out=DIR")
     check_devices(recipe, num_processes)
@@ -106,13 +108,13 @@ def _begin(recipe: Recipe, num_processes: int) -> tuple[Plan, Path | None]:
 
 
 def _run(plan: Plan, checkpoint: Path | None, bar: bool) -> None:
-    """Train, from the first step or from a checkpoint, and leave the last checkpoint."""
+    """Train from the first step or from a checkpoint, up to the last checkpoint."""
     recipe = plan.recipe
     dtype = getattr(torch, recipe.dtype)
     accelerator = make_accelerator(recipe.trackers, recipe.out / "tensorboard")
     splits = recipe.shard and accelerator.num_processes > 1
 
-    set_seed(recipe.seed)  # adapters begin at random
+    set_seed(recipe.seed)  # adapters are initialised at random
     model = build_model(recipe, plan.directory, plan.config, torch.float32 if splits else dtype)
     objective = objective_of(recipe, plan.processor)
     model.set_attn_implementation({"text_config": objective.attention})
@@ -125,7 +127,7 @@ def _run(plan: Plan, checkpoint: Path | None, bar: bool) -> None:
         shard(model, accelerator, dtype)
     if checkpoint is not None:
         load_weights(checkpoint, model)
-    prepared = accelerator.prepare_model(model)  # on its device; copies keep each other alike
+    prepared = accelerator.prepare_model(model)  # on its device, wrapped for DDP
 
     is_cuda = accelerator.device.type == "cuda"
     groups = parameter_groups(model, recipe)
@@ -161,7 +163,7 @@ def _run(plan: Plan, checkpoint: Path | None, bar: bool) -> None:
             autocast_dtype=None if splits or dtype == torch.float32 else dtype,
             step=done,
         )
-        set_seed(recipe.seed)  # what is dropped does not depend on how the model began
+        set_seed(recipe.seed)  # dropout does not depend on how the model was initialised
         objective.begin(loop, plan.samples)
         loop.run(_loader(plan, objective, done, accelerator), checkpoint)
 
@@ -169,7 +171,7 @@ def _run(plan: Plan, checkpoint: Path | None, bar: bool) -> None:
 def _loader(
     plan: Plan, objective: RowObjective, num_done: int, accelerator: Accelerator
 ) -> DataLoader[Any]:
-    """Batches of the rows of this process, from the first update that is left."""
+    """Batches of the rows of this process, after ``num_done`` updates."""
     recipe = plan.recipe
     return DataLoader(
         objective.dataset(plan.samples, plan.rows, recipe.out / SKIPPED_FILE),
@@ -194,14 +196,14 @@ def export_model(
 ) -> None:
     """Write the model of a checkpoint with its processor, adapters merged into it.
 
-    They are merged in float32 and then rounded to the recipe's dtype. Needs the memory of one copy
+    They are merged in float32 and then rounded to the recipe's dtype. Takes the memory of one copy
     of the model in float32, on the CPU.
 
     Args:
-        recipe: of the run.
-        checkpoint: what it has learnt.
-        target: where the model is written.
-        adapter: where its adapters are written alone, if it has any.
+        recipe: recipe of the run.
+        checkpoint: its checkpoint.
+        target: folder of the model.
+        adapter: folder of the adapters alone, if the run has any.
     """
     directory = find_checkpoint(recipe.model)
     config = load_config(directory, recipe.representation)
@@ -216,7 +218,7 @@ def export_model(
 
 
 def merge(source: Path, target: Path, model: str | None = None) -> None:
-    """Make a model of an adapter, or of a checkpoint of a run, even of one that has not ended.
+    """Make a model of an adapter, or of a checkpoint of a run, finished or not.
 
     Args:
         source: a folder with an adapter, a run folder, or one of its checkpoints.
@@ -224,7 +226,7 @@ def merge(source: Path, target: Path, model: str | None = None) -> None:
         model: the model that an adapter was trained on; default: the one that it names.
 
     Raises:
-        InputError: the source is none of these, or the target is there already.
+        InputError: the source is none of these, or the target exists.
         CheckpointError: an adapter does not fit the model.
     """
     if target.exists():
@@ -245,7 +247,7 @@ def merge(source: Path, target: Path, model: str | None = None) -> None:
 
 
 def _report(plan: Plan) -> None:
-    """Ask the trained model some of its samples, and write the page about the run."""
+    """Predict the answers of some samples with the trained model, and write the report."""
     recipe = plan.recipe
     wanted = min(recipe.report_samples, len(plan.samples))
     if wanted:

@@ -22,17 +22,19 @@ def test_every_description_agrees_with_what_is_seen(level):
     for seed in range(15):
         script = generate_script(seed, level)
         checker = Checker(script)
-        for told in describe_levels(script, seed):
-            problem = checker.check_description(told.text, told.start_seconds, told.end_seconds)
-            assert problem == "", f"{told}\n{script}"
+        for description in describe_levels(script, seed):
+            problem = checker.check_description(
+                description.text, description.start_seconds, description.end_seconds
+            )
+            assert problem == "", f"{description}\n{script}"
 
 
 def test_levels_are_consistent():
     for seed in range(25):
         script = generate_script(seed, "long")
-        told = describe_levels(script, seed)
+        descriptions = describe_levels(script, seed)
         deeds = {
-            level: [list(find_deeds(d.text)) for d in told if d.level == level]
+            level: [list(find_deeds(d.text)) for d in descriptions if d.level == level]
             for level in (1, 2, 3)
         }
         windows = deeds[1]
@@ -58,7 +60,7 @@ def test_a_missing_or_invented_deed_is_noticed():
     text = describe(script, 0.0, script.duration_seconds)
     sentences = text.split(". ")
     shortened = ". ".join(s for s in sentences if not list(find_deeds(s)))
-    assert "not told" in checker.check_description(shortened, 0.0, script.duration_seconds)
+    assert "not described" in checker.check_description(shortened, 0.0, script.duration_seconds)
     invented = f"{text} The red ring vanishes."
     assert "not seen" in checker.check_description(invented, 0.0, script.duration_seconds)
 

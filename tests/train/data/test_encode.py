@@ -1,4 +1,4 @@
-"""What is learnt of a sample, and how its length is known before its video is read."""
+"""What is supervised of a sample, and how its length is known before its video is read."""
 
 import json
 import shutil
@@ -74,7 +74,7 @@ def test_the_length_is_known_before_the_video_is_read(samples: list[Sample], cha
 
 
 def spoken(processor: LlavaVideoProcessor, ids: list[int], labels: list[int]) -> list[str]:
-    """Each unbroken stretch of what is learnt, as text."""
+    """Each unbroken stretch of what is supervised, as text."""
     stretches: list[list[int]] = [[]]
     for token, wanted in zip(ids, labels, strict=True):
         if wanted == LABEL_IGNORED:
@@ -164,9 +164,9 @@ def test_a_batch_has_the_loss_and_gradients_of_its_samples(
         inputs = encoder.processor.pixels(one.seen)
         if one.seen.tiles:
             inputs["mm_token_type_ids"] = torch.tensor([one.token_types])
-        ids, learnt = torch.tensor([one.input_ids]), torch.tensor([one.labels])
-        count = (learnt[:, 1:] != LABEL_IGNORED).sum()
-        (model(input_ids=ids, labels=learnt, **inputs).loss * count).backward()
+        ids, labels = torch.tensor([one.input_ids]), torch.tensor([one.labels])
+        count = (labels[:, 1:] != LABEL_IGNORED).sum()
+        (model(input_ids=ids, labels=labels, **inputs).loss * count).backward()
         num_labels += count
     expected = gradients(model, 1 / num_labels)
 

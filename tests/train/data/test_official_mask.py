@@ -55,7 +55,7 @@ def ours(turns: list[tuple[str, str]]) -> tuple[list[int], list[int]]:
 
 
 def supervised(turns: list[tuple[str, str]]) -> list[str]:
-    """Unbroken stretches of what is learnt, as text."""
+    """Unbroken stretches of what is supervised, as text."""
     stretches: list[list[int]] = [[]]
     for value in ours(turns)[1]:
         if value == LABEL_IGNORED:
@@ -100,14 +100,14 @@ def test_the_header_of_the_assistant_is_learnt() -> None:
     assert "<|im_start|>assistant\nIt is so.<|im_end|>" in "".join(supervised(TALK))
 
 
-def test_markers_of_all_turns_are_learnt_but_not_who_speaks() -> None:
+def test_markers_of_all_turns_are_supervised_but_not_who_speaks() -> None:
     start, newline, *rest = supervised(TALK)
     assert (start, newline) == ("<|im_start|>", "\n"), "of the system's turn"
     assert rest[0] == "<|im_end|>\n<|im_start|>", "between the system's and the user's"
     assert not any("user" in text or "system" in text for text in supervised(TALK))
 
 
-def test_single_newlines_of_questions_are_learnt_and_blank_lines_are_not() -> None:
+def test_single_newlines_of_questions_are_supervised_and_blank_lines_are_not() -> None:
     assert len(TOKENIZER("\n\n")["input_ids"]) == 1
     plain = supervised(TALK)
     assert supervised([("user", "What?\n\nWhat?"), TALK[1]]) == plain

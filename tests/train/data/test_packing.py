@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llava_video.train.data.packing import LABEL_IGNORED, branch_mask, join, plan_rows, stack
+from llava_video.train.data.packing import LABEL_IGNORED, branch_mask, join, pad_rows, plan_rows
 from tests.model.small import small_model
 
 
@@ -23,7 +23,7 @@ def conversations(lengths: list[int]) -> list[tuple[list[int], list[int]]]:
 def test_a_packed_batch_has_the_loss_and_gradients_of_single_samples() -> None:
     model = small_model()
     samples = conversations([9, 14, 5, 11])
-    batch = stack([join(samples[:3]), join(samples[3:])], padding_id=0)
+    batch = pad_rows([join(samples[:3]), join(samples[3:])], padding_id=0)
     batch["attention_mask"] = branch_mask(batch.pop("branches"), torch.float32)
     num_labels = sum(label != LABEL_IGNORED for _, labels in samples for label in labels)
     model(**batch).loss.backward()
@@ -42,7 +42,7 @@ def test_a_packed_batch_has_the_loss_and_gradients_of_single_samples() -> None:
 def test_answers_see_what_they_share_and_not_each_other() -> None:
     shared = [1, 2]
     row = join([([*shared, 3, 4], [-100] * 4), ([*shared, 5], [-100] * 3)], num_shared=2)
-    mask = branch_mask(stack([row], padding_id=0)["branches"], torch.bfloat16)
+    mask = branch_mask(pad_rows([row], padding_id=0)["branches"], torch.bfloat16)
     seen = [[1, 0, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [1, 1, 1, 1, 0], [1, 1, 0, 0, 1]]
     assert torch.equal(mask == 0, torch.tensor(seen, dtype=torch.bool)[None, None])
     assert mask.dtype == torch.bfloat16

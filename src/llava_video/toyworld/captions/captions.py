@@ -92,7 +92,7 @@ def _sentences(story: Story, start: float, end: float, level: int, rng: random.R
     happenings.sort(key=lambda happening: happening[0])
     for _, happening in happenings:
         if isinstance(happening, Deed):
-            sentences.append(_tell(story, happening, level, rng))
+            sentences.append(_deed_text(story, happening, level, rng))
         elif happening.what == "cut":
             sentences.append(_opening(story, happening, happening.start_seconds, level, rng))
         else:
@@ -142,7 +142,7 @@ def _portrait(actor: Actor, stage: Stage, index: int, aspect: float, level: int)
     return " ".join(words)
 
 
-def _tell(story: Story, deed: Deed, level: int, rng: random.Random) -> str:
+def _deed_text(story: Story, deed: Deed, level: int, rng: random.Random) -> str:
     wording = rng.choice(WORDINGS[deed.verb]).format(value=deed.value)
     sentence = f"{rng.choice(('The', 'The', 'Then the'))} {deed.who} {wording}"
     if level == 1:

@@ -125,7 +125,7 @@ def _cast(rng: random.Random, level: Level, num_shots: int, aspect: float) -> li
 def _write_pieces(
     rng: random.Random, floor: Floor, roles: list[Role], num_deeds: int
 ) -> list[Piece]:
-    """Stories until there are deeds enough; whoever is left stands about."""
+    """Stories until there are deeds enough; the other actors stand still."""
     pieces: list[Piece] = []
     idle = list(roles)
     while idle:

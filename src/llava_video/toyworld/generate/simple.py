@@ -40,7 +40,7 @@ def generate_simple(seed: int, aspect: float, seconds: float | None = None) -> S
     num_actors = rng.randint(1, 4)
     moves_all = rng.random() < 0.6
     num_movers = num_actors if moves_all else rng.randrange(num_actors)
-    looks = _looks(rng, num_actors)
+    looks = _appearances(rng, num_actors)
     actions = ["stay"] * (num_actors - num_movers)
     actions += [rng.choice(("move", "move", "enter", "leave")) for _ in range(num_movers)]
     rng.shuffle(actions)
@@ -64,7 +64,7 @@ def generate_simple(seed: int, aspect: float, seconds: float | None = None) -> S
     return Script("simple", seed, duration, round(aspect, 3), _NOISE, actors, tuple(events))
 
 
-def _looks(rng: random.Random, num_actors: int) -> list[tuple[str, str]]:
+def _appearances(rng: random.Random, num_actors: int) -> list[tuple[str, str]]:
     """Colours and shapes, no pair twice; in some clips many share their colour or their shape."""
     colours, shapes = tuple(COLOURS), SHAPES
     theme = rng.choice(("", "", "", "colour", "shape"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 
-from llava_video.toyworld.questions.distractors import decoys, is_asked, names_like
+from llava_video.toyworld.questions.distractors import distractors, is_asked, names_like
 from llava_video.toyworld.questions.question import Draft
 from llava_video.toyworld.script import Actor
 from llava_video.toyworld.story import Story
@@ -59,7 +59,7 @@ def clothes(story: Story, rng: random.Random) -> Draft | None:
 
 
 def hat(story: Story, rng: random.Random) -> Draft | None:
-    """Human: the colour of somebody's hat."""
+    """Human: the colour of an actor's hat."""
     people = [actor for actor in story.script.actors if actor.is_person]
     if not people:
         return None
@@ -90,7 +90,7 @@ def doing(story: Story, rng: random.Random) -> Draft | None:
         kind="doing",
         question=rng.choice(("Which of these does the {} do?", "What does the {} do?")).format(who),
         answer=deed.phrase,
-        others=tuple(other.phrase for other in decoys(story, rng, "any", 3, [who])),
+        others=tuple(other.phrase for other in distractors(story, rng, "any", 3, [who])),
         about=(who,),
         open_ended=False,
     )
@@ -103,9 +103,9 @@ def _constant(story: Story, alike: str) -> list[Actor]:
         counts = Counter(actor.shape for actor in actors)
         lonely = [a for a in actors if counts[a.shape] == 1]
     else:
-        counts = Counter(colour for actor in actors for colour in story.looks_of(actor))
+        counts = Counter(colour for actor in actors for colour in story.appearances_of(actor))
         lonely = [a for a in actors if counts[a.colour] == 1]
-    return [a for a in lonely if not a.is_person and story.looks_of(a) == {a.colour}]
+    return [a for a in lonely if not a.is_person and story.appearances_of(a) == {a.colour}]
 
 
 def colour(story: Story, rng: random.Random) -> Draft | None:
@@ -168,7 +168,7 @@ def letter(story: Story, rng: random.Random) -> Draft | None:
 
 
 def repeats(story: Story, rng: random.Random) -> Draft | None:
-    """Count: how often somebody does something quick."""
+    """Count: how often an actor does something quick."""
     deeds = [d for d in story.unique_deeds if d.verb in ("jump", "blink", "wave")]
     if not deeds:
         return None
@@ -226,9 +226,9 @@ def places(story: Story, rng: random.Random) -> Draft | None:
 
 
 def exists(story: Story, rng: random.Random) -> Draft | None:
-    """Binary: whether somebody is there."""
+    """Binary: whether an actor is there."""
     actors = story.script.actors
-    looks = {(c, a.shape) for a in actors for c in story.looks_of(a)}
+    looks = {(c, a.shape) for a in actors for c in story.appearances_of(a)}
     answer = rng.choice(("yes", "no"))
     if answer == "yes":
         actor = rng.choice(actors)
@@ -308,7 +308,7 @@ def corner(story: Story, rng: random.Random) -> Draft | None:
 
 
 def nearest(story: Story, rng: random.Random) -> Draft | None:
-    """Spatial: who is nearest to somebody when the video begins."""
+    """Spatial: who is nearest to an actor when the video begins."""
     standing = story.standing_at_start
     if len(standing) < 3:
         return None

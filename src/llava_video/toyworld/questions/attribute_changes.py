@@ -12,7 +12,7 @@ from llava_video.toyworld.words import COLOURS
 
 
 def new_colour(story: Story, rng: random.Random) -> Draft | None:
-    """Attribute change: which colour somebody takes on, for good or for a moment."""
+    """Attribute change: which colour an actor takes on, for good or for a moment."""
     verb = rng.choice(("recolour", "flash"))
     deeds = [d for d in story.deeds if d.verb == verb]
     deeds = [d for d in deeds if len(story.script.of(d.who, verb)) == 1]
@@ -40,7 +40,7 @@ def new_colour(story: Story, rng: random.Random) -> Draft | None:
 
 
 def size_change(story: Story, rng: random.Random) -> Draft | None:
-    """Attribute change: how somebody's size changes."""
+    """Attribute change: how an actor's size changes."""
     changes = {
         who: how for who, how in story.size_changes.items() if is_asked(story, rng, "size", how)
     }

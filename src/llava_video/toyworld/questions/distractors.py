@@ -1,8 +1,8 @@
-"""What happens in other videos of the same level: the measure of what is plausible and common.
+"""Distractors and answer balance, from what happens in other videos of the same level.
 
 Two things keep questions from being answered without the video. Wrong options and false premises
-are drawn from what is true elsewhere in the same role, so that they are worded like true answers
-(`decoys`). And what is common is asked about less often, so that no answer is a good guess
+are drawn from what is true of other videos in the same role, and so worded like true answers
+(`distractors`). And what is common is asked about less often, so that no answer is a good guess
 (`is_asked`).
 """
 
@@ -92,7 +92,7 @@ def is_asked(story: Story, rng: random.Random, subject: str, answer: str | Deed)
     Args:
         story: the true story.
         rng: draws.
-        subject: a key of `_FACTS`, or a role as in `decoys`.
+        subject: a key of `_FACTS`, or a role as in `distractors`.
         answer: the answer's words, or the deed.
     """
     words = answer if isinstance(answer, str) else _words_for(story, answer)
@@ -101,7 +101,7 @@ def is_asked(story: Story, rng: random.Random, subject: str, answer: str | Deed)
 
 @lru_cache(maxsize=64)
 def _bank(level: str, role: str, person: bool) -> list[Deed]:
-    """What people, or shapes, do in a role elsewhere."""
+    """What people, or shapes, do in a role in other videos."""
     return [
         deed
         for story in _other_stories(level)
@@ -110,17 +110,17 @@ def _bank(level: str, role: str, person: bool) -> list[Deed]:
     ]
 
 
-def decoys(
+def distractors(
     story: Story, rng: random.Random, role: str, count: int, among: Iterable[str]
 ) -> list[Deed]:
-    """Different things that do not happen in this story.
+    """Distractors: different deeds that do not happen in this story.
 
     Args:
         story: the true story.
         rng: picks them.
         role: "any", "begin", "end", "next", "effect", "after" or "before": what they are like.
         count: how many; fewer where the actors do nearly everything there is.
-        among: who does them; somebody named twice does so twice as often.
+        among: actors of the distractors; one named twice is drawn twice as often.
     """
     actors = [story.script.actor(name) for name in among]
     true = {deed.sentence for deed in story.deeds}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 
-from llava_video.toyworld.questions.distractors import decoys, is_asked, names_like
+from llava_video.toyworld.questions.distractors import distractors, is_asked, names_like
 from llava_video.toyworld.questions.question import Draft
 from llava_video.toyworld.story import CLEAR_GAP_SECONDS, Deed, Story
 
@@ -35,7 +35,7 @@ def after_or_before(story: Story, rng: random.Random) -> Draft | None:
         ),
         answer=asked.phrase,
         likely=tuple(deed.phrase for deed in rest),
-        others=tuple(deed.phrase for deed in decoys(story, rng, kind, 3, [who])),
+        others=tuple(deed.phrase for deed in distractors(story, rng, kind, 3, [who])),
         about=(who, known.phrase),
     )
 
@@ -61,13 +61,13 @@ def next_event(story: Story, rng: random.Random) -> Draft | None:
         ),
         answer=asked.sentence,
         likely=tuple(d.sentence for _, d in pairs if d != asked and d.who != known.who),
-        others=tuple(deed.sentence for deed in decoys(story, rng, "next", 3, others)),
+        others=tuple(deed.sentence for deed in distractors(story, rng, "next", 3, others)),
         about=(known.sentence,),
     )
 
 
 def why(story: Story, rng: random.Random) -> Draft | None:
-    """Causal: what makes somebody do something."""
+    """Causal: what makes an actor do something."""
     caused = [deed for deed in story.unique_deeds if deed.event.why]
     alone = [
         deed
@@ -119,7 +119,7 @@ def effect(story: Story, rng: random.Random) -> Draft | None:
             hit.sentence
         ),
         answer=result.sentence,
-        others=tuple(d.sentence for d in decoys(story, rng, "effect", 3, [hit.value])),
+        others=tuple(d.sentence for d in distractors(story, rng, "effect", 3, [hit.value])),
         about=(hit.sentence,),
     )
 
@@ -146,14 +146,14 @@ def stop(story: Story, rng: random.Random) -> Draft | None:
 
 
 def does(story: Story, rng: random.Random) -> Draft | None:
-    """Binary: whether somebody does something."""
+    """Binary: whether an actor does something."""
     deeds = [deed for deed in story.free_deeds if is_asked(story, rng, "any", deed)]
     if not deeds:
         return None
     deed = rng.choice(deeds)
     answer = rng.choice(("yes", "no"))
     if answer == "no":
-        (deed,) = decoys(story, rng, "any", 1, [deed.who])
+        (deed,) = distractors(story, rng, "any", 1, [deed.who])
     return Draft(
         type="Binary",
         kind="does",
@@ -217,7 +217,7 @@ def first_or_last(story: Story, rng: random.Random) -> Draft | None:
         question_open=f"Which of these happens {which}: {', '.join(listed[:-1])} or {listed[-1]}?",
         answer=answer,
         likely=tuple(listed),
-        others=tuple(deed.sentence for deed in decoys(story, rng, "any", 3, _doers(story))),
+        others=tuple(deed.sentence for deed in distractors(story, rng, "any", 3, _doers(story))),
         about=(which, *listed),
     )
 
@@ -255,7 +255,7 @@ def begin_or_end(story: Story, rng: random.Random) -> Draft | None:
             which
         ),
         answer=deed.sentence,
-        others=tuple(deed.sentence for deed in decoys(story, rng, which, 3, _doers(story))),
+        others=tuple(deed.sentence for deed in distractors(story, rng, which, 3, _doers(story))),
     )
 
 
@@ -285,7 +285,7 @@ def never(story: Story, rng: random.Random) -> Draft | None:
     real = [deed for deed in story.free_deeds if is_asked(story, rng, "any", deed)]
     if len(real) < 3:
         return None
-    (fake,) = decoys(story, rng, "any", 1, [deed.who for deed in real])
+    (fake,) = distractors(story, rng, "any", 1, [deed.who for deed in real])
     return Draft(
         type="Non-Existent Actions with Existent Scene Depictions",
         kind="never",
@@ -311,7 +311,7 @@ def premise(story: Story, rng: random.Random) -> Draft | None:
     who, answer = asked.who, asked.phrase
     denial = "they do not" if story.script.actor(who).is_person else "it does not"
     if rng.random() < 0.25:
-        (known,) = decoys(story, rng, "before", 1, [who])
+        (known,) = distractors(story, rng, "before", 1, [who])
         answer = f"{denial} {known.plain}"
     return Draft(
         type="Non-Existent Actions with Existent Scene Depictions",
@@ -319,6 +319,6 @@ def premise(story: Story, rng: random.Random) -> Draft | None:
         question=f"What does the {who} do right after {_clause(story, known)}?",
         answer=answer,
         likely=(f"{denial} {known.plain}",),
-        others=tuple(deed.phrase for deed in decoys(story, rng, "after", 3, [who])),
+        others=tuple(deed.phrase for deed in distractors(story, rng, "after", 3, [who])),
         about=(who, known.phrase),
     )

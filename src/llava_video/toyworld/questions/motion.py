@@ -12,7 +12,7 @@ from llava_video.toyworld.words import DIRECTIONS, SPINS
 
 
 def direction(story: Story, rng: random.Random) -> Draft | None:
-    """Object direction: where somebody moves."""
+    """Object direction: where an actor moves."""
     moves = story.single_moves
     if not moves:
         return None
@@ -87,13 +87,13 @@ def camera(story: Story, rng: random.Random) -> Draft | None:
 
 
 def _fact(story: Story, rng: random.Random, kind: str, facts: dict[str, str]) -> str:
-    """Somebody to ask about, "" if there is nobody; common answers are asked for less often."""
+    """An actor to ask about, "" if there is none; common answers are asked for less often."""
     choices = [who for who, answer in facts.items() if is_asked(story, rng, kind, answer)]
     return rng.choice(choices) if choices else ""
 
 
 def how_fast(story: Story, rng: random.Random) -> Draft | None:
-    """Speed: how fast somebody moves, in words."""
+    """Speed: how fast an actor moves, in words."""
     who = _fact(story, rng, "how_fast", story.speeds)
     if not who:
         return None
@@ -147,7 +147,7 @@ def _bystanders(story: Story) -> list[str]:
 
 
 def spin(story: Story, rng: random.Random) -> Draft | None:
-    """Fine-grained: which way somebody spins."""
+    """Fine-grained: which way an actor spins."""
     who = _fact(story, rng, "spin", story.spins)
     if not who:
         return None
@@ -184,7 +184,7 @@ def arm(story: Story, rng: random.Random) -> Draft | None:
 
 
 def coming(story: Story, rng: random.Random) -> Draft | None:
-    """Fine-grained: how somebody comes into the picture."""
+    """Fine-grained: how an actor comes into the picture."""
     who = _fact(story, rng, "coming", story.comings)
     if not who:
         return None
@@ -201,7 +201,7 @@ def coming(story: Story, rng: random.Random) -> Draft | None:
 
 
 def going(story: Story, rng: random.Random) -> Draft | None:
-    """Fine-grained: how somebody goes out of the picture."""
+    """Fine-grained: how an actor goes out of the picture."""
     who = _fact(story, rng, "going", story.goings)
     if not who:
         return None

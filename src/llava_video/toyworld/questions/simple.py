@@ -189,7 +189,7 @@ def _existence(script: Script, rng: random.Random) -> Draft | None:
 
 
 def _absent(script: Script, rng: random.Random) -> str:
-    """Somebody who is not there, but looks much like somebody who is."""
+    """A name that is not there, but similar to one that is."""
     names = {actor.name for actor in script.actors}
     while True:
         actor = rng.choice(script.actors)

@@ -37,14 +37,14 @@ class Checker:
 
     def check_description(self, text: str, start_seconds: float, end_seconds: float) -> str:
         """What is wrong with a description of a span of the video; "" if nothing is."""
-        told = Counter(find_deeds(text))
+        described = Counter(find_deeds(text))
         surely, perhaps = Counter[tuple[str, str, str]](), Counter[tuple[str, str, str]]()
-        for seen in self._witness.seen:
-            # The eye is a step late or early: at the edges of the span a deed may be told or not.
-            inside = start_seconds - _EDGE <= seen.start_seconds <= end_seconds + _EDGE
-            well_inside = start_seconds + _EDGE < seen.start_seconds < end_seconds - _EDGE
-            perhaps[seen.who, seen.verb, seen.value] += inside
-            surely[seen.who, seen.verb, seen.value] += well_inside
-        problems = [f"not seen: {deed}" for deed in (told - perhaps)]
-        problems += [f"not told: {deed}" for deed in (surely - told)]
+        for sighting in self._witness.sightings:
+            # Detection is off by up to a step: at the edges of the span a deed may be left out.
+            inside = start_seconds - _EDGE <= sighting.start_seconds <= end_seconds + _EDGE
+            well_inside = start_seconds + _EDGE < sighting.start_seconds < end_seconds - _EDGE
+            perhaps[sighting.who, sighting.verb, sighting.value] += inside
+            surely[sighting.who, sighting.verb, sighting.value] += well_inside
+        problems = [f"not seen: {deed}" for deed in (described - perhaps)]
+        problems += [f"not described: {deed}" for deed in (surely - described)]
         return "; ".join(problems)

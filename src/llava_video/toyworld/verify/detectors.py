@@ -68,8 +68,8 @@ class Sighting:
         return PHRASES[self.verb][0].format(value=self.value)
 
 
-def watch(script: Script) -> tuple[Stage, list[Sighting]]:
-    """Look at the whole performance; what was seen, by start."""
+def detect(script: Script) -> tuple[Stage, list[Sighting]]:
+    """Detect the deeds of a whole performance, by start."""
     num_steps = int(script.duration_seconds / STEP_SECONDS) + 1
     stage = perform(script, np.arange(num_steps, dtype=np.float64) * STEP_SECONDS)
     seen: list[Sighting] = []

@@ -5,40 +5,40 @@ from __future__ import annotations
 from functools import cached_property
 
 from llava_video.toyworld.script import SCENE, Actor, Script
-from llava_video.toyworld.verify.detectors import Sighting, watch
+from llava_video.toyworld.verify.detectors import Sighting, detect
 from llava_video.toyworld.words import COLOURS
 
 
 class Witness:
-    """Somebody who has watched the whole performance.
+    """What detection finds in a whole performance.
 
     Attributes:
         script: what was performed; read only for the looks of the cast and the names of scenes.
         stage: where everything was, densely sampled.
-        seen: what actors did by themselves, by start.
+        sightings: what actors did by themselves, by start.
         rides: what happened to things while they were carried.
         names: all actors, in the order of the stage's rows.
     """
 
     def __init__(self, script: Script) -> None:
         self.script = script
-        self.stage, everything = watch(script)
-        self.seen = [sighting for sighting in everything if not sighting.carrier]
+        self.stage, everything = detect(script)
+        self.sightings = [sighting for sighting in everything if not sighting.carrier]
         self.rides = [sighting for sighting in everything if sighting.carrier]
         self.names = [actor.name for actor in script.actors]
 
     def of(self, who: str, *verbs: str) -> list[Sighting]:
         """What one actor was seen doing, by itself."""
-        return [s for s in self.seen if s.who == who and (not verbs or s.verb in verbs)]
+        return [s for s in self.sightings if s.who == who and (not verbs or s.verb in verbs)]
 
     def only(self, sentence: str) -> Sighting:
         """The one sighting that a sentence describes."""
-        (found,) = [s for s in self.seen if s.sentence == sentence]
+        (found,) = [s for s in self.sightings if s.sentence == sentence]
         return found
 
     def happened(self, sentences: tuple[str, ...]) -> list[str]:
         """Which of the sentences are true, in the order in which it happened."""
-        return [s.sentence for s in self.seen if s.sentence in sentences]
+        return [s.sentence for s in self.sightings if s.sentence in sentences]
 
     def neighbour(self, who: str, phrase: str, step: int) -> Sighting | None:
         """What somebody did before (-1) or after (+1) doing something."""
@@ -57,7 +57,7 @@ class Witness:
         }
 
     @cached_property
-    def ever_seen(self) -> list[str]:
+    def ever_visible(self) -> list[str]:
         """Names of all that are in the video at any time."""
         opacity = self.stage.opacity.max(axis=1).tolist()
         return [name for name, most in zip(self.names, opacity, strict=True) if most > 0]

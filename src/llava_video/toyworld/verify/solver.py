@@ -31,7 +31,7 @@ def _before(witness: Witness, question: Question) -> str:
 
 def _next(witness: Witness, question: Question) -> str:
     known = witness.only(question.about[0])
-    return witness.seen[witness.seen.index(known) + 1].sentence
+    return witness.sightings[witness.sightings.index(known) + 1].sentence
 
 
 def _why(witness: Witness, question: Question) -> str:
@@ -71,15 +71,17 @@ def _story(witness: Witness, question: Question) -> str:
 
 
 def _begin(witness: Witness, question: Question) -> str:
-    return witness.seen[0].sentence
+    return witness.sightings[0].sentence
 
 
 def _end(witness: Witness, question: Question) -> str:
-    return witness.seen[-1].sentence
+    return witness.sightings[-1].sentence
 
 
 def _carrier(witness: Witness, question: Question) -> str:
-    bearers = {s.who for s in witness.seen if s.verb == "take" and s.value == question.about[0]}
+    bearers = {
+        s.who for s in witness.sightings if s.verb == "take" and s.value == question.about[0]
+    }
     return f"the {bearers.pop()}" if bearers else "nobody"
 
 
@@ -136,7 +138,7 @@ def _repeats(witness: Witness, question: Question) -> str:
 
 
 def _how_many(witness: Witness, question: Question) -> str:
-    return str(sum(name.endswith(question.about[0]) for name in witness.ever_seen))
+    return str(sum(name.endswith(question.about[0]) for name in witness.ever_visible))
 
 
 def _places(witness: Witness, question: Question) -> str:
@@ -263,7 +265,7 @@ def _going(witness: Witness, question: Question) -> str:
 
 
 def _short_order(witness: Witness, question: Question) -> str:
-    flashes = [s for s in witness.seen if s.verb == "flash"]
+    flashes = [s for s in witness.sightings if s.verb == "flash"]
     return f"the {flashes[0 if question.about[0] == 'first' else -1].who}"
 
 
@@ -273,14 +275,14 @@ def _short_order(witness: Witness, question: Question) -> str:
 def _count(witness: Witness, question: Question) -> str:
     what, *look = question.about
     if what == "moving":
-        return str(len({s.who for s in witness.seen if s.verb in _MOVEMENTS}))
-    return str(sum(what == "all" or look[0] in name.split() for name in witness.ever_seen))
+        return str(len({s.who for s in witness.sightings if s.verb in _MOVEMENTS}))
+    return str(sum(what == "all" or look[0] in name.split() for name in witness.ever_visible))
 
 
 def _order(witness: Witness, question: Question) -> str:
     look, verb, which = question.about
     verbs = _MOVEMENTS if verb == "move" else (verb,)
-    movers = [s.who for s in witness.seen if s.verb in verbs]
+    movers = [s.who for s in witness.sightings if s.verb in verbs]
     colour, shape = movers[0 if which == "first" else -1].split()
     return shape if look == "shape" else colour
 
@@ -288,7 +290,7 @@ def _order(witness: Witness, question: Question) -> str:
 def _existence(witness: Witness, question: Question) -> str:
     verb, name = question.about
     if verb == "exist":
-        return "yes" if name in witness.ever_seen else "no"
+        return "yes" if name in witness.ever_visible else "no"
     return "yes" if witness.of(name, *(_MOVEMENTS if verb == "move" else (verb,))) else "no"
 
 

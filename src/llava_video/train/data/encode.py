@@ -20,7 +20,7 @@ from llava_video.processing.prompt import ImageSlot, Prompt, PromptRenderer, Slo
 from llava_video.records.json_lines import append_line
 from llava_video.representation.image_layout import make_image_layout
 from llava_video.train.data.frames_cache import FramesCache
-from llava_video.train.data.packing import LABEL_IGNORED, line_up
+from llava_video.train.data.packing import LABEL_IGNORED, pack
 from llava_video.train.data.samples import Sample
 from llava_video.train.data.webdataset import on_disk
 from llava_video.train.recipe import Recipe
@@ -33,13 +33,13 @@ SKIPPED_FILE = "skipped.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """One sample as the model learns it.
+    """One sample as tokens and labels.
 
     Attributes:
         name: of the sample.
         input_ids: (L,) ids, one placeholder per video token.
-        labels: (L,) the same, ``LABEL_IGNORED`` where nothing is learnt.
-        token_types: (L,) text, image or video; see `model.prompt.Prompt`.
+        labels: (L,) the same, ``LABEL_IGNORED`` where the loss is masked.
+        token_types: (L,) text, image or video; see `processing.prompt.Prompt`.
         seen: its frames and images.
     """
 
@@ -52,10 +52,10 @@ class Encoded:
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """Makes tokens, labels, frames and tiles of samples.
+    """Encodes samples as tokens, labels, frames and tiles.
 
     Attributes:
-        processor: the model's.
+        processor: processor of the model.
         recipe: frames per video, and what is supervised.
     """
 
@@ -74,26 +74,26 @@ class Encoder:
             object.__setattr__(self, "_cache", FramesCache(self.recipe.frames_cache, limit_bytes))
 
     def encode(self, sample: Sample) -> Encoded:
-        """Read what a sample shows and render its conversation.
+        """Load the media of a sample and render its conversation.
 
         Raises:
             VideoError: a video or an image cannot be read.
             InputError: there is no room in the cache of frames.
         """
-        slots, seen = self._look(sample)
+        slots, seen = self._load_media(sample)
         prompt = self._render(sample, slots)
         labels = label(prompt, self.recipe.labels, self.processor.tokenizer)
         return Encoded(sample.name, prompt.input_ids, labels, prompt.token_types, seen)
 
     def encode_question(self, sample: Sample) -> Encoded:
-        """The same up to where the assistant speaks last; nothing of it is learnt."""
-        slots, seen = self._look(sample)
+        """Encode a sample up to the last turn of the assistant, without labels."""
+        slots, seen = self._load_media(sample)
         prompt = self._renderer.render(sample.messages[:-1], slots, add_generation_prompt=True)
         labels = [LABEL_IGNORED] * len(prompt.input_ids)
         return Encoded(sample.name, prompt.input_ids, labels, prompt.token_types, seen)
 
     def open(self, medium: Medium) -> Slot:
-        """The room that a video or an image takes, without decoding it; it is remembered.
+        """The slot of a video or an image, without decoding it; cached.
 
         Raises:
             VideoError: a video cannot be opened.
@@ -115,7 +115,7 @@ class Encoder:
         prompt = self._render(sample, [replace(slot, num_tokens=1) for slot in slots])
         return len(prompt.input_ids) + sum(slot.num_tokens - 1 for slot in slots)
 
-    def _look(self, sample: Sample) -> tuple[list[Slot], LoadedMedia]:
+    def _load_media(self, sample: Sample) -> tuple[list[Slot], LoadedMedia]:
         seen = LoadedMedia()
         media = [Medium(medium.kind, self._read(medium)) for medium in sample.media]
         return self.processor.load_media(media, seen), seen
@@ -153,7 +153,7 @@ class Encoder:
         return ImageSlot(layout.num_tokens)
 
     def _outline(self, path: Path) -> VideoSlot:
-        """The room of a video, from frames of the right number and times without pictures."""
+        """The slot of a video, from frames with times but without pictures."""
         fps, most = self.recipe.fps, self.processor.representation.max_frames
         with on_disk(path) as file:
             times_seconds, duration_seconds = sample_times(
@@ -177,7 +177,7 @@ class Encoder:
 
 
 def label(prompt: Prompt, style: str, tokenizer: Any) -> list[int]:
-    """What is learnt of a rendered conversation: (L,) ids, ``LABEL_IGNORED`` elsewhere.
+    """The labels of a rendered conversation: (L,) ids, ``LABEL_IGNORED`` where masked.
 
     Args:
         prompt: the conversation.
@@ -201,7 +201,7 @@ def label(prompt: Prompt, style: str, tokenizer: Any) -> list[int]:
 
 @contextmanager
 def unwrapped() -> Iterator[None]:
-    """Give errors of a data loader's workers back their one line, which comes with a traceback."""
+    """Reduce errors of data loader workers, which carry a traceback, to their one line."""
     try:
         yield
     except (VideoError, InputError) as error:
@@ -211,12 +211,12 @@ def unwrapped() -> Iterator[None]:
 
 
 class RowDataset(Dataset[list[Encoded]]):
-    """The rows of a run, in order; a row is the samples that stand in it.
+    """The rows of a run, in order; a row is a list of samples.
 
     Args:
         samples: all samples.
-        rows: which of them stand in each row; see `train.rows.plan_rows`.
-        encoder: reads them.
+        rows: indices of the samples of each row; see `packing.plan_rows`.
+        encoder: encodes them.
         skipped: file for samples whose video or image fails; None makes that an error.
     """
 
@@ -252,10 +252,10 @@ class RowDataset(Dataset[list[Encoded]]):
 
 @dataclass(frozen=True, slots=True)
 class RowCollator:
-    """Makes batches of rows.
+    """Collates rows.
 
     Attributes:
-        processor: prepares pixels.
+        processor: preprocesses pixels.
     """
 
     processor: LlavaVideoProcessor
@@ -267,7 +267,7 @@ class RowCollator:
         """
         samples = [encoded for row in rows for encoded in row]
         padding = ([int(self.processor.tokenizer.pad_token_id)], [LABEL_IGNORED])
-        batch: dict[str, Any] = line_up([(e.input_ids, e.labels) for e in samples] or [padding])
+        batch: dict[str, Any] = pack([(e.input_ids, e.labels) for e in samples] or [padding])
         seen = LoadedMedia(
             [frames for encoded in samples for frames in encoded.seen.frames],
             [tiles for encoded in samples for tiles in encoded.seen.tiles],

@@ -26,7 +26,7 @@ from llava_video.train.data.webdataset import file_of
 from llava_video.types import Frames
 
 _FORMAT = 1
-"""To be raised when the frames of the same request change."""
+"""Increment when the frames of the same request change."""
 
 _SHARES = 100
 """A process counts what is there whenever it has written such a share of the limit. Several that
@@ -53,7 +53,7 @@ class FramesCache:
         self._is_full = False
 
     def get(self, path: Path, request: Any, decode: Callable[[], Frames]) -> Frames:
-        """The frames of a video, decoded now if they are not here.
+        """The frames of a video, from the cache or decoded.
 
         Args:
             path: the video, maybe in a shard.
@@ -82,7 +82,7 @@ class FramesCache:
         return frames
 
     def _has_room(self, num_bytes: int) -> bool:
-        """Whether an entry of this size may be written; what gives way to it is removed."""
+        """Whether an entry of this size may be written; makes room for it by eviction."""
         if self._limit_bytes is None:
             return True
         if not self._is_full and self._left_bytes < num_bytes:
@@ -95,7 +95,7 @@ class FramesCache:
         return True
 
     def _make_room(self, wanted_bytes: int) -> int:
-        """Remove what was not read for longest until so much is free, and say how much is."""
+        """Evict least recently read entries until so much is free; returns the free bytes."""
         assert self._limit_bytes is not None
         files = []
         for path in self._folder.glob("*/*"):
@@ -112,7 +112,7 @@ class FramesCache:
 
 
 def _write(entry: Path, frames: Frames) -> None:
-    told = {"duration": frames.duration_seconds, "source": frames.source,
+    metadata = {"duration": frames.duration_seconds, "source": frames.source,
             "warnings": frames.warnings}  # fmt: skip
     try:
         with writing(entry, by_many=True) as unfinished, unfinished.open("wb") as file:
@@ -121,7 +121,7 @@ def _write(entry: Path, frames: Frames) -> None:
                 pixels=frames.pixels,
                 timestamps_seconds=frames.timestamps_seconds,
                 indices=frames.indices,
-                told=np.frombuffer(json.dumps(told).encode(), np.uint8),
+                told=np.frombuffer(json.dumps(metadata).encode(), np.uint8),
             )
     except OSError as error:
         raise InputError(
@@ -134,14 +134,14 @@ def _read(entry: Path) -> Frames | None:
     """The frames of an entry; None if there is none or it does not match its checksums."""
     try:
         with np.load(entry) as arrays:
-            told = json.loads(arrays["told"].tobytes())
+            metadata = json.loads(arrays["told"].tobytes())
             return Frames(
                 pixels=arrays["pixels"],
                 timestamps_seconds=arrays["timestamps_seconds"],
                 indices=arrays["indices"],
-                duration_seconds=told["duration"],
-                source=told["source"],
-                warnings=tuple(told["warnings"]),
+                duration_seconds=metadata["duration"],
+                source=metadata["source"],
+                warnings=tuple(metadata["warnings"]),
             )
     except FileNotFoundError:
         return None

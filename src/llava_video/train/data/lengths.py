@@ -1,4 +1,4 @@
-"""Opening everything that a mixture shows, and counting the tokens of every sample."""
+"""Open all media of a mixture, and count the tokens of every sample."""
 
 from __future__ import annotations
 

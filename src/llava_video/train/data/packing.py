@@ -1,9 +1,9 @@
-"""Several conversations in one row, as if each stood alone.
+"""Pack several conversations into one row.
 
-Their attention is kept apart and their positions start anew, so that loss and gradients are those
-of single conversations. There are two ways: `line_up` puts conversations one behind the other, for
-attention that knows where each begins (`train.attention`). `join` and `stack` make rows where
-conversations about one video share its tokens, for attention with the mask of `branch_mask`.
+Each attends to itself alone and its positions start at 0, so that loss and gradients are those of
+single conversations. There are two ways: `pack` concatenates conversations, for attention that is
+given their boundaries (`train.attention`). `join` and `pad_rows` make rows where conversations
+about one video share its tokens, for attention with the mask of `branch_mask`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class Row:
 
     Attributes:
         input_ids: token ids.
-        labels: ids to predict, ``LABEL_IGNORED`` where nothing is asked.
+        labels: ids to predict, ``LABEL_IGNORED`` elsewhere.
         position_ids: positions, counted in each conversation.
-        branch: 0 for what all conversations share, then the number of the conversation.
+        branch: 0 for the shared prefix, then the number of the conversation.
     """
 
     input_ids: Tensor
@@ -39,26 +39,26 @@ class Row:
     branch: Tensor
 
 
-def line_up(conversations: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[str, Any]:
-    """Conversations, each ``(ids, labels)``, one behind the other, without padding.
+def pack(conversations: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dict[str, Any]:
+    """Concatenate conversations, each ``(ids, labels)``, without padding.
 
     Returns:
         ``input_ids``, ``labels`` and ``position_ids`` (1, L). For attention, under transformers'
-        names, where conversations begin and the longest is: ``cu_seq_lens_q`` and ``_k`` (N + 1,)
+        names, the boundaries and the longest length: ``cu_seq_lens_q`` and ``_k`` (N + 1,)
         int32, ``max_length_q`` and ``_k``. For the output layer, which takes the most memory where
         most tokens are those of videos, the positions that something is asked of and what:
         ``logits_to_keep`` (K,), ``shift_labels`` (1, K).
     """
     lengths = [len(ids) for ids, _ in conversations]
     ids = torch.tensor([i for ids, _ in conversations for i in ids])
-    # Nothing comes before the first token of a conversation, from which it could be foretold.
+    # The first token of a conversation has no context to be predicted from.
     labels = torch.tensor([i for _, own in conversations for i in (LABEL_IGNORED, *own[1:])])
     positions = torch.cat([torch.arange(length) for length in lengths])
     begins = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
     shifted = torch.cat([labels[1:], torch.tensor([LABEL_IGNORED])])
     asked = (shifted != LABEL_IGNORED).nonzero().squeeze(1)
     if len(asked) == 0:
-        asked = torch.tensor([0])  # so that there is a loss, of zero
+        asked = torch.tensor([0])  # a loss of zero, so that there is a graph
     return {
         "input_ids": ids[None],
         "labels": labels[None],
@@ -73,11 +73,11 @@ def line_up(conversations: Sequence[tuple[Sequence[int], Sequence[int]]]) -> dic
 
 
 def join(conversations: Sequence[tuple[Sequence[int], Sequence[int]]], num_shared: int = 0) -> Row:
-    """One row of conversations, each ``(ids, labels)``, whose first tokens may be the same.
+    """Join conversations, each ``(ids, labels)``, into one row with a shared prefix.
 
     Args:
         conversations: at least one.
-        num_shared: how many tokens all of them begin with; none of these is a label.
+        num_shared: length of the shared prefix; none of its tokens is a label.
     """
     ids = list(conversations[0][0][:num_shared])
     labels = [LABEL_IGNORED] * num_shared
@@ -91,12 +91,12 @@ def join(conversations: Sequence[tuple[Sequence[int], Sequence[int]]], num_share
     return Row(*(torch.tensor(values) for values in (ids, labels, positions, branch)))
 
 
-def stack(rows: Sequence[Row], padding_id: int) -> dict[str, Tensor]:
-    """Rows of different lengths as one batch, padded on the right.
+def pad_rows(rows: Sequence[Row], padding_id: int) -> dict[str, Tensor]:
+    """Pad rows on the right and batch them.
 
     Returns:
         ``input_ids``, ``labels``, ``position_ids`` and ``branches``, each (B, L). Padding counts as
-        shared, which is harmless: it comes last, and no token sees a later one.
+        shared, which is harmless: it comes last, and attention is causal.
     """
     padding = {"input_ids": padding_id, "labels": LABEL_IGNORED, "position_ids": 0, "branch": 0}
     batch = {
@@ -108,19 +108,19 @@ def stack(rows: Sequence[Row], padding_id: int) -> dict[str, Tensor]:
 
 
 def branch_mask(branches_BL: Tensor, dtype: torch.dtype) -> Tensor:
-    """Where tokens of `stack` may look: earlier ones of their conversation, and what is shared.
+    """The mask of `pad_rows`: earlier tokens of the own conversation and of the shared prefix.
 
     A mask of another dtype than the computation's would be converted, and kept, in every layer.
 
     Args:
-        branches_BL: of `stack`, on the device of the model.
-        dtype: that attention computes in.
+        branches_BL: ``branches`` of `pad_rows`, on the device of the model.
+        dtype: dtype of the attention.
 
     Returns:
-        (B, 1, L, L), added to scores: 0 where attention may look, the lowest number elsewhere.
+        (B, 1, L, L), added to scores: 0 where attention is allowed, the lowest number elsewhere.
     """
     size, length = branches_BL.shape
-    hidden = branches_BL[:, None, :, None] != branches_BL[:, None, None, :]
+    hidden = branches_BL[:, None, :, None] != branches_BL[:, None, None, :]  # (B, 1, L, L)
     hidden &= (branches_BL != 0)[:, None, None, :]
     hidden |= torch.ones(length, length, dtype=torch.bool, device=hidden.device).triu_(1)
     # Kernels of GPUs copy a mask whose rows do not begin at multiples of 8.
@@ -131,7 +131,7 @@ def branch_mask(branches_BL: Tensor, dtype: torch.dtype) -> Tensor:
 def plan_rows(
     lengths: Sequence[int], max_tokens: int, *, packing: bool, rows_per_step: int, seed: int
 ) -> list[tuple[int, ...]]:
-    """Which samples stand in which row, for one pass over all of them, in the order of training.
+    """Assign samples to rows, for one epoch, in the order of training.
 
     Packed rows are filled best-fit-decreasing within shuffled stretches of samples. Rows of one
     sample are sorted by length within stretches, so that those of one step are about as long.

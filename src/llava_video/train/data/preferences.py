@@ -16,13 +16,13 @@ from llava_video.errors import InputError, VideoError
 from llava_video.model.modeling import MEDIA_INPUTS
 from llava_video.processing.prompt import Message
 from llava_video.train.data.encode import Encoded, Encoder, RowCollator, label
-from llava_video.train.data.packing import join, stack
+from llava_video.train.data.packing import join, pad_rows
 from llava_video.train.data.samples import Folders, Sample, as_sample
 
 CHOSEN, REJECTED = 1, 2
 """Branches of a row, see `packing.Row`."""
 
-_SEEN = tuple(name for name in MEDIA_INPUTS if name != "mm_token_type_ids")
+_MEDIA_KEYS = tuple(name for name in MEDIA_INPUTS if name != "mm_token_type_ids")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class EncodedPair(Encoded):
 
     Attributes:
         other_ids: (L',) ids of the rejected conversation.
-        other_labels: (L',) what is learnt of them.
+        other_labels: (L',) its labels.
         num_shared: tokens that both begin with; none of them is a label.
     """
 
@@ -91,10 +91,10 @@ class EncodedPair(Encoded):
 
 @dataclass(frozen=True, slots=True)
 class PairEncoder(Encoder):
-    """Makes tokens, labels and frames of preferences."""
+    """Encodes preferences as tokens, labels and frames."""
 
     def encode(self, sample: Sample) -> EncodedPair:
-        """Read the video of a preference and render both of its conversations."""
+        """Load the video of a preference and render both conversations."""
         assert isinstance(sample, Preference)
         chosen = Encoder.encode(self, sample)
         # The tokens of an answer do not depend on what was asked.
@@ -127,7 +127,7 @@ class PairDataset(Dataset[list[tuple[int, EncodedPair]]]):
     Args:
         samples: all preferences.
         rows: which of them stands in each row.
-        encoder: reads them.
+        encoder: encodes them.
     """
 
     def __init__(
@@ -152,10 +152,10 @@ class PairDataset(Dataset[list[tuple[int, EncodedPair]]]):
 
 
 class PairCollator:
-    """Makes batches of pairs.
+    """Collates pairs.
 
     Args:
-        collate: makes what the model sees of the chosen conversations.
+        collate: collates the chosen conversations with their media.
         padding_id: token of padding.
     """
 
@@ -166,14 +166,14 @@ class PairCollator:
     def __call__(self, rows: list[list[tuple[int, EncodedPair]]]) -> dict[str, Any]:
         """Inputs of the model and, for the loss, ``answers`` and ``branches`` (B, L), ``pairs``."""
         pairs = [pair for row in rows for _, pair in row]
-        seen = self._collate([[pair] for pair in pairs])
+        chosen = self._collate([[pair] for pair in pairs])
         joined = [
             join([(p.input_ids, p.labels), (p.other_ids, p.other_labels)], p.num_shared)
             for p in pairs
         ]
-        text = stack(joined, self._padding_id)
+        text = pad_rows(joined, self._padding_id)
         return {
-            **{name: seen[name] for name in _SEEN if name in seen},
+            **{name: chosen[name] for name in _MEDIA_KEYS if name in chosen},
             "input_ids": text["input_ids"],
             "position_ids": text["position_ids"],
             "answers": text["labels"],

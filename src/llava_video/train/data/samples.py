@@ -28,7 +28,7 @@ _STRATEGY = re.compile(r"(first|end|random):(\d+)(%?)")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One conversation to learn.
+    """One training conversation.
 
     Attributes:
         name: its id and where it was read, for messages.
@@ -40,13 +40,13 @@ class Sample:
 
     @property
     def media(self) -> list[Medium]:
-        """What it shows, in order."""
+        """Its videos and images, in order."""
         return media_of(self.messages)
 
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Where the files are that samples name.
+    """Folders of the files that samples name.
 
     Attributes:
         video: folder of the videos.
@@ -58,7 +58,7 @@ class Folders:
 
 
 Parse = Callable[[Any, str, Folders], Sample]
-"""Makes a sample of a record, its name and the folders; see `as_sample`."""
+"""Parses a record, given its name and the folders; see `as_sample`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def read_shard(shard: Path, parse: Callable[[bytes], Any]) -> Iterator[Any]:
         parse: makes a record of JSON text.
 
     Raises:
-        InputError: the file is no tar.
+        InputError: the file is not a tar.
     """
     others: dict[str, list[str]] = {}
     for name in _members(shard):
