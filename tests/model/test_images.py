@@ -240,8 +240,8 @@ def test_released_configurations(tmp_path, changes, tile_grids, max_tiles) -> No
     ("changes", "message"),
     [
         ({"image_aspect_ratio": "highres"}, "image_aspect_ratio 'highres'"),
-        ({"image_grid_pinpoints": [[336, 672]]}, "no multiples of the vision encoder's 384"),
-        ({"image_grid_pinpoints": "many"}, "no multiples of the vision encoder's 384"),
+        ({"image_grid_pinpoints": [[336, 672]]}, "not multiples of the vision encoder's 384"),
+        ({"image_grid_pinpoints": "many"}, "not multiples of the vision encoder's 384"),
     ],
 )
 def test_released_configurations_that_cannot_be(tmp_path, changes, message) -> None:  # type: ignore[no-untyped-def]
