@@ -36,11 +36,13 @@ toc_object_entries = False  # thousands of names in every page's navigation
 
 # `-W` makes an error of every warning: a dead link, a page that is not listed, and, with this, a
 # name that nothing has.
+autodoc_inherit_docstrings = False  # those of other packages are written in other markup
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!llava_video\b)\w+\..*"),  # other packages: no inventory is at hand offline
     # Names that modules import for type checkers only, aliases, type variables, private classes.
-    ("py:class", r"Floats|Numbers|Packet|Path|PreTrainedConfig|Tensor|VideoStream|dict\[str"),
+    ("py:class", r"Floats|Kind|Numbers|Packet|Path|PreTrainedConfig|Tensor|Tracker|VideoStream"),
+    ("py:class", r"dict\[str"),
     ("py:class", r"llava_video\.[\w.]+\.(T|Kind|_\w+)"),
 ]
 suppress_warnings = ["ref.python"]  # a class name that two rooms have (Recipe) gets no link
