@@ -8,7 +8,7 @@ from pathlib import Path
 import llava_video
 
 _NO_INTERFACE = {"__main__", "cli"}
-"""What is told by the page of the command line."""
+"""What is said by the page of the command line."""
 
 
 def write(folder: Path) -> None:

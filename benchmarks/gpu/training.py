@@ -126,8 +126,7 @@ def make_data(folder: Path, lengths_seconds: Sequence[int]) -> Path:
 def flops_of(plan: Plan, batch: Batch, model: Any) -> float:
     """FLOPs of forward and backward pass of one batch of packed rows."""
     config = plan.config
-    text: Any = config.text_config
-    vision: Any = config.vision_config
+    text, vision = config.text, config.vision
     rates = plan.recipe.learning_rates
     ends = batch["cu_seq_lens_q"].tolist()
     lengths = [end - start for start, end in pairwise(ends)]

@@ -133,7 +133,8 @@ def fixed_cache(
         or (option("num_beams") or 1) > 1
         or option("use_cache") is False
         or any(option(name) for name in _OWN_CHOICES)
-        or len(set(getattr(model, "hf_device_map", None) or {})) > 1
+        or len(set((getattr(model, "hf_device_map", None) or {}).values())) > 1
+        or set(model.config.get_text_config().layer_types) != {"full_attention"}
         or getattr(model, "hf_quantizer", None) is not None
     ):
         return None
