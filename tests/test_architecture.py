@@ -36,6 +36,7 @@ COVERED_BY = {
     "calls/make_annotator.py": "annotate/views/test_report.py",
     "calls/messages.py": "calls/test_caller.py",
     "calls/openai_endpoint.py": "annotate/test_run.py",
+    "chat/protocol.py": "chat/test_answer.py",
     "checkpoints/layouts.py": "checkpoints/test_convert.py",
     "cli/merge.py": "train/test_run.py",
     "cli/presets.py": "cli/test_tokens.py",
