@@ -75,7 +75,7 @@ def conversation_of(turns: list[int], files: Path) -> list[Any]:
     shown = {
         "a": video(str(files / "a.mp4")),
         "b": video(files / "b.mp4"),
-        "frames": video(random_frames(4)),
+        "frames": video(random_frames(4, size=(40, 50))),
         "image": {"type": "image", "image": str(files / "image.png")},
     }
     messages: list[Any] = []
