@@ -37,7 +37,6 @@ COVERED_BY = {
     "chat/local/media.py": "chat/test_local_model.py",
     "chat/local/rows.py": "chat/local/test_prefill.py",
     "chat/local/vision.py": "chat/test_local_model.py",
-    "chat/protocol.py": "chat/test_scripted.py",
     "calls/endpoint.py": "calls/test_caller.py",
     "calls/make_annotator.py": "annotate/views/test_report.py",
     "calls/messages.py": "calls/test_caller.py",

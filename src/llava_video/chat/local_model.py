@@ -15,7 +15,7 @@ from transformers import Cache
 from transformers.utils import logging as transformers_logging
 
 from llava_video.budget.devices import AUTO, free_memory_bytes, parse_device
-from llava_video.budget.planner import fit_memory
+from llava_video.budget.planner import fit_memory, spare_bytes
 from llava_video.chat.influence import Influence, measure_influence
 from llava_video.chat.local.answer_text import AnswerText
 from llava_video.chat.local.generation import Ended, Watcher, decode, end_ids_of
@@ -144,9 +144,9 @@ class LocalModel:
             may_change=representation is None,
         )
         if limits is None:
-            limits = CacheLimits.within(
-                free_memory_bytes(torch.device("cpu")), free_memory_bytes(place)
-            )
+            spare = spare_bytes(config, directory, place, num_new_tokens=num_new_tokens)
+            on_cpu = spare if place.type == "cpu" else free_memory_bytes(torch.device("cpu"))
+            limits = CacheLimits.within(on_cpu, spare)
         return cls(str(model), directory, config, place, limits, [changed] if changed else [])
 
     @property
