@@ -151,8 +151,9 @@ def read_turns(record: Any) -> tuple[Turn, ...]:
     for marker, kind in markers.items():
         num_markers, num_named = asked.count(marker), len(row.names[kind])
         if num_markers != num_named:
+            remedy = "write one for each" if num_named else f"name its files under {kind!r}"
             raise InputError(
-                f"it has {num_markers} {marker} markers for {num_named} {kind}s; write one for each"
+                f"it has {num_markers} {marker} markers for {num_named} {kind}s; {remedy}"
             )
     shown = {
         marker: iter([Shown(kind, name) for name in row.names[kind]])

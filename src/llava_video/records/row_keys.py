@@ -130,9 +130,10 @@ def _check_key(key: str, value: Any, record: Mapping[str, Any], names: Collectio
             "remove the key"
         )
     may_be_path = _any(_MEDIA_WORD, words) or _any(_FILE_WORD, words)
-    files = {PurePosixPath(file).stem for file in _files(value, may_be_path)}
+    files = {PurePosixPath(file).name for file in _files(value, may_be_path)}
+    known = {word for name in map(PurePosixPath, names) for word in (name.name, name.stem)}
     selects = names_media and not files and isinstance(value, list | tuple | Mapping)
-    if selects or not files <= {PurePosixPath(name).stem for name in names}:
+    if selects or not files <= known:
         raise InputError(
             f"its {key!r} holds files, or what to take of them, which is not read; put files under "
             "'video' or 'image', or remove the key"

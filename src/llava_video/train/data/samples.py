@@ -28,6 +28,9 @@ from llava_video.train.data.record_files import read_records, read_text
 from llava_video.train.data.webdataset import is_there
 
 _ENTRY_KEYS = ("json_path", "sampling_strategy")
+_LONGEST_NAME = 255
+"""Bytes of the name of a file that file systems take."""
+
 _STRATEGY = re.compile(r"(first|end|random):(\d+)(%?)")
 
 
@@ -38,10 +41,12 @@ class Sample:
     Attributes:
         name: its id and where it was read, for messages.
         messages: the conversation, with ``{"type": "video" or "image", "path": ...}`` parts.
+        unread: keys of its record that are notes and are not read.
     """
 
     name: str
     messages: tuple[Message, ...]
+    unread: tuple[str, ...] = ()
 
     @property
     def media(self) -> list[Medium]:
@@ -195,7 +200,6 @@ def _read_part(path: Path, strategy: str, folders: Folders, seed: str, parse: Pa
     records = list(read_records(path))
     samples: list[Sample] = []
     problems: list[Problem] = []
-    unread: Counter[str] = Counter()
     for number, record in _choose(records, strategy, path, seed):
         name = f"{path.name}[{number}]"
         if isinstance(record, dict) and record.get("id") is not None:
@@ -204,8 +208,7 @@ def _read_part(path: Path, strategy: str, folders: Folders, seed: str, parse: Pa
             samples.append(parse(record, name, folders))
         except InputError as error:
             problems.append(Problem(name, str(error), tuple(_names_in(record))))
-        else:
-            unread.update(unread_keys(record))
+    unread = Counter(key for sample in samples for key in sample.unread)
     notes = list(_notes(path, len(records), samples, unread))
     return Part(path, strategy, len(records), tuple(samples), tuple(problems), tuple(notes))
 
@@ -264,7 +267,7 @@ def as_sample(record: Any, name: str, folders: Folders) -> Sample:
     messages = [
         {"role": turn.role, "content": _content(turn, folders)} for turn in read_turns(record)
     ]
-    return Sample(name, tuple(messages))
+    return Sample(name, tuple(messages), tuple(unread_keys(record)))
 
 
 def _content(turn: Turn, folders: Folders) -> str | list[dict[str, Any]]:
@@ -285,6 +288,12 @@ def _file(shown: Shown, folders: Folders) -> str:
     if "://" in shown.name:
         raise InputError(
             f"its {shown.kind} {name_of(shown.name)} is an address; download it and name the file"
+        )
+    longest = max(len(part.encode()) for part in shown.name.split("/"))
+    if longest > _LONGEST_NAME or "\0" in shown.name or Path(shown.name).name in ("", ".."):
+        raise InputError(
+            f"its {shown.kind} {name_of(shown.name)!r} is no name of a file (base64 begins with "
+            f"'data:{shown.kind}/...;base64,')"
         )
     path = (folders.video if shown.kind == "video" else folders.image) / shown.name
     if not is_there(path, or_folder=shown.kind == "video"):
