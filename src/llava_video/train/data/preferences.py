@@ -50,15 +50,14 @@ def as_preference(record: Any, name: str, folders: Folders) -> Preference:
         InputError: it cannot be used; the message says why.
     """
     rows = split_preference(record)
+    if any(record.get(key) for key in MEDIA_KEYS["image"]):
+        raise InputError("it shows images; preferences are about videos")
     keys = MEDIA_KEYS["video"]
     if any(key in record for key in keys) and not any(record.get(key) for key in keys):
         raise InputError("it shows no video")
     chosen, rejected = (as_sample(row, name, folders) for row in rows)
-    kinds = {medium.kind for medium in chosen.media}
-    if kinds != {"video"}:
-        raise InputError(
-            "it shows images; preferences are about videos" if kinds else "it shows no video"
-        )
+    if {medium.kind for medium in chosen.media} != {"video"}:
+        raise InputError("it shows no video, or images beside it")
     if sum(message["role"] == "assistant" for message in chosen.messages) > 1:
         raise InputError("its question has several turns; a preference has one")
     values = {field.name: getattr(chosen, field.name) for field in fields(chosen)}
