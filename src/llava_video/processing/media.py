@@ -351,7 +351,7 @@ def _checked_path(source: str | Path) -> Path:
         if not str(source):
             raise ValueError("it is empty")
         os.lstat(source)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         pass  # whoever opens it says so
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

@@ -209,6 +209,7 @@ def test_a_key_that_is_there_twice_is_a_problem(tmp_path: Path) -> None:
         ("mix.yaml", "datasets: [{path: x}]", "not a mixture"),
         ("mix.yaml", "datasets: [{json_path: x.json}]", "x.json does not exist"),
         ("mix.yaml", "datasets: [{json_path: 3}]", "entry 1 has no 'json_path'"),
+        ("mix.yaml", f"datasets: [{{json_path: {'x' * 300}.json}}]", "does not exist"),
         ("mix.yaml", "datasets: []", "not a mixture"),
         ("mix.yaml", "[]", "not a mixture"),
         ("mix.yaml", "datasets: [{json_path: x, sampling_stategy: all}]", "'sampling_strategy'"),

@@ -12,7 +12,7 @@ from typing import Any
 from llava_video.errors import InputError
 from llava_video.records.llava_format import parse_record, parse_records
 from llava_video.records.row_keys import TURN_LISTS
-from llava_video.train.data.webdataset import read_shard
+from llava_video.train.data.webdataset import is_there, read_shard
 
 SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz", ".parquet", ".tar")
 """Endings of files of records. JSON is a list or one object a line under any of its names."""
@@ -35,7 +35,7 @@ def read_records(path: Path) -> Iterator[Any]:
     """
     if not path.name.endswith(SUFFIXES):
         raise InputError(f"{path} holds no samples; give a file that ends in {', '.join(SUFFIXES)}")
-    if not path.is_file():
+    if not is_there(path):
         raise InputError(f"{path} does not exist; check the path in the mixture")
     if path.suffix == ".tar":
         try:
@@ -64,7 +64,7 @@ def read_text(path: Path) -> str:
         return content.decode("utf-16" if is_utf_16 else "utf-8-sig")
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist; check the path in the mixture") from error
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}); give a text file in UTF-8") from error
 
 
