@@ -155,6 +155,7 @@ def test_other_text_in_angle_brackets_is_text(text: str) -> None:
         ({"messages": messages()}, "'conversations' and 'messages'; which"),
         ({"query": "Q", "response": "A"}, "'conversations' and 'query'; which"),
         ({"videos": ["b.mp4"]}, "'video' and 'videos' differ"),
+        ({"history": [["Q", "A"]]}, "'history' beside its conversation"),
     ],
 )
 def test_keys_that_change_what_a_row_says_are_named(keys: dict, said: str) -> None:
@@ -199,9 +200,10 @@ def test_notes_are_counted_and_harmless() -> None:
     row = {
         "id": 1, "data_source": "x", "video": "clips/a.mp4", "conversations": conversation(),
         "video_path": "/elsewhere/a.mp4", "duration": 3.0, "num_frames": 8, "image_size": [4, 4],
-        "video_title": "A cat", "metadata": {"split": "train"}, "license": None,
+        "video_title": "A cat", "output": "A cat.", "metadata": {"split": "train"}, "license": None,
     }  # fmt: skip
     assert len(read_turns(row)) == 2
     assert unread_keys(row) == [
-        "video_path", "duration", "num_frames", "image_size", "video_title", "metadata",
+        "video_path", "duration", "num_frames", "image_size", "video_title", "output",
+        "metadata",
     ]  # fmt: skip

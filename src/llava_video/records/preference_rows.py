@@ -18,9 +18,7 @@ from llava_video.errors import InputError
 from llava_video.records.row_keys import TURN_LISTS
 from llava_video.records.rows import refuse_repeated
 
-_OWN_KEYS = frozenset(
-    ("prompt", "chosen", "rejected", "rejected_response", "instruction", "input", "answer")
-)
+_OWN_KEYS = frozenset(("prompt", "chosen", "rejected", "rejected_response", "answer"))
 """Keys that are read, and ``answer``, which the official code has and does not use."""
 
 
@@ -43,7 +41,10 @@ def split_preference(record: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     answers = [_text(chosen, "chosen"), _text(rejected, other_key)]
     if answers[0].strip() == answers[1].strip():
         raise InputError("both of its answers are the same")
-    rest = {k: v for k, v in record.items() if k not in _OWN_KEYS and k not in TURN_LISTS}
+    own = {*_OWN_KEYS, *TURN_LISTS}
+    if not any(record.get(key) for key in ("prompt", *TURN_LISTS)):
+        own |= {"instruction", "input"}
+    rest = {key: value for key, value in record.items() if key not in own}
     first, second = (
         {**rest, "conversations": [*turns, {"from": "gpt", "value": answer}]} for answer in answers
     )

@@ -28,7 +28,8 @@ QUIET_KEYS = frozenset(("id", "data_source", "__key__", "__url__"))
 
 _NAMES = frozenset((*MEDIA_KEYS["video"], *MEDIA_KEYS["image"], *TURN_LISTS, *SYSTEM_KEYS))
 
-_READ = _NAMES | {"query", "response", "instruction", "input", "output", "history"}
+PAIRS = {"query": ("response",), "instruction": ("output", "input")}
+"""Keys of a question, with those of its answer and of more to the question, in rows of one turn."""
 
 _TURN = re.compile(r"from|value|role|content|id|human|assistant|loss|weight|train|mask")
 
@@ -73,8 +74,9 @@ def refuse_foreign_keys(record: Mapping[str, Any], names: Collection[str]) -> No
     Raises:
         InputError: there is such a key; the message names it and the remedy.
     """
+    read = _read_keys(record)
     for key, value in record.items():
-        if key not in _READ and key not in QUIET_KEYS:
+        if key not in read:
             _check_key(str(key), value, record, names)
 
 
@@ -95,14 +97,20 @@ def refuse_foreign_turn_keys(turn: Mapping[str, Any]) -> None:
 
 def unread_keys(record: Mapping[str, Any]) -> list[str]:
     """Keys of a usable row and of its turns that are notes, neither read nor of a release."""
-    found = [
-        str(key)
-        for key, value in record.items()
-        if key not in _READ and key not in QUIET_KEYS and not _is_empty(value)
-    ]
+    read = _read_keys(record)
+    found = [str(k) for k, value in record.items() if k not in read and not _is_empty(value)]
     turns = [turn for key in TURN_LISTS for turn in record.get(key) or () if isinstance(turn, dict)]
     inner = {k for turn in turns for k, value in turn.items() if value and not _TURN.fullmatch(k)}
     return found + [f"{key} (of turns)" for key in sorted(inner)]
+
+
+def _read_keys(record: Mapping[str, Any]) -> frozenset[str]:
+    """The keys that are read from a row, and those that are not worth a word."""
+    read = _NAMES | QUIET_KEYS
+    if any(record.get(key) for key in TURN_LISTS):
+        return read
+    question = next((key for key in PAIRS if key in record), None)
+    return read if question is None else read | {question, *PAIRS[question], "history"}
 
 
 def _check_key(key: str, value: Any, record: Mapping[str, Any], names: Collection[str]) -> None:
@@ -124,6 +132,8 @@ def _check_key(key: str, value: Any, record: Mapping[str, Any], names: Collectio
         )
     if key in _TOOL_KEYS:
         raise InputError(f"it has {key!r}; tool calls are not read")
+    if key == "history":
+        raise InputError("it has a 'history' beside its conversation; put its turns in front")
     if names and _SPAN.search(key.lower()) and "id" not in words:
         raise InputError(
             f"its {key!r} may ask for a part of the video, which is not read; cut the video, or "

@@ -23,6 +23,7 @@ from typing import Any, Literal
 from llava_video.errors import InputError
 from llava_video.records.row_keys import (
     MEDIA_KEYS,
+    PAIRS,
     SYSTEM_KEYS,
     TURN_LISTS,
     refuse_foreign_keys,
@@ -49,9 +50,6 @@ _ROLES: dict[str, Role] = {
 _TOOL_ROLE = re.compile(
     r"(?:tool|function)(?:_(?:calls?|response))?|observation|ipython", re.IGNORECASE
 )
-
-_PAIRS = (("query", "response"), ("instruction", "output"))
-"""Keys of a question and its answer, in rows without a list of turns."""
 
 _FLAGS = ("loss", "weight", "train", "mask")
 """Keys with which others say that a turn is not trained on."""
@@ -126,8 +124,12 @@ def read_row(record: Any) -> Row:
 
 def _list_turns(record: Mapping[str, Any]) -> list[Any]:
     lists = [key for key in TURN_LISTS if record.get(key)]
-    pairs = [pair for pair in _PAIRS if all(record.get(key) is not None for key in pair)]
-    found = [*lists, *(pair[0] for pair in pairs)]
+    pairs = [
+        key
+        for key, (answer, *_) in PAIRS.items()
+        if record.get(key) is not None and record.get(answer) is not None
+    ]
+    found = [*lists, *pairs]
     if len(found) > 1:
         raise InputError(f"it has {found[0]!r} and {found[1]!r}; which is its conversation?")
     if lists:
@@ -140,10 +142,11 @@ def _list_turns(record: Mapping[str, Any]) -> list[Any]:
             "it has no list of 'conversations' (nor 'messages', nor 'query' and 'response', nor "
             "'instruction' and 'output')"
         )
-    question, answer = (record[key] for key in pairs[0])
-    more = record.get("input") if pairs[0][0] == "instruction" else None
-    if more:
-        question = f"{question}\n{more}"
+    answer_key, *more_keys = PAIRS[pairs[0]]
+    question, answer = record[pairs[0]], record[answer_key]
+    for key in more_keys:
+        if record.get(key):
+            question = f"{question}\n{record[key]}"
     history = record.get("history") or []
     if not isinstance(history, list | tuple) or not all(_is_pair(pair) for pair in history):
         raise InputError("its 'history' is no list of questions with their answers")

@@ -54,6 +54,7 @@ def test_one_line_is_one_record(tmp_path: Path) -> None:
         (b"\xff\xfa\xfb", "UTF-8"),
         (f'{{"data": {LIST}}}'.encode(), "under 'data'"),
         (b"{}", "no list of samples"),
+        (b'{"mine": {"file_name": "a.json"}}', "name their files"),
         (f"{LINES}\n{{".encode(), "line 3"),
         (LIST[:-5].encode(), "not valid JSON"),
     ],
@@ -64,3 +65,9 @@ def test_what_a_file_is_instead_is_said(tmp_path: Path, content: bytes, said: st
         with pytest.raises(InputError, match=said) as caught:
             list(read_records(tmp_path / name))
         assert "\n" not in str(caught.value)
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "a.json").mkdir()
+    with pytest.raises(InputError, match=r"is a folder; name a file in it"):
+        list(read_records(tmp_path / "a.json"))

@@ -36,6 +36,8 @@ def read_records(path: Path) -> Iterator[Any]:
     if not path.name.endswith(SUFFIXES):
         raise InputError(f"{path} holds no samples; give a file that ends in {', '.join(SUFFIXES)}")
     if not is_there(path):
+        if is_there(path, or_folder=True):
+            raise InputError(f"{path} is a folder; name a file in it, or several with a *")
         raise InputError(f"{path} does not exist; check the path in the mixture")
     if path.suffix == ".tar":
         try:
@@ -98,8 +100,11 @@ def _refuse_wrapping(path: Path, found: Mapping[str, Any]) -> None:
             f"{path} holds one object with a list under {lists[0]!r}, no list of samples; put that "
             "list alone into the file"
         )
-    if not found:
-        raise InputError(f"{path} holds no list of samples; put them into one JSON list")
+    if all(isinstance(value, Mapping) for value in found.values()):
+        raise InputError(
+            f"{path} holds no list of samples; put them into one JSON list, or, where it describes "
+            "data sets, name their files"
+        )
 
 
 def _read_parquet(path: Path) -> Iterator[Any]:
