@@ -207,3 +207,38 @@ def test_notes_are_counted_and_harmless() -> None:
         "video_path", "duration", "num_frames", "image_size", "video_title", "output",
         "metadata",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("broken", "mended"),
+    [
+        ({"video_path": "a.mp4"}, {"video": "a.mp4"}),
+        ({"Video": "a.mp4"}, {"video": "a.mp4"}),
+        ({"video": ""}, {}),
+        ({"video": ""}, {"video": "a.mp4"}),
+        ({"video": "a.mp4", "start": 3}, {"video": "a.mp4"}),
+        ({"video": "a.mp4", "frames": [0]}, {"video": "a.mp4"}),
+        ({"video": "a.mp4", "second": "b.mp4"}, {"video": "a.mp4"}),
+        ({"videos": [["1.jpg"]]}, {"videos": ["frames_of_it"]}),
+        ({"label": True}, {}),
+        ({"video": "a.mp4", "history": [["In?", "In."]]}, {"video": "a.mp4"}),
+    ],
+)
+def test_following_the_advice_makes_a_row_usable(broken: dict, mended: dict) -> None:
+    """Put the file under its key, or remove the key: what each message says."""
+    with pytest.raises(InputError):
+        read_turns({**broken, "conversations": conversation()})
+    assert read_turns({**mended, "conversations": conversation()})[-1].parts == ("A cat.",)
+
+
+def test_writing_the_markers_that_are_read_makes_a_row_usable() -> None:
+    for named, question in (
+        ({"videos": ["a.mp4", "b.mp4"]}, "<video> and <video>"),
+        ({"videos": ["a.mp4", "b.mp4"]}, "<image> and <image>"),
+        ({"image": "a.png", "video": "a.mp4"}, "<image> and <video>"),
+    ):
+        foreign = question.replace("<", "<|").replace(">", "_pad|>")
+        with pytest.raises(InputError, match="write <image> or <video>"):
+            read_turns({**named, "conversations": conversation(foreign)})
+        parts = read_turns({**named, "conversations": conversation(question)})[0].parts
+        assert sum(isinstance(part, Shown) for part in parts) == 2

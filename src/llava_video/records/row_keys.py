@@ -8,7 +8,7 @@ with anything else cannot be used, because it would be trained on less than it s
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import PurePosixPath
 from typing import Any
@@ -142,7 +142,7 @@ def _check_key(key: str, value: Any, record: Mapping[str, Any], names: Collectio
     may_be_path = _any(_MEDIA_WORD, words) or _any(_FILE_WORD, words)
     files = {PurePosixPath(file).name for file in _files(value, may_be_path)}
     known = {word for name in map(PurePosixPath, names) for word in (name.name, name.stem)}
-    selects = names_media and not files and isinstance(value, list | tuple | Mapping)
+    selects = names_media and not files and isinstance(value, list | tuple | dict)
     if selects or not files <= known:
         raise InputError(
             f"its {key!r} holds files, or what to take of them, which is not read; put files under "
@@ -165,7 +165,7 @@ def _any(pattern: re.Pattern[str], words: set[str]) -> bool:
 
 
 def _is_empty(value: Any) -> bool:
-    return value is None or (isinstance(value, str | Sequence | Mapping) and not value)
+    return value is None or (isinstance(value, str | bytes | list | tuple | dict) and not value)
 
 
 def _files(value: Any, may_be_path: bool) -> Iterator[str]:
@@ -176,7 +176,7 @@ def _files(value: Any, may_be_path: bool) -> Iterator[str]:
             yield value
     elif isinstance(value, bytes | bytearray):
         yield "bytes"
-    elif isinstance(value, Mapping):
+    elif isinstance(value, dict):
         for inner in value.values():
             yield from _files(inner, may_be_path)
     elif isinstance(value, list | tuple):

@@ -95,7 +95,7 @@ def read_row(record: Any) -> Row:
             what.
     """
     refuse_repeated(record)
-    if not isinstance(record, Mapping):
+    if not isinstance(record, dict):
         raise InputError("it is no JSON object with a list of 'conversations'")
     names: dict[Kind, list[str]] = {"image": [], "video": []}
     turns = [_read_turn(turn, names) for turn in _list_turns(record)]
@@ -162,7 +162,7 @@ def _is_pair(value: Any) -> bool:
 
 def _halves(turn: Any) -> list[Any]:
     """A turn; or both turns of one that holds a question and its answer (ms-swift's sharegpt)."""
-    if isinstance(turn, Mapping) and set(turn) == {"human", "assistant"}:
+    if isinstance(turn, dict) and set(turn) == {"human", "assistant"}:
         return [{"role": role, "content": turn[role]} for role in ("human", "assistant")]
     return [turn]
 
@@ -170,7 +170,7 @@ def _halves(turn: Any) -> list[Any]:
 def _read_turn(turn: Any, names: dict[Kind, list[str]]) -> tuple[Role, str]:
     """Role and text of a turn; files of its parts are appended to ``names``."""
     refuse_repeated(turn)
-    if not isinstance(turn, Mapping):
+    if not isinstance(turn, dict):
         raise InputError("a turn of it has no 'value' that is text")
     said = _one_of(turn, "from", "role")
     role = _ROLES.get(str(said).lower())
@@ -199,7 +199,7 @@ def _one_of(turn: Mapping[str, Any], first: str, second: str) -> Any:
 def _text_of_part(part: Any, role: Role, names: dict[Kind, list[str]]) -> str:
     """A part of a turn as text, where a marker stands for a file."""
     refuse_repeated(part)
-    kind = part.get("type") if isinstance(part, Mapping) else None
+    kind = part.get("type") if isinstance(part, dict) else None
     if kind == "text" and isinstance(part.get("text"), str):
         return str(part["text"])
     if kind not in ("image", "video", "image_url", "video_url"):
@@ -209,7 +209,7 @@ def _text_of_part(part: Any, role: Role, names: dict[Kind, list[str]]) -> str:
     what: Kind = "image" if kind.startswith("image") else "video"
     values = [part[key] for key in (what, kind, "path", "url") if part.get(key) is not None]
     if values:
-        value = values[0].get("url") if isinstance(values[0], Mapping) else values[0]
+        value = values[0].get("url") if isinstance(values[0], dict) else values[0]
         if not isinstance(value, str):
             raise InputError(f"a part of a turn has a {what} that is no name of a file")
         names[what].append(value)
@@ -240,13 +240,13 @@ def _as_list(value: Any, key: str) -> Sequence[Any]:
         return [value]
     if isinstance(value, list | tuple):
         return value
-    if isinstance(value, Mapping) and "bytes" in value:
+    if isinstance(value, dict) and "bytes" in value:
         return [value]
     raise InputError(f"its {key!r} is neither the name of a file nor a list of names")
 
 
 def _name(value: Any, key: str) -> str:
-    if isinstance(value, Mapping) and "bytes" in value:  # as the library datasets has files
+    if isinstance(value, dict) and "bytes" in value:  # as the library datasets has files
         if value.get("bytes") is not None:
             raise InputError(f"its {key!r} holds the file itself; write it to disk and name it")
         value = value.get("path")
