@@ -12,7 +12,7 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from llava_video.video.decoding import count_cpus
-from llava_video.video.picture import PictureMaker
+from llava_video.video.picture import Display, PictureMaker
 from llava_video.video.resize import resize
 
 
@@ -20,20 +20,20 @@ class Album:
     """Pictures by frame index. Its threads convert frames to pictures while others decode.
 
     Args:
-        sample_aspect_ratio: width of a stored pixel divided by its height.
+        display: how stored pictures are shown.
         size: ``(height, width)`` of the pictures; None for the displayed size.
         exact_resize: resize with PIL itself.
     """
 
     def __init__(
-        self, sample_aspect_ratio: float, size: tuple[int, int] | None, *, exact_resize: bool
+        self, display: Display, size: tuple[int, int] | None, *, exact_resize: bool
     ) -> None:
         self._exact_resize = exact_resize
         self._local = threading.local()
         self._pool = ThreadPoolExecutor(
             count_cpus(),
             initializer=self._equip_thread,
-            initargs=(sample_aspect_ratio, size),
+            initargs=(display, size),
         )
         self._num_waiting = threading.Semaphore(2 * count_cpus())
         self._pictures: dict[int, Future[NDArray[np.uint8]]] = {}
@@ -83,8 +83,8 @@ class Album:
             pixels[place] = picture
         return pixels, sizes_differ
 
-    def _equip_thread(self, sample_aspect_ratio: float, size: tuple[int, int] | None) -> None:
-        self._local.maker = PictureMaker(sample_aspect_ratio, size, exact_resize=self._exact_resize)
+    def _equip_thread(self, display: Display, size: tuple[int, int] | None) -> None:
+        self._local.maker = PictureMaker(display, size, exact_resize=self._exact_resize)
 
     def _make(self, frame: VideoFrame) -> NDArray[np.uint8]:
         try:

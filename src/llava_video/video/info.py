@@ -21,6 +21,7 @@ class VideoInfo:
         duration_seconds: from the first picture's appearance to the last one's end.
         is_variable_rate: whether the pictures are not evenly spaced in time.
         warnings: what is wrong with the file, one sentence each; empty if nothing is.
+        is_mirrored: whether left and right of stored pictures are exchanged before that turn.
     """
 
     path: str
@@ -34,3 +35,4 @@ class VideoInfo:
     duration_seconds: float
     is_variable_rate: bool
     warnings: tuple[str, ...] = ()
+    is_mirrored: bool = False

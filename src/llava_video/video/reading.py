@@ -19,7 +19,7 @@ from llava_video.video.in_order import decode_in_order, first_frame
 from llava_video.video.index import FrameIndex, index_video
 from llava_video.video.info import VideoInfo
 from llava_video.video.opening import check_local_file
-from llava_video.video.picture import quarter_turns_clockwise, square_pixel_width
+from llava_video.video.picture import orientation_of
 from llava_video.video.planning import can_seek, plan_runs
 
 Warnings = tuple[str, ...]
@@ -49,22 +49,21 @@ def probe_video(path: str | os.PathLike[str]) -> VideoInfo:
     frame = first_frame(index)
     if frame is None:
         raise VideoError(_NOTHING_DECODES.format(file=index.file))
-    turns = quarter_turns_clockwise(frame)
-    width, height = square_pixel_width(frame.width, index.sample_aspect_ratio), frame.height
-    if turns % 2:
-        width, height = height, width
+    height, width = index.display.size(frame)
+    orientation = orientation_of(frame) or index.display.orientation
     return VideoInfo(
         path=os.fspath(path),
         container=index.container,
         codec=index.codec,
         width=width,
         height=height,
-        rotation_degrees=turns * 90,
+        rotation_degrees=orientation.quarter_turns_clockwise * 90,
         num_frames=index.num_frames,
-        average_fps=index.average_fps,
-        duration_seconds=index.duration_seconds,
-        is_variable_rate=index.is_variable_rate,
+        average_fps=index.clock.average_fps,
+        duration_seconds=index.clock.duration_seconds,
+        is_variable_rate=index.clock.is_variable_rate,
         warnings=index.warnings,
+        is_mirrored=orientation.is_mirrored,
     )
 
 
@@ -104,13 +103,13 @@ def read_video(
     _check_request(name, request)
     shape = _check_size(name, size)
     index = index_video(check_local_file(path))
-    if start_seconds >= index.duration_seconds:
+    if start_seconds >= index.clock.duration_seconds:
         raise InputError(
             f"{name}: start_seconds={start_seconds:g} lies beyond its end at "
-            f"{index.duration_seconds:.2f} s; start earlier"
+            f"{index.clock.duration_seconds:.2f} s; start earlier"
         )
 
-    with Album(index.sample_aspect_ratio, shape, exact_resize=exact_resize) as album:
+    with Album(index.display, shape, exact_resize=exact_resize) as album:
         try:
             wanted, warnings = _fill(album, index, request)
             pixels, sizes_differ = album.take(wanted)
@@ -123,9 +122,9 @@ def read_video(
         warnings += ("the picture size changes on the way; all are resized to the first one's",)
     return Frames(
         pixels=pixels,
-        timestamps_seconds=index.times_seconds[wanted],
+        timestamps_seconds=index.clock.times_seconds[wanted],
         indices=wanted,
-        duration_seconds=index.duration_seconds,
+        duration_seconds=index.clock.duration_seconds,
         source=name,
         warnings=index.warnings + warnings,
     )
@@ -164,19 +163,19 @@ def sample_times(
     if first_frame(index) is None:
         raise VideoError(_NOTHING_DECODES.format(file=index.file))
     wanted = _choose(index, np.arange(index.num_frames), request)
-    return index.times_seconds[wanted], index.duration_seconds
+    return index.clock.times_seconds[wanted], index.clock.duration_seconds
 
 
 def _choose(
     index: FrameIndex, available: NDArray[np.int64], request: _Request
 ) -> NDArray[np.int64]:
     """Indices of the frames to take, among those that are available."""
-    first, stop = sampling.span_indices(
-        index.times_seconds[available], request.start_seconds, request.end_seconds
-    )
-    available = available[first:stop]
-    times = index.times_seconds[available]
-    is_even = not index.is_variable_rate and len(available) == available[-1] - available[0] + 1
+    clock = index.clock
+    times = clock.times_seconds[available]
+    first, stop = sampling.span_indices(times, request.start_seconds, request.end_seconds)
+    end_seconds = times[stop] if stop < len(times) else clock.duration_seconds
+    available, times = available[first:stop], times[first:stop]
+    is_even = not clock.is_variable_rate and len(available) == available[-1] - available[0] + 1
     if request.fps is None:
         count = sampling.DEFAULT_NUM_FRAMES if request.num_frames is None else request.num_frames
         if is_even:
@@ -184,11 +183,10 @@ def _choose(
         return available[sampling.spread_times(times, count)]
     if is_even:
         chosen = sampling.rate_indices(
-            len(available), index.average_fps, request.fps, request.max_frames
+            len(available), clock.average_fps, request.fps, request.max_frames
         )
     else:
-        end = index.duration_seconds if stop == index.num_frames else index.times_seconds[stop]
-        chosen = sampling.rate_times(times, float(end), request.fps, request.max_frames)
+        chosen = sampling.rate_times(times, float(end_seconds), request.fps, request.max_frames)
     return available[chosen]
 
 
@@ -204,14 +202,18 @@ def _fill(album: Album, index: FrameIndex, request: _Request) -> tuple[NDArray[n
         else:
             return wanted, ()
     survey = decode_in_order(index, targets, album.add)
-    if not survey.damaged_packets and targets <= set(survey.decoded):
+    packet_frames = survey.order_frames(index)
+    is_complete = survey.is_complete(index)
+    if is_complete and (not index.has_timestamps or packet_frames is index.packet_frames):
         return wanted, ()
-    sound = survey.sound_frames(index)
+    sound = survey.sound_frames(index, packet_frames)
     if len(sound) == 0:
         raise VideoError(_NOTHING_DECODES.format(file=index.file))
     wanted = _choose(index, sound, request)
     album.clear()
-    decode_in_order(index, {int(i) for i in wanted}, album.add)
+    decode_in_order(index, {int(i) for i in wanted}, album.add, packet_frames)
+    if is_complete:
+        return wanted, ()
     return wanted, (
         f"damaged: {len(sound)} of {index.num_frames} frames decode soundly, "
         "and only those are sampled",
