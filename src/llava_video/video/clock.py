@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +72,7 @@ def join_clocks(
     joined = pts.copy()
     edges = [0, *(np.flatnonzero(restarts) + 1).tolist(), len(pts)]
     end = int(pts[0])
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges):
         part = joined[start:stop]
         if start > 0:
             part += end - part.min()

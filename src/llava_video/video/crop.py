@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from llava_video.video.picture import Crop
+from llava_video.video.picture import NO_CROP, Crop
 
 _Children = Callable[[BinaryIO, int, int], Iterator[tuple[bytes, int, int]]]
 
@@ -39,9 +39,9 @@ def read_crop(path: Path, container: str, place: int, height: int, width: int) -
         elif "mp4" in container:
             crop = _read_mp4(file, stop, place, height, width)
         else:
-            return Crop()
+            return NO_CROP
     leaves_some = crop.top + crop.bottom < height and crop.left + crop.right < width
-    return crop if min(crop) >= 0 and leaves_some else Crop()
+    return crop if min(crop) >= 0 and leaves_some else NO_CROP
 
 
 def _read_matroska(file: BinaryIO, stop: int, place: int) -> Crop:
@@ -69,14 +69,14 @@ def _read_mp4(file: BinaryIO, stop: int, place: int, height: int, width: int) ->
                     file.seek(first)
                     if last - first >= 32:
                         return _crop_of_aperture(file.read(32), height, width)
-    return Crop()
+    return NO_CROP
 
 
 def _crop_of_aperture(clap: bytes, height: int, width: int) -> Crop:
     """The crop that keeps an aperture of a size, off the middle by so much."""
     numbers = struct.unpack(">4I2i2i", clap)
     if 0 in numbers[1::2]:
-        return Crop()
+        return NO_CROP
     kept_width, kept_height, right_by, down_by = (
         top / bottom for top, bottom in zip(numbers[::2], numbers[1::2], strict=True)
     )

@@ -17,7 +17,7 @@ from llava_video.errors import VideoError
 from llava_video.video.clock import Clock, join_clocks, measure_clock
 from llava_video.video.crop import read_crop
 from llava_video.video.opening import make_decoder, open_video
-from llava_video.video.picture import Display, Orientation
+from llava_video.video.picture import UPRIGHT, Display, Orientation
 from llava_video.video.start import NUM_PACKETS, look_at_start
 from llava_video.video.webp import is_webp, read_durations
 
@@ -298,7 +298,7 @@ def _find_display(
             codec.width,
         ),
         sample_aspect_ratio=likely[0] if likely else 1.0,
-        orientation=orientation or Orientation(),
+        orientation=orientation or UPRIGHT,
         untagged_grey_is_limited=codec.codec.canonical_name in _LIMITED_UNLESS_TAGGED,
     )
     return display, remarks

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from av.sidedata.sidedata import Type
+from av.sidedata.sidedata import SideDataContainer, Type
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, VideoReformatter
 from numpy.typing import NDArray
@@ -44,6 +44,10 @@ class Crop(NamedTuple):
     right: int = 0
 
 
+UPRIGHT = Orientation()
+NO_CROP = Crop()
+
+
 @dataclass(frozen=True, slots=True)
 class Display:
     """How stored pictures of a video are shown.
@@ -55,9 +59,9 @@ class Display:
         untagged_grey_is_limited: whether levels of a grey picture without a tag are 16 to 235.
     """
 
-    crop: Crop = Crop()
+    crop: Crop = NO_CROP
     sample_aspect_ratio: float = 1.0
-    orientation: Orientation = Orientation()
+    orientation: Orientation = UPRIGHT
     untagged_grey_is_limited: bool = False
 
     def window(self, frame: VideoFrame) -> tuple[slice, slice]:
@@ -154,10 +158,16 @@ def orientation_of(frame: VideoFrame) -> Orientation | None:
     The display matrix of ISO/IEC 14496-12 maps stored to shown columns and rows: only signs and
     which side becomes which count, not its scale.
     """
-    matrix = frame.side_data.get(Type.DISPLAYMATRIX)
-    if matrix is None:
+    try:
+        # Not `frame.side_data`, which the frame keeps: in a circle, memory is freed much later.
+        side_data = SideDataContainer(frame)  # type: ignore[call-arg]
+        matrix = bytes(side_data[Type.DISPLAYMATRIX])
+    except KeyError:
         return None
-    a, b, _, c, d, *_ = struct.unpack("9i", bytes(matrix))
+    except ValueError:  # PyAV has no name for another kind of side data, and then reads none
+        turns = -round(frame.rotation / 90) % 4
+        return Orientation(turns % 2 == 1, turns in (2, 3), turns in (1, 2))
+    a, b, _, c, d, *_ = struct.unpack("9i", matrix)
     if a * d == b * c:
         return None
     if abs(a) + abs(d) >= abs(b) + abs(c):

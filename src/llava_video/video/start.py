@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import av
 from av.packet import Packet
@@ -65,7 +66,7 @@ def look_at_start(
     came = [position_of(frame) for frame in frames]
     leading = [position for position, _ in packets[:MOST_REORDERED_FRAMES]]
     return Start(
-        is_reordered=any(later < earlier for earlier, later in zip(came, came[1:], strict=False)),
+        is_reordered=any(later < earlier for earlier, later in pairwise(came)),
         missing=frozenset(leading).difference(came),
         orientation=orientation_of(frames[0]),
     )
