@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -22,6 +23,9 @@ from llava_video.video.start import NUM_PACKETS, look_at_start
 from llava_video.video.webp import is_webp, read_durations
 
 _CLOCK_MAY_JUMP_AHEAD = {"mpegts", "mpeg"}
+
+_BARE = {"h264", "hevc", "vvc", "m4v", "mpegvideo", "h263", "vc1", "obu"}
+"""Bare streams of a codec, whose ticks FFmpeg makes up; the codec's headers tell the rate."""
 
 _JOINT_PACKETS = 2
 """A transport error is told up to so many packets before the place where streams were joined."""
@@ -123,8 +127,7 @@ def _index_version(file: Path, _size: int, _mtime_ns: int) -> FrameIndex:
     with open_video(file) as (container, stream):
         packets = _read_packets(file, container, stream)
         decoder = make_decoder(stream)
-        tick_seconds = float(stream.time_base or 0) or 1.0
-        pts, is_joined = _on_one_clock(packets, container.format.name, tick_seconds)
+        pts, is_joined = _on_one_clock(packets, container.format.name, _tick_seconds(stream))
         shown = np.array(packets.shown, np.bool_)
         has_timestamps = pts is not None and len(np.unique(pts[shown])) == int(shown.sum())
         if container.format.name == "avi" and decoder.has_b_frames:
@@ -146,6 +149,13 @@ def _index_version(file: Path, _size: int, _mtime_ns: int) -> FrameIndex:
             order = order[np.argsort(pts[order], kind="stable")]
         packet_frames = np.full(len(shown), -1, np.int64)
         packet_frames[order] = np.arange(len(order))
+        ticks = pts
+        last = shown
+        if not has_timestamps and not is_joined and _are_increasing(packets.dts):
+            # Frames are as far apart as decoding ticks; the first of them are those of leading
+            # pictures, which are not shown.
+            ticks = _filled(packets.dts)
+            last = np.arange(len(shown)) >= len(shown) - len(order)
         display, remarks = _find_display(file, container, stream, start.orientation)
         by_pts = _positions(packets.pts)
         return FrameIndex(
@@ -161,7 +171,7 @@ def _index_version(file: Path, _size: int, _mtime_ns: int) -> FrameIndex:
             packet_frames=packet_frames,
             has_timestamps=has_timestamps,
             order_is_doubtful=is_doubtful,
-            clock=_clock(pts, order, packets, tick_seconds, stream),
+            clock=_clock(ticks, last, packets, container, stream),
             display=display,
             warnings=packets.warnings + remarks,
         )
@@ -200,24 +210,31 @@ def _on_one_clock(
     """Presentation ticks of all packets on one clock, None if any lacks them; whether joined."""
     if any(p is None and shown for p, shown in zip(packets.pts, packets.shown, strict=True)):
         return None, False
-    pts = _filled(packets.pts, 0)
-    dts = _filled(packets.dts, int(pts[0]) if len(pts) else 0)
+    pts = _filled(packets.pts)
+    if all(tick is None for tick in packets.dts):
+        return pts, False
     return join_clocks(
         pts,
-        dts,
+        _filled(packets.dts),
         np.array(packets.durations, np.int64),
         tick_seconds,
         may_jump_ahead=container in _CLOCK_MAY_JUMP_AHEAD,
     )
 
 
-def _filled(ticks: list[int | None], first: int) -> NDArray[np.int64]:
-    """Ticks, each missing one as the one before it."""
+def _filled(ticks: list[int | None]) -> NDArray[np.int64]:
+    """Ticks, each missing one as the one before it, or as the first."""
+    last = next((tick for tick in ticks if tick is not None), 0)
     filled = []
     for tick in ticks:
-        first = first if tick is None else tick
-        filled.append(first)
+        last = last if tick is None else tick
+        filled.append(last)
     return np.array(filled, np.int64)
+
+
+def _are_increasing(ticks: list[int | None]) -> bool:
+    known = [tick for tick in ticks if tick is not None]
+    return len(known) == len(ticks) and all(a < b for a, b in pairwise(known))
 
 
 def _rises(pts: NDArray[np.int64] | None, shown: NDArray[np.bool_]) -> bool:
@@ -258,23 +275,30 @@ def _positions(ticks: list[int | None]) -> dict[int, int]:
 
 
 def _clock(
-    pts: NDArray[np.int64] | None,
-    order: NDArray[np.int64],
+    ticks: NDArray[np.int64] | None,
+    shown: NDArray[np.bool_],
     packets: _Packets,
-    tick_seconds: float,
+    container: InputContainer,
     stream: VideoStream,
 ) -> Clock:
+    """The clock of frames whose packets bear ticks, where the container has any."""
     claimed = [stream.average_rate, stream.guessed_rate, stream.base_rate]
-    if all(tick is None for tick in packets.dts):  # a bare stream: its headers know best
+    if container.format.name in _BARE:
         claimed.insert(0, stream.codec_context.framerate)
-    if pts is not None:
-        order = order[np.argsort(pts[order], kind="stable")]
+        ticks = None
+    order = np.flatnonzero(shown)
+    if ticks is not None:
+        order = order[np.argsort(ticks[order], kind="stable")]
     return measure_clock(
-        None if pts is None else pts[order],
+        None if ticks is None else ticks[order],
         np.array(packets.durations, np.int64)[order],
-        tick_seconds,
+        _tick_seconds(stream),
         [float(rate) for rate in claimed if rate],
     )
+
+
+def _tick_seconds(stream: VideoStream) -> float:
+    return float(stream.time_base or 0) or 1.0
 
 
 def _find_display(
