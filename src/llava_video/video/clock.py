@@ -109,6 +109,8 @@ def measure_clock(
     candidates = [*claimed_fps]
     if span_seconds > 0:
         candidates.append((num_frames - 1) / span_seconds)
+    elif num_frames == 1 and stays_seconds > 0:
+        candidates.append(1 / stays_seconds)
     tolerance_seconds = max(1.5 * tick_seconds, 1e-3)
     for fps in candidates:
         is_even = np.all(np.abs(times - counted / fps) <= tolerance_seconds)

@@ -28,7 +28,7 @@ _BARE = {"h264", "hevc", "vvc", "m4v", "mpegvideo", "h263", "vc1", "obu"}
 """Bare streams of a codec, whose ticks FFmpeg makes up; the codec's headers tell the rate."""
 
 _JOINT_PACKETS = 2
-"""A transport error is told up to so many packets before the place where streams were joined."""
+"""Where streams were joined, FFmpeg tells a transport error so many packets before the joint."""
 
 _WIDEST_PIXEL = 8.0
 """Pixels that are wider than this, or as much higher than wide, are an error of the file."""
@@ -263,9 +263,7 @@ def _packets_to_look_at(
 def _damaged_in_transport(packets: _Packets) -> NDArray[np.bool_]:
     """Packets with a transport error, other than those where streams were joined at a keyframe."""
     is_damaged = np.array(packets.corrupt, np.bool_)
-    for position in np.flatnonzero(is_damaged):
-        if any(packets.keyframes[position + 1 : position + 1 + _JOINT_PACKETS]):
-            is_damaged[position] = False
+    is_damaged[:-_JOINT_PACKETS] &= ~np.array(packets.keyframes[_JOINT_PACKETS:], np.bool_)
     return is_damaged
 
 
