@@ -8,6 +8,8 @@ from pathlib import Path
 import av
 from av.packet import Packet
 
+from .media import HEIGHT, WIDTH, write_video
+
 
 def copy_packets(
     source: Path,
@@ -77,3 +79,41 @@ def keyframe_positions(path: Path) -> list[int]:
     with av.open(str(path)) as container:
         packets: Iterable[Packet] = (p for p in container.demux(video=0) if p.size)
         return [position for position, packet in enumerate(packets) if packet.is_keyframe]
+
+
+def element(name: bytes, content: bytes) -> bytes:
+    """A Matroska element whose size takes eight bytes."""
+    return name + (len(content) | 1 << 56).to_bytes(8) + content
+
+
+def write_matroska_with(path: Path, more: bytes) -> Path:
+    """A Matroska file with more elements among the settings of its video."""
+    write_video(
+        path,
+        codec="ffv1",
+        num_frames=3,
+        pixel_format="bgr0",
+        container_options={"live": "1", "write_crc32": "0"},  # nothing refers to places or sums
+    )
+    data = path.read_bytes()
+    place = data.index(b"\xb0\x81" + bytes([WIDTH]) + b"\xba\x81" + bytes([HEIGHT]))
+    tracks = _find_element(data, _TRACKS, data.rindex(_TRACKS, 0, place))
+    entry = _find_element(data, b"\xae", tracks[1])
+    video = _find_element(data, b"\xe0", place - 2)
+    grown = element(b"\xe0", data[video[1] : video[2]] + more)
+    grown = element(b"\xae", data[entry[1] : video[0]] + grown + data[video[2] : entry[2]])
+    grown = element(_TRACKS, grown + data[entry[2] : tracks[2]])
+    path.write_bytes(data[: tracks[0]] + grown + data[tracks[2] :])
+    return path
+
+
+_TRACKS = b"\x16\x54\xae\x6b"
+
+
+def _find_element(data: bytes, name: bytes, start: int) -> tuple[int, int, int]:
+    """Where the next element of a name begins, where its content does, and where it ends."""
+    head = data.index(name, start)
+    first = head + len(name)
+    num_bytes = 9 - data[first].bit_length()
+    size = int.from_bytes(data[first : first + num_bytes]) & (1 << 7 * num_bytes) - 1
+    return head, first + num_bytes, first + num_bytes + size

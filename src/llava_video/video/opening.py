@@ -81,14 +81,16 @@ def open_video(file: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
 def make_decoder(stream: VideoStream) -> VideoCodecContext:
     """The decoder of a stream: its own, or one that decodes transparency too."""
     decoder = _ALPHA_DECODERS.get(stream.codec_context.name)
-    if decoder is None or not has_alpha_pictures(stream):
+    if decoder is None or not _has_alpha_pictures(stream):
         return stream.codec_context
     return cast(VideoCodecContext, av.CodecContext.create(decoder, "r"))
 
 
-def has_alpha_pictures(stream: VideoStream) -> bool:
+def _has_alpha_pictures(stream: VideoStream) -> bool:
     """Whether packets of the stream hold a second picture, of its transparency."""
-    return stream.metadata.get("alpha_mode") == "1"
+    return any(
+        name.lower() == "alpha_mode" and value == "1" for name, value in stream.metadata.items()
+    )
 
 
 def _open(file: Path, formats: str) -> InputContainer:
