@@ -99,11 +99,11 @@ COVERED_BY = {
     "video/contact_sheet.py": "cli/test_frames.py",
     "video/decoding.py": "video/test_exactness.py",
     "video/in_order.py": "video/test_exactness.py",
-    "video/info.py": "video/test_sampling.py",
     "video/opening.py": "video/test_hostile.py",
     "video/picture.py": "video/test_pictures.py",
     "video/planning.py": "video/test_exactness.py",
     "video/reading.py": "video/test_exactness.py",
+    "video/start.py": "video/test_claims.py",
 }
 """Modules without a test of their own path, and the test that runs them."""
 
