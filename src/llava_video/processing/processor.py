@@ -367,11 +367,7 @@ class LlavaVideoProcessor(ProcessorMixin):
             )
 
     def check_lengths(self, prompts: Sequence[Prompt], slots: Sequence[Sequence[Slot]]) -> None:
-        """Refuse prompts that are longer than the model's context.
-
-        Raises:
-            InputError: one leaves no room for an answer.
-        """
+        """Raise `InputError` where a prompt leaves no room for an answer in the model's context."""
         for prompt, row in zip(prompts, slots, strict=True):
             num_tokens = len(prompt.input_ids)
             if num_tokens >= self.max_positions:
