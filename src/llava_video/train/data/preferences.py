@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import Dataset
 
 from llava_video.errors import InputError, VideoError
-from llava_video.model.modeling import MEDIA_INPUTS
+from llava_video.model.media_inputs import MEDIA_INPUTS
 from llava_video.processing.prompt import Message
 from llava_video.train.data.encode import Encoded, Encoder, RowCollator, label
 from llava_video.train.data.packing import join, pad_rows
