@@ -32,6 +32,7 @@ FRAMES_PER_VISION_CHUNK = 8
 """Frames that go through the vision encoder at a time, so that memory does not grow with the
 video."""
 
+
 class LlavaVideoModel(LlavaVideoPreTrainedModel):
     """Vision encoder, projector and language model without the output layer."""
 
@@ -248,6 +249,7 @@ class LlavaVideoForConditionalGeneration(
     the video tokens of ``config.representation``.
     """
 
+    model: LlavaVideoModel
     _tied_weights_keys: ClassVar[dict[str, str]] = {
         "lm_head.weight": "model.language_model.embed_tokens.weight"
     }
