@@ -297,8 +297,6 @@ def test_an_adapter_is_no_model_and_says_how_it_becomes_one(
     official: Path, base: Path, tmp_path: Path
 ) -> None:
     for read in (load_model, lambda path: convert_checkpoint(path, tmp_path / "x")):
-        with pytest.raises(
-            CheckpointError, match=r"llava-video merge .*official NEW --model M"
-        ):
+        with pytest.raises(CheckpointError, match=r"llava-video merge .*official NEW --model M"):
             read(official)
     merge(official, tmp_path / "merged", str(base))

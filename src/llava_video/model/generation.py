@@ -55,6 +55,12 @@ class AnswerGeneration(GenerationMixin):
         media = {name: kwargs.pop(name) for name in MEDIA_INPUTS if name in kwargs}
         option = self._options(kwargs)
         _refuse(option, has_ids=input_ids is not None)
+        mask = kwargs.get("attention_mask")
+        if mask is not None and mask.ndim == 2 and not mask[:, -1].all():
+            raise InputError(
+                "rows are padded on the right, where their answers begin; make them with "
+                "padding_side='left'"
+            )
         if input_ids is not None and "inputs_embeds" not in kwargs:
             types = media.get("mm_token_type_ids")
             kwargs["inputs_embeds"] = self.model.embed(
