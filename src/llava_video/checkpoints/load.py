@@ -29,6 +29,7 @@ from llava_video.checkpoints.released import (
     WHICH_WORK,
     implied_weight_names,
     is_released_layout,
+    refuse_other_language_models,
     translate_config,
 )
 from llava_video.checkpoints.released_defaults import RELEASED_DEFAULTS
@@ -134,8 +135,10 @@ def load_config(
             missing or unsafe.
         RepresentationError: the representation does not fit the model.
     """
-    refuse_what_is_no_checkpoint(directory)
     file = directory / "config.json"
+    if file.is_file():
+        _refuse_other_models(read_json(file), directory)
+    refuse_what_is_no_checkpoint(directory)
     values = read_json(file)
     names = _weight_names(directory, values)  # for every layout: bad files show here, early
     config = translate(values, names, directory)
@@ -168,6 +171,7 @@ def translate(
     """
     file = directory / "config.json"
     _refuse_code(values, file)
+    _refuse_other_models(values, directory)
     check_dtypes(values, str(file))
     with reading(str(file)):
         if is_released_layout(values):
@@ -179,19 +183,12 @@ def translate(
             config = translate_config(values, released, str(directory))
         elif is_onevision_layout(values):
             config = translate_onevision(values, str(directory))
-        elif values.get("model_type") == LlavaVideoConfig.model_type:
+        else:
             text = dict(values.get("text_config") or {})
             theta = RELEASED_DEFAULTS["rope_theta"].value
             text["rope_parameters"] = read_rope(text, theta, str(file))
             text.pop("rope_scaling", None)
             config = LlavaVideoConfig.from_dict({**values, "text_config": text})
-        else:
-            raise CheckpointError(
-                f"{file} describes a {values.get('model_type')!r} model "
-                f"({', '.join(values.get('architectures') or ['no architecture'])}); LLaVA-Video "
-                "needs model_type 'llava_video', the official release's LlavaQwenForCausalLM, or "
-                f"transformers' LlavaOnevisionForConditionalGeneration. {WHICH_WORK}"
-            )
     check_sizes(config, str(file))
     return config
 
@@ -281,6 +278,21 @@ def fit_representation(
     if wanted.separator and not config.has_separator:
         raise RepresentationError("this model has no separator vector; use separator=False")
     return wanted
+
+
+def _refuse_other_models(values: dict[str, Any], directory: Path) -> None:
+    """Refuse a config.json of another architecture, whatever lies beside it."""
+    if is_released_layout(values):
+        refuse_other_language_models(values, str(directory))
+        return
+    model_type = values.get("model_type")
+    if not is_onevision_layout(values) and model_type != LlavaVideoConfig.model_type:
+        raise CheckpointError(
+            f"{directory}/config.json describes a {model_type!r} model "
+            f"({', '.join(values.get('architectures') or ['no architecture'])}); LLaVA-Video needs "
+            "model_type 'llava_video', the official release's LlavaQwenForCausalLM, or "
+            f"transformers' LlavaOnevisionForConditionalGeneration. {WHICH_WORK}"
+        )
 
 
 def _weight_names(directory: Path, values: dict[str, Any]) -> set[str]:

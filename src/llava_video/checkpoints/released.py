@@ -102,7 +102,6 @@ def translate_config(
     Raises:
         CheckpointError: a key that cannot be defaulted is missing, or asks for what does not exist.
     """
-    refuse_other_language_models(values, where)
     if values.get("quantization_config"):
         raise CheckpointError(
             f"{where}/config.json says quantization_config, so the checkpoint is quantized; take "
@@ -114,9 +113,9 @@ def translate_config(
     if missing:
         raise CheckpointError(f"{where}/config.json has no {missing[0]!r}; the file is incomplete")
     _refuse_other_networks(values, weight_names, where)
-    text = {key: values[key] for key in TEXT_KEYS if key in values}
+    text = {key: values[key] for key in TEXT_KEYS if values.get(key) is not None}
     if value_of(values, "use_sliding_window"):
-        text |= {key: values[key] for key in WINDOW_KEYS if key in values}
+        text |= {key: values[key] for key in WINDOW_KEYS if values.get(key) is not None}
     theta = value_of(values, "rope_theta")
     text["rope_parameters"] = read_rope(values, theta, f"{where}/config.json")
     has_newline = "model.image_newline" in weight_names
