@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from llava_video import load
-from llava_video.checkpoints.adapter_files import BESIDE_FILE
+from llava_video.checkpoints.files.adapter_files import BESIDE_FILE
 from llava_video.errors import CheckpointError, InputError
 from llava_video.train import loop
 from llava_video.train.checkpoints import newest_checkpoint

@@ -17,7 +17,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from llava_video.budget.devices import free_memory_bytes
 from llava_video.budget.inference_memory import MemoryEstimate, MemoryModel, dtype_of
 from llava_video.budget.latency import Latency, Rates, count_work
-from llava_video.checkpoints.json_files import read_json
+from llava_video.checkpoints.files.json_files import read_json
 from llava_video.checkpoints.load import (
     TINY,
     find_checkpoint,

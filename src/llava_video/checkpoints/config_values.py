@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from huggingface_hub.errors import StrictDataclassError
-from transformers.activations import ACT2FN
 
 from llava_video.errors import CheckpointError, LlavaVideoError
 from llava_video.model.configuration import LlavaVideoConfig
@@ -146,6 +145,8 @@ def check_sizes(config: LlavaVideoConfig, where: str) -> None:
     Raises:
         CheckpointError: heads do not divide the width, or an activation is not known.
     """
+    from transformers.activations import ACT2FN  # imports torch, which AutoConfig does not need
+
     text, vision = config.text, config.vision
     for part, values in (("text", text), ("vision", vision)):
         width, heads = values.hidden_size, values.num_attention_heads

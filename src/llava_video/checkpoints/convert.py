@@ -19,13 +19,13 @@ from typing import Any, Literal, get_args
 import torch
 
 from llava_video.checkpoints import layouts
-from llava_video.checkpoints.json_files import read_json
+from llava_video.checkpoints.files.json_files import read_json
+from llava_video.checkpoints.files.pickles import as_safetensors
+from llava_video.checkpoints.files.side_files import has_tokenizer, load_tokenizer
 from llava_video.checkpoints.load import find_checkpoint, load_config, load_processor
 from llava_video.checkpoints.onevision import is_onevision_layout
-from llava_video.checkpoints.pickles import as_safetensors
 from llava_video.checkpoints.released import ENCODER_KEY, is_released_layout
 from llava_video.checkpoints.safetensors_files import StoredTensor, read_headers, write_shards
-from llava_video.checkpoints.side_files import has_tokenizer, load_tokenizer
 from llava_video.errors import CheckpointError
 from llava_video.model.configuration import LlavaVideoConfig
 from llava_video.model.modeling import LlavaVideoForConditionalGeneration

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from llava_video.checkpoints.json_files import refuse_pointer
+from llava_video.checkpoints.files.json_files import refuse_pointer
 from llava_video.checkpoints.safetensors_files import INDEX_FILE, SINGLE_FILE
 from llava_video.errors import CheckpointError
 

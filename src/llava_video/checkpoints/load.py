@@ -21,7 +21,12 @@ from llava_video.checkpoints.config_values import (
     reading,
 )
 from llava_video.checkpoints.diagnosis import refuse_what_is_no_checkpoint
-from llava_video.checkpoints.json_files import read_json
+from llava_video.checkpoints.files.json_files import read_json
+from llava_video.checkpoints.files.side_files import (
+    check_side_files,
+    load_generation_config,
+    load_tokenizer,
+)
 from llava_video.checkpoints.layouts import native_name, released_name
 from llava_video.checkpoints.onevision import is_onevision_layout, translate_onevision
 from llava_video.checkpoints.released import (
@@ -34,11 +39,6 @@ from llava_video.checkpoints.released import (
 )
 from llava_video.checkpoints.released_defaults import RELEASED_DEFAULTS
 from llava_video.checkpoints.safetensors_files import read_headers
-from llava_video.checkpoints.side_files import (
-    check_side_files,
-    load_generation_config,
-    load_tokenizer,
-)
 from llava_video.errors import CheckpointError, InputError, RepresentationError
 from llava_video.model.configuration import LlavaVideoConfig
 from llava_video.model.grouped_attention import GROUPED

@@ -30,7 +30,7 @@ from transformers.utils import logging as transformers_logging
 
 from llava_video.checkpoints import layouts
 from llava_video.checkpoints.convert import inspect_checkpoint
-from llava_video.checkpoints.json_files import read_json
+from llava_video.checkpoints.files.json_files import read_json
 from llava_video.checkpoints.load import find_checkpoint, load
 from llava_video.checkpoints.reference import (
     arrange_reference,

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from llava_video.checkpoints.json_files import refuse_pointer
+from llava_video.checkpoints.files.json_files import refuse_pointer
 from llava_video.errors import CheckpointError
 
 SINGLE_FILE = "model.safetensors"

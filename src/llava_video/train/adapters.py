@@ -15,15 +15,15 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from llava_video.budget.inference_memory import dtype_of
-from llava_video.checkpoints.adapter_files import (
+from llava_video.checkpoints.diagnosis import ADAPTER_CONFIG
+from llava_video.checkpoints.files.adapter_files import (
     BESIDE_FILE,
     WRAPPED,
     AdapterFiles,
     read_adapter,
     refuse_partial,
 )
-from llava_video.checkpoints.diagnosis import ADAPTER_CONFIG
-from llava_video.checkpoints.json_files import read_json
+from llava_video.checkpoints.files.json_files import read_json
 from llava_video.checkpoints.load import (
     find_checkpoint,
     fit_representation,

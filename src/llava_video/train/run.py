@@ -18,7 +18,7 @@ from torch.optim import AdamW
 from torch.utils.data import DataLoader
 from transformers import get_scheduler
 
-from llava_video.checkpoints.adapter_files import holds_adapter
+from llava_video.checkpoints.files.adapter_files import holds_adapter
 from llava_video.checkpoints.load import find_checkpoint, load_config, load_model, load_processor
 from llava_video.errors import InputError
 from llava_video.recipes import RECIPE_FILE

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from llava_video.checkpoints.diagnosis import has_weights, missing_shards, pickled_weights
-from llava_video.checkpoints.json_files import refuse_pointer
+from llava_video.checkpoints.files.json_files import refuse_pointer
 from llava_video.checkpoints.safetensors_files import SINGLE_FILE, read_header, write_index
 from llava_video.errors import CheckpointError
 

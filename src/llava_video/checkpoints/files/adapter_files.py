@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from llava_video.checkpoints.diagnosis import ADAPTER_CONFIG, NON_LORA_FILE, PROJECTOR_FILE
-from llava_video.checkpoints.json_files import read_json
+from llava_video.checkpoints.files.json_files import read_json
+from llava_video.checkpoints.files.pickles import read_pickle
 from llava_video.checkpoints.layouts import native_name
-from llava_video.checkpoints.pickles import read_pickle
 from llava_video.checkpoints.safetensors_files import read_header
 from llava_video.errors import CheckpointError
 

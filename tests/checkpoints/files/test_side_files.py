@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 import llava_video as lv
+from llava_video.checkpoints.files.side_files import load_generation_config
 from llava_video.checkpoints.load import load, load_config, load_processor
-from llava_video.checkpoints.side_files import load_generation_config
 from llava_video.errors import CheckpointError
 from tests.checkpoints.on_disk import change_config
 from tests.model.small import random_frames

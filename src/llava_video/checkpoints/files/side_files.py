@@ -15,7 +15,7 @@ import tokenizers
 import transformers
 from transformers import AutoTokenizer, GenerationConfig
 
-from llava_video.checkpoints.json_files import read_json, refuse_pointer
+from llava_video.checkpoints.files.json_files import read_json, refuse_pointer
 from llava_video.errors import CheckpointError
 
 TOKENIZER_FILE = "tokenizer.json"
