@@ -217,6 +217,8 @@ def test_frames_in_the_shape_of_llava_onevision(model, processor) -> None:  # ty
     del inputs["num_frames_per_video"]
     videos = frames.view(2, 3, *frames.shape[1:])
     assert torch.equal(model(**inputs, pixel_values_videos=videos).logits, expected)
+    found = model.get_video_features(videos)
+    assert all(map(torch.equal, found, model.get_video_features(frames, [3, 3])))
     assert torch.equal(
         model.generate(**inputs, pixel_values_videos=videos, max_new_tokens=4, do_sample=False),
         model.generate(

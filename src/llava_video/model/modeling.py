@@ -69,22 +69,29 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
         return chunks[0] if len(chunks) == 1 else torch.cat(chunks)
 
     def get_video_features(
-        self, pixel_values_videos: Tensor, num_frames_per_video: Sequence[int] | Tensor
+        self,
+        pixel_values_videos: Tensor,
+        num_frames_per_video: Sequence[int] | Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Video tokens of each video, arranged as the representation says.
 
         Args:
-            pixel_values_videos: ``(N, 3, H, W)``, the frames of all videos one after the other.
-            num_frames_per_video: how many of them belong to each video; they add up to N.
+            pixel_values_videos: ``(N, 3, S, S)``, the frames of all videos one after the other, or
+                ``(videos, T, 3, S, S)``.
+            num_frames_per_video: how many of them belong to each video; they add up to N. By
+                default ``(N, 3, S, S)`` is one video.
 
         Returns:
             One ``(V, D)`` tensor per video; V differs between videos of unequal length.
 
         Raises:
-            InputError: the numbers do not add up.
+            InputError: the numbers do not add up, or the pixels have another shape.
             RepresentationError: the representation does not fit the vision encoder.
         """
-        counts = [int(count) for count in num_frames_per_video]
+        pixel_values_videos, given = as_frames(
+            pixel_values_videos, num_frames_per_video, self.config.tile_size
+        )
+        counts = [int(count) for count in given]
         if sum(counts) != len(pixel_values_videos):
             raise InputError(
                 f"num_frames_per_video adds up to {sum(counts)}, but there are "
@@ -202,9 +209,7 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
         image_tokens: tuple[Tensor, ...] = ()
         frames = media.get("pixel_values_videos")
         if frames is not None:
-            video_tokens = self.get_video_features(
-                *as_frames(frames, media.get("num_frames_per_video"), self.config.tile_size)
-            )
+            video_tokens = self.get_video_features(frames, media.get("num_frames_per_video"))
         tiles = media.get("pixel_values")
         if tiles is not None:
             sizes, num_tiles = media.get("image_sizes"), media.get("num_tiles_per_image")
@@ -268,7 +273,9 @@ class LlavaVideoForConditionalGeneration(
         self.model.set_input_embeddings(value)
 
     def get_video_features(
-        self, pixel_values_videos: Tensor, num_frames_per_video: Sequence[int] | Tensor
+        self,
+        pixel_values_videos: Tensor,
+        num_frames_per_video: Sequence[int] | Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Video tokens of each video; see `LlavaVideoModel.get_video_features`."""
         return self.model.get_video_features(pixel_values_videos, num_frames_per_video)
