@@ -232,3 +232,8 @@ def test_frames_in_the_shape_of_llava_onevision(model, processor) -> None:  # ty
     for shape in ((3, 3, 32, 32), (3, 64, 64), (0, 3, 64, 64), (2, 3, 1, 64, 64), (2, 64, 64, 3)):
         with pytest.raises(InputError, match="pixel_values_videos has the shape"):
             model(**inputs, pixel_values_videos=torch.zeros(shape))
+
+
+def test_prompt_lookup_is_for_one_prompt(model, processor) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(InputError, match="of one prompt, not of 2; give prompts one by one"):
+        model.generate(**processor(["x", "What?"]), max_new_tokens=2, prompt_lookup_num_tokens=2)

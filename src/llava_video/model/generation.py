@@ -54,7 +54,7 @@ class AnswerGeneration(GenerationMixin):
         input_ids = inputs if input_ids is None else input_ids
         media = {name: kwargs.pop(name) for name in MEDIA_INPUTS if name in kwargs}
         option = self._options(kwargs)
-        _refuse(option, has_ids=input_ids is not None)
+        _refuse(option, num_rows=0 if input_ids is None else len(input_ids))
         mask = kwargs.get("attention_mask")
         if mask is not None and mask.ndim == 2 and not mask[:, -1].all():
             raise InputError(
@@ -121,7 +121,7 @@ class AnswerGeneration(GenerationMixin):
         return RecordedDecoding(self) if records else super().get_compiled_call(compile_config)
 
 
-def _refuse(option: Callable[[str], Any], *, has_ids: bool) -> None:
+def _refuse(option: Callable[[str], Any], *, num_rows: int) -> None:
     """Refuse options that would give other tokens than the same decoding without them.
 
     Raises:
@@ -135,8 +135,11 @@ def _refuse(option: Callable[[str], Any], *, has_ids: bool) -> None:
             )
     if not option("prompt_lookup_num_tokens"):
         return
-    if not has_ids:
-        raise InputError("prompt_lookup_num_tokens looks into input_ids; give them too")
+    if num_rows != 1:
+        raise InputError(
+            f"prompt_lookup_num_tokens looks into the input_ids of one prompt, not of {num_rows}; "
+            "give prompts one by one"
+        )
     for name in _STOPPING:
         if option(name):
             raise InputError(
