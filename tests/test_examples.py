@@ -46,3 +46,11 @@ def test_the_page_about_transformers(monkeypatch, capsys, tmp_path) -> None:  # 
     exec("\n".join(re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)), {})
     assert capsys.readouterr().out.startswith("The video shows ")
     assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()
+
+
+def test_the_page_about_transformers_trains_with_trl(monkeypatch, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    pytest.importorskip("trl", reason="trl is not installed")
+    monkeypatch.chdir(tmp_path)
+    page = (DOCS / "transformers.md").read_text(encoding="utf-8")
+    exec("\n".join(re.findall(r"^```py(?:thon)?\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)), {})
+    assert list((tmp_path / "run").glob("checkpoint-*/model.safetensors"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Iterator
@@ -18,11 +17,13 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from llava_video.budget.devices import free_memory_bytes
 from llava_video.budget.inference_memory import MemoryEstimate, MemoryModel, dtype_of
 from llava_video.budget.latency import Latency, Rates, count_work
-from llava_video.checkpoints.load import TINY, find_checkpoint, fit_representation, load_config
-from llava_video.checkpoints.released import (
-    implied_weight_names,
-    is_released_layout,
-    translate_config,
+from llava_video.checkpoints.files.json_files import read_json
+from llava_video.checkpoints.load import (
+    TINY,
+    find_checkpoint,
+    fit_representation,
+    load_config,
+    translate,
 )
 from llava_video.checkpoints.safetensors_files import read_headers
 from llava_video.errors import CheckpointError, InputError, RepresentationError
@@ -363,7 +364,7 @@ def read_config(model: str | Path) -> LlavaVideoConfig:
     """
     directory = Path(model).expanduser()
     if model == TINY or (directory.is_dir() and any(directory.glob("*.safetensors"))):
-        return load_config(find_checkpoint(model))
+        return load_config(find_checkpoint(model), with_vision=False)
     if not directory.is_dir() and str(model).count("/") == 1 and not str(model).startswith("."):
         try:
             directory = Path(hf_hub_download(str(model), "config.json")).parent
@@ -378,19 +379,7 @@ def read_config(model: str | Path) -> LlavaVideoConfig:
             f"{model}: no config.json there; give 'tiny', a directory with one, or "
             "a hub name like lmms-lab/LLaVA-Video-7B-Qwen2"
         )
-    try:
-        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{file} is not valid JSON ({error}); download it again") from error
-    if is_released_layout(values):
-        return translate_config(values, implied_weight_names(values), str(directory))
-    if values.get("model_type") == LlavaVideoConfig.model_type:
-        config: LlavaVideoConfig = LlavaVideoConfig.from_dict(values)
-        return config
-    raise CheckpointError(
-        f"{file} describes a {values.get('model_type')!r} model; LLaVA-Video needs model_type "
-        "'llava_video', or the official release's LlavaQwenForCausalLM"
-    )
+    return translate(read_json(file), None, directory)
 
 
 def parse_bytes(text: str) -> int:
