@@ -54,7 +54,7 @@ class AnswerGeneration(GenerationMixin):
         """
         input_ids = inputs if input_ids is None else input_ids
         media = {name: kwargs.pop(name) for name in MEDIA_INPUTS if name in kwargs}
-        option = self._options(kwargs)
+        option = self.option_lookup(kwargs)
         _refuse(option, num_rows=0 if input_ids is None else len(input_ids))
         mask = kwargs.get("attention_mask")
         if mask is not None and mask.ndim == 2 and not mask[:, -1].all():
@@ -86,8 +86,8 @@ class AnswerGeneration(GenerationMixin):
             kwargs[CACHE] = cache
         return super().generate(input_ids, **kwargs)
 
-    def _options(self, given: dict[str, Any]) -> Callable[[str], Any]:
-        """Looks up an option: as given, of the configuration that is given, of the model's."""
+    def option_lookup(self, given: dict[str, Any]) -> Callable[[str], Any]:
+        """Looks up an option by name: as given, of the configuration that is given, of the model's."""
         configurations = [given.get("generation_config"), self.generation_config]
 
         def option(name: str) -> Any:
