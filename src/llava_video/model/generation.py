@@ -87,7 +87,7 @@ class AnswerGeneration(GenerationMixin):
         return super().generate(input_ids, **kwargs)
 
     def option_lookup(self, given: dict[str, Any]) -> Callable[[str], Any]:
-        """Looks up an option by name: as given, of the configuration that is given, of the model's."""
+        """Looks up options: as given, of the configuration that is given, of the model's."""
         configurations = [given.get("generation_config"), self.generation_config]
 
         def option(name: str) -> Any:
