@@ -121,8 +121,12 @@ class Planner:
     num_new_tokens: int = 256
     rates: Rates | None = None
     max_latency_seconds: float | None = None
+    max_video_tokens: int | None = None
 
     def __post_init__(self) -> None:
+        limit = self.max_video_tokens
+        if limit is not None and limit < 1:
+            raise InputError(f"a video is at least one token; {limit} of them are too few")
         seconds = self.clip_seconds
         if seconds is not None and not 0 < seconds < math.inf:
             raise InputError(f"a clip of {seconds} seconds cannot be planned for; give its length")
@@ -162,13 +166,20 @@ class Planner:
             num_positions / text.max_position_embeddings,
             memory,
             latency,
-            self._reject(num_positions, memory, latency),
+            self._reject(num_video_tokens, num_positions, memory, latency),
         )
 
     def _reject(
-        self, num_positions: int, memory: MemoryEstimate, latency: Latency | None
+        self,
+        num_video_tokens: int,
+        num_positions: int,
+        memory: MemoryEstimate,
+        latency: Latency | None,
     ) -> str | None:
         text = self.model.config.text
+        limit = self.max_video_tokens
+        if limit is not None and num_video_tokens > limit:
+            return f"is {num_video_tokens:,} video tokens, the limit is {limit:,}"
         if num_positions > text.max_position_embeddings:
             return (
                 f"prompt and answer are {num_positions:,} tokens, the context is "

@@ -181,6 +181,35 @@ class VideoRepresentation:
         check_keys(values, cls.__dataclass_fields__, "a video representation")
         return cls(**values)
 
+    @classmethod
+    def from_text(cls, text: str) -> VideoRepresentation:
+        """The inverse of ``str``: ``"64,729,3,2 bilinear newline=grid separator"``.
+
+        Raises:
+            RepresentationError: no representation is written like this.
+        """
+        numbers, *words = text.split()
+        values: dict[str, Any] = {}
+        for word in words:
+            name, equals, value = word.partition("=")
+            if name in get_args(Pooling) and not equals:
+                values["pooling"] = name
+            elif name in get_args(Arrangement) and not equals:
+                values["arrangement"] = name
+            elif name == "separator":
+                values["separator"] = True
+            elif name == "newline":
+                values["newline"] = value
+            elif name == "phase":
+                values["slow_phase"] = int(value)
+            elif name == "fast":
+                pooling, _, stride = value.partition("/")
+                values |= {"fast_pooling": pooling, "fast_pool_stride": int(stride)}
+            elif word != "to":
+                values["adaptive_side"] = int(word.partition("x")[0])
+        plain = cls().with_numbers(numbers).to_dict()
+        return cls.from_dict({**plain, **values})
+
     def with_numbers(self, text: str) -> VideoRepresentation:
         """This representation with other numbers: ``"T,M,s,p"``, as ``"64,729,3,2"``.
 

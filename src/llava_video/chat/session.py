@@ -1,0 +1,234 @@
+"""A conversation about videos and images: its turns, what the model saw, and undo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llava_video.chat.media_files import (
+    MediaKind,
+    is_address,
+    kind_of,
+    refuse_repeated,
+    stamp_of,
+)
+from llava_video.chat.protocol import (
+    Answered,
+    AnswerOptions,
+    ChatModel,
+    Conversation,
+    Piece,
+    ShownVideo,
+    Usage,
+)
+from llava_video.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class ShownFile:
+    """A video or an image that a turn shows.
+
+    Attributes:
+        name: its path or address.
+        kind: what it shows.
+        stamp: size in bytes and time of change (ns) of the file when it was shown; None for an
+            address.
+    """
+
+    name: str
+    kind: MediaKind
+    stamp: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, name: str) -> ShownFile:
+        """As it is now.
+
+        Raises:
+            InputError: there is no such file.
+        """
+        return cls(name, kind_of(name), None if is_address(name) else stamp_of(Path(name)))
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A question and its answer.
+
+    Attributes:
+        question: plain text.
+        files: videos and images that were shown with it.
+        answer: with what it took and the videos of the whole conversation as the model saw them.
+        options: how it was asked.
+    """
+
+    question: str
+    files: tuple[ShownFile, ...]
+    answer: Answered
+    options: AnswerOptions
+
+
+class Session:
+    """A conversation with a model, which sees every turn again with each question.
+
+    Args:
+        model: answers; its caches decide what a next question costs.
+        files: paths and addresses of videos and images, shown with the first question.
+        system: the system prompt; None for the model's own.
+        options: how to answer, unless a question says otherwise.
+
+    Attributes:
+        model: as given.
+        system: as given.
+        options: for the next questions; replace it to change them.
+        turns: of the conversation, in order.
+
+    Raises:
+        InputError: a file is missing, or two names lead to the same one.
+    """
+
+    def __init__(
+        self,
+        model: ChatModel,
+        files: Sequence[str | Path] = (),
+        *,
+        system: str | None = None,
+        options: AnswerOptions | None = None,
+    ) -> None:
+        self.model = model
+        self.system = system
+        self.options = options or AnswerOptions()
+        self.turns: list[Turn] = []
+        self._next_files: tuple[ShownFile, ...] = ()
+        self.show(*files)
+
+    @property
+    def files(self) -> list[ShownFile]:
+        """Videos and images of all turns, and those that the next question will show."""
+        return [file for turn in self.turns for file in turn.files] + list(self._next_files)
+
+    @property
+    def videos(self) -> tuple[ShownVideo, ...]:
+        """The videos as the model saw them for the last answer."""
+        return self.turns[-1].answer.videos if self.turns else ()
+
+    def show(self, *files: str | Path) -> None:
+        """Show videos and images with the next question.
+
+        Raises:
+            InputError: a file is missing, or is shown already.
+        """
+        shown = tuple(ShownFile.of(str(file)) for file in files)
+        refuse_repeated([file.name for file in (*self.files, *shown)])
+        self._next_files += shown
+
+    def conversation(self, question: str) -> Conversation:
+        """What the model would get for a next question."""
+        messages: list[dict[str, Any]] = []
+        if self.system is not None:
+            messages.append({"role": "system", "content": self.system})
+        for turn in self.turns:
+            messages.append(user_message(turn.files, turn.question))
+            messages.append({"role": "assistant", "content": turn.answer.text})
+        return [*messages, user_message(self._next_files, question)]
+
+    def ask(self, question: str, options: AnswerOptions | None = None) -> Answered:
+        """Ask, and wait for the whole answer; see `stream`."""
+        for _ in self.stream(question, options):
+            pass
+        return self.turns[-1].answer
+
+    def stream(self, question: str, options: AnswerOptions | None = None) -> Iterator[Piece]:
+        """Ask, and get the answer as it is made; at its end it is the last of `turns`.
+
+        An answer that is interrupted (the iterator is closed, or Ctrl-C) is kept as far as it
+        came, with ``finish_reason="cancelled"``; one that has no text yet is not a turn.
+
+        Yields:
+            Pieces of the answer.
+
+        Raises:
+            LlavaVideoError: it cannot be answered; the turns stay as they were.
+        """
+        if not question.strip():
+            raise InputError("the question is empty; ask something about the video")
+        options = options or self.options
+        text = ""
+        answers = self.model.answer([self.conversation(question)], options)
+        try:
+            for piece in answers:
+                if isinstance(piece, Answered):
+                    self._add(question, piece, options)
+                    return
+                text += piece.text
+                yield piece
+        except (GeneratorExit, KeyboardInterrupt):
+            if text:
+                self._add(question, Answered(0, text, "cancelled", videos=self.videos), options)
+            raise
+        finally:
+            close = getattr(answers, "close", None)  # an iterator need not be a generator
+            if close is not None:
+                close()
+        raise InputError(f"{self.model.name}: the model ended without an answer; ask again")
+
+    def undo(self) -> Turn:
+        """Take back the last turn; what it showed is shown with the next question.
+
+        Raises:
+            InputError: there is no turn.
+        """
+        if not self.turns:
+            raise InputError("there is no answer to take back; ask something first")
+        turn = self.turns.pop()
+        self._next_files = turn.files + self._next_files
+        return turn
+
+    def save(self, file: str | Path) -> None:
+        """Write the session as one JSON file, from which `load` continues it.
+
+        Raises:
+            InputError: it cannot be written, or a video or image is gone.
+        """
+        from llava_video.chat.session_file import save_session
+
+        save_session(self, Path(file))
+
+    @classmethod
+    def load(cls, file: str | Path, model: ChatModel) -> Session:
+        """Continue a session that was saved.
+
+        Raises:
+            InputError: it is not a session, or one of its videos is gone or has changed.
+        """
+        from llava_video.chat.session_file import load_session
+
+        return load_session(Path(file), model)
+
+    def export(self, file: str | Path) -> None:
+        """Write the session as one HTML page that needs no other file.
+
+        Raises:
+            LlavaVideoError: it cannot be written, or a video cannot be read again.
+        """
+        from llava_video.chat.session_page import export_session
+
+        export_session(self, Path(file))
+
+    def _add(self, question: str, answer: Answered, options: AnswerOptions) -> None:
+        self.turns.append(Turn(question, self._next_files, answer, options))
+        self._next_files = ()
+
+
+def user_message(files: Sequence[ShownFile], question: str) -> dict[str, Any]:
+    """The message of a user: videos and images first, then the text."""
+    parts: list[dict[str, Any]] = [{"type": file.kind, file.kind: file.name} for file in files]
+    return {"role": "user", "content": [*parts, {"type": "text", "text": question}]}
+
+
+def describe_usage(usage: Usage) -> str:
+    """What an answer took: ``0 frames decoded, 0 encoded, 12 of 3,412 tokens prefilled``."""
+    return (
+        f"{usage.num_frames_decoded:,} frames decoded, {usage.num_frames_encoded:,} encoded, "
+        f"{usage.num_tokens_prefilled:,} of {usage.num_prompt_tokens:,} tokens prefilled"
+    )
