@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -112,6 +113,7 @@ class Planner:
         num_new_tokens: the longest answer.
         rates: what the device does per second; without them no latency is reported.
         max_latency_seconds: the longest that the longest answer may take.
+        max_video_tokens: the most tokens that the video may become; None for any number.
     """
 
     model: MemoryModel
@@ -331,6 +333,34 @@ def fit_memory(
     if plan.pick is None or plan.pick.representation is None:
         raise RepresentationError(f"{short}; {plan.reason}")
     return plan.pick.representation, f"{short}; took V = {plan.pick.name}: {plan.reason}"
+
+
+def fit_video_tokens(
+    config: LlavaVideoConfig,
+    device: torch.device,
+    max_video_tokens: int,
+    *,
+    num_new_tokens: int = 256,
+) -> tuple[VideoRepresentation, str]:
+    """The representation that a plan picks within a number of video tokens and the free memory.
+
+    Returns:
+        It, and why that one.
+
+    Raises:
+        RepresentationError: one frame is more tokens, or does not fit.
+    """
+    free_bytes = free_memory_bytes(device)
+    planner = Planner(
+        MemoryModel.of(config, device_type=device.type),
+        sys.maxsize if free_bytes is None else free_bytes,
+        num_new_tokens=num_new_tokens,
+        max_video_tokens=max_video_tokens,
+    )
+    plan = planner.plan()
+    if plan.pick is None or plan.pick.representation is None:
+        raise RepresentationError(f"{plan.reason}; allow more video tokens")
+    return plan.pick.representation, plan.reason
 
 
 def read_config(model: str | Path) -> LlavaVideoConfig:

@@ -40,6 +40,9 @@ def command(
         float | None,
         typer.Option(help="Longest wait in seconds, from the frames to the end of the answer."),
     ] = None,
+    max_video_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Most tokens that the video may become.")
+    ] = None,
     tflops: Annotated[
         float | None,
         typer.Option(help="TFLOP/s that a device sustains; default: measured on --device."),
@@ -73,6 +76,7 @@ def command(
         num_new_tokens=max_new_tokens,
         rates=_find_rates(memory_model, place, tflops, bandwidth, measure=max_latency is not None),
         max_latency_seconds=max_latency,
+        max_video_tokens=max_video_tokens,
     )
     plan = planner.plan()
     if as_json:
