@@ -40,7 +40,7 @@ COVERED_BY = {
     "checkpoints/layouts.py": "checkpoints/test_convert.py",
     "cli/merge.py": "train/test_run.py",
     "cli/presets.py": "cli/test_tokens.py",
-    "cli/startup.py": "cli/test_ask.py",
+    "cli/startup.py": "cli/answering/test_ask.py",
     "cli/train.py": "train/test_run.py",
     "errors.py": "cli/test_frames.py",
     "model/configuration.py": "checkpoints/test_auto_config.py",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from llava_video.chat.protocol import (
     Usage,
 )
 from llava_video.errors import InputError
+from llava_video.representation import VideoRepresentation
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class Session:
             pass
         return self.turns[-1].answer
 
-    def stream(self, question: str, options: AnswerOptions | None = None) -> Iterator[Piece]:
+    def stream(self, question: str, options: AnswerOptions | None = None) -> Generator[Piece]:
         """Ask, and get the answer as it is made; at its end it is the last of `turns`.
 
         An answer that is interrupted (the iterator is closed, or Ctrl-C) is kept as far as it
@@ -195,11 +196,16 @@ class Session:
         save_session(self, Path(file))
 
     @classmethod
-    def load(cls, file: str | Path, model: ChatModel) -> Session:
+    def load(cls, file: str | Path, model: ChatModel | None = None) -> Session:
         """Continue a session that was saved.
 
+        Args:
+            file: that `save` wrote.
+            model: what answers; by default the checkpoint that is named there.
+
         Raises:
-            InputError: it is not a session, or one of its videos is gone or has changed.
+            LlavaVideoError: it is not a session, one of its videos is gone or has changed, or the
+                model cannot be loaded.
         """
         from llava_video.chat.session_file import load_session
 
@@ -218,6 +224,36 @@ class Session:
     def _add(self, question: str, answer: Answered, options: AnswerOptions) -> None:
         self.turns.append(Turn(question, self._next_files, answer, options))
         self._next_files = ()
+
+
+def open_session(
+    *files: str | Path,
+    model: ChatModel | str | Path = "tiny",
+    device: str = "auto",
+    representation: VideoRepresentation | str | None = None,
+    system: str | None = None,
+    options: AnswerOptions | None = None,
+) -> Session:
+    """Begin a conversation, as ``lv.chat("video.mp4")`` does.
+
+    Args:
+        *files: videos and images to show with the first question.
+        model: anything that answers, or what `LocalModel.load` takes.
+        device: where a model that is loaded runs.
+        representation: of a model that is loaded, instead of its own.
+        system: the system prompt; None for the model's own.
+        options: how to answer, unless a question says otherwise.
+
+    Raises:
+        LlavaVideoError: a file or the model cannot be used.
+    """
+    if isinstance(model, str | Path):
+        from llava_video.chat.local_model import LocalModel
+
+        model = LocalModel.load(model, device=device, representation=representation)
+    elif representation is not None:
+        raise InputError("representation goes with the name of a model; set it in the options")
+    return Session(model, files, system=system, options=options)
 
 
 def user_message(files: Sequence[ShownFile], question: str) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def save_session(session: Session, file: Path) -> None:
     write_whole(file, dump_json(record, indent=2) + "\n")
 
 
-def load_session(file: Path, model: ChatModel) -> Session:
+def load_session(file: Path, model: ChatModel | None) -> Session:
     """Read a session; see `Session.load`."""
     record = read_record(file)
     try:
@@ -65,13 +65,18 @@ def load_session(file: Path, model: ChatModel) -> Session:
             turn_options = _options_from_dict(values["options"])
             answer = _answer_from_dict(values["answer"], names)
             turns.append(Turn(str(values["question"]), files, answer, turn_options))
-        session = Session(model, system=record["system"], options=options)
+        system, name = record["system"], str(record["model"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(
             f"{file}: not a session that can be read ({error!r}); save it again"
         ) from error
+    if model is None:
+        from llava_video.chat.local_model import LocalModel
+
+        model = LocalModel.load(name)
+    session = Session(model, system=system, options=options)
     session.turns = turns
     session.show(*(one.name for one in remaining))
     return session

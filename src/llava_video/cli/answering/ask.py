@@ -1,74 +1,91 @@
-"""``llava-video ask``: a question about a video, and its answer."""
+"""``llava-video ask``: questions about videos, and their answers."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from llava_video.cli.answering import options as o
 from llava_video.cli.startup import keep_libraries_quiet, many_imports
-
-TINY_NOTICE = (
-    "tiny knows only toyworld, the small drawn world it was trained on; "
-    "use --model for videos of the real one"
-)
 
 
 def command(
-    video: Annotated[str, typer.Argument(help="Any video file that FFmpeg reads.")],
-    question: Annotated[str, typer.Argument(help="What to ask.")],
-    model: Annotated[
-        str, typer.Option(help="'tiny', a checkpoint's directory, or its name on the model hub.")
-    ] = "tiny",
-    num_frames: Annotated[
-        int | None,
-        typer.Option(help="Frames to sample uniformly; at most T, which is the default."),
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="VIDEO... QUESTION",
+            help="Video files that FFmpeg reads, images, addresses, - for standard input; folders "
+            "and quoted patterns, whose videos are asked about one by one; and the question.",
+        ),
     ] = None,
-    representation: Annotated[
-        str | None, typer.Option(help="T,M,s,p or a name from `presets`; default: the model's own.")
+    questions: Annotated[
+        Path | None,
+        typer.Option(help="File of questions: one a line, or JSON lines with id, question, video."),
     ] = None,
-    fps: Annotated[
-        float | None, typer.Option(help="Sample at this rate instead, up to T frames.")
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write answers there as JSON lines; a run that was stopped goes on."),
     ] = None,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 256,
-    device: Annotated[
-        str,
-        typer.Option(help="auto, cpu, cuda, cuda:1 or mps; auto is the first GPU if there is one."),
-    ] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    model: o.Model = "tiny",
+    num_frames: o.NumFrames = None,
+    representation: o.Representation = None,
+    fps: o.Fps = None,
+    start: o.Start = 0.0,
+    end: o.End = None,
+    max_video_tokens: o.MaxVideoTokens = None,
+    subtitles: Annotated[
+        Path | None, typer.Option(help="SubRip or WebVTT file; shown before the question.")
+    ] = None,
+    system: o.System = None,
+    max_new_tokens: o.MaxNewTokens = 256,
+    temperature: o.Temperature = 0.0,
+    top_p: o.TopP = 1.0,
+    top_k: o.TopK = None,
+    seed: o.Seed = None,
+    stop: o.Stop = None,
+    device: o.Device = "auto",
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Print the answer as it is made.")
+    ] = False,
+    why: Annotated[
+        bool, typer.Option("--why", help="Show how much each frame mattered for the answer.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON: an object, or one a line.")
+    ] = False,
 ) -> None:
-    """Answer a question about a video, and report which frames the model saw.
+    """Answer a question about videos and images, and report which frames the model saw.
+
+    Several videos are shown together. With --questions, --out, a folder or a pattern, each video is
+    asked about alone, all questions about it at once.
 
     Where the model's own representation does not fit into the device's free memory, one that fits
     is taken, and said; one that was asked for is refused instead.
     """
-    import json
+    from llava_video.cli.answering.request import Together, read_request, standard_input_as_file
+    from llava_video.errors import InputError
 
-    with many_imports():
-        from llava_video.chat.answer import answer_question
-    keep_libraries_quiet()
-
-    answer = answer_question(
-        video,
-        question,
-        model=model,
-        num_frames=num_frames,
-        fps=fps,
-        representation=representation,
-        max_new_tokens=max_new_tokens,
-        device=device,
-    )
-    for warning in answer.warnings:
-        typer.echo(f"warning: {warning}", err=True)
-    if as_json:
-        typer.echo(json.dumps(answer.to_dict(), ensure_ascii=False))
-        return
-    typer.echo(answer.answer)
-    typer.echo(f"\nmodel   {answer.model} on {answer.device}")
-    times = ", ".join(f"{seconds:.2f}" for seconds in answer.timestamps_seconds)
-    typer.echo(f"frames  {answer.num_frames} at {times} s")
-    typer.echo(f"tokens  {answer.num_video_tokens} video tokens, V = {answer.representation}")
-    stages = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in answer.seconds.items())
-    typer.echo(f"seconds {stages}")
-    if model == "tiny":
-        typer.echo(f"\n{TINY_NOTICE}", err=True)
+    if as_json and (stream or why):
+        raise InputError("--json prints everything at the end; leave out --stream and --why")
+    with standard_input_as_file(words or []) as names:
+        request = read_request(names, questions, has_out=out is not None)
+        with many_imports():
+            from llava_video.cli.answering.many_answers import answer_jobs
+            from llava_video.cli.answering.one_answer import Ask, answer_together
+        keep_libraries_quiet()
+        ask = Ask(
+            o.make_options(
+                num_frames=num_frames, fps=fps, start=start, end=end,
+                max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, top_k=top_k,
+                seed=seed, stop=stop,
+            ),
+            model, device, representation, max_video_tokens, system, subtitles,
+        )  # fmt: skip
+        if isinstance(request, Together):
+            answer_together(ask, request, stream=stream, why=why, as_json=as_json)
+        elif stream or why:
+            raise InputError("--stream and --why are for one question; leave out --out and folders")
+        else:
+            answer_jobs(ask, request, out, as_json=as_json)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -90,6 +89,7 @@ def load_model(
     representation: str | None,
     max_video_tokens: int | None = None,
     *,
+    num_frames: int | None = None,
     num_videos: int = 1,
     num_new_tokens: int = 256,
 ) -> LocalModel:
@@ -100,6 +100,7 @@ def load_model(
         device: see `parse_device`.
         representation: what is asked for, or None.
         max_video_tokens: of all videos of a conversation together.
+        num_frames: that will be sampled, if fewer than T.
         num_videos: of a conversation.
         num_new_tokens: the longest answer.
 
@@ -124,6 +125,10 @@ def load_model(
         num_tokens = make_layout(wanted, wanted.max_frames).num_tokens
         each = " for each video" if num_videos > 1 else ""
         typer.echo(f"at most {num_tokens:,} video tokens{each}: V = {wanted} ({reason})", err=True)
-    return LocalModel.load(model, device=device, representation=wanted)
-
-
+    return LocalModel.load(
+        model,
+        device=device,
+        representation=wanted,
+        num_frames=num_frames,
+        num_new_tokens=num_new_tokens,
+    )
