@@ -11,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 
 import torch
+from transformers import Cache
 from transformers.utils import logging as transformers_logging
 
 from llava_video.budget.devices import AUTO, free_memory_bytes, parse_device
@@ -18,8 +19,9 @@ from llava_video.budget.planner import fit_memory
 from llava_video.chat.local.answer_text import AnswerText
 from llava_video.chat.local.generation import Ended, Watcher, decode, end_ids_of
 from llava_video.chat.local.limits import CacheCounts, CacheLimits
-from llava_video.chat.local.media import DecodedCount, LoadedVideo, MediaLoader
-from llava_video.chat.local.prefill import embed, pad_left, prefill
+from llava_video.chat.local.media import LoadedVideo, MediaLoader
+from llava_video.chat.local.prefill import Prefiller, columns_of, decoding_cache
+from llava_video.chat.local.prefix_tree import PrefixTree
 from llava_video.chat.local.rows import Row, make_row
 from llava_video.chat.local.vision import VisionFeatures
 from llava_video.chat.protocol import (
@@ -99,7 +101,9 @@ class LocalModel:
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load-ahead")
         self._ahead: Future[None] | None = None
+        self._tree = PrefixTree(limits.keys_values_bytes)
         self._loading = Lock()
+        self._counting = Lock()
 
     @classmethod
     def load(
@@ -161,10 +165,13 @@ class LocalModel:
         self, conversations: Sequence[Conversation], options: AnswerOptions
     ) -> Iterator[Piece | Answered]:
         """Answer several conversations at once; see `ChatModel.answer`."""
+        if not conversations:
+            return
         watch = Stopwatch()
-        count = DecodedCount()
         processor, sampling = self._for(options)
-        loaded = [self._media.load(row, processor, sampling, count) for row in conversations]
+        loaded, num_decoded = zip(
+            *(self._media.load(row, processor, sampling) for row in conversations), strict=True
+        )
         watch.stage("frames")
         rows = [
             make_row(row, media, processor)
@@ -174,42 +181,71 @@ class LocalModel:
         network = self.network
         watch.stage("weights")
         with torch.inference_mode():
-            tokens = [
-                [
-                    self._features.tokens_of(medium, network, processor.representation)
-                    for medium in row.loaded
-                ]
-                for row in rows
-            ]
+            prefiller = self._prefiller(processor.representation)
+            states = prefiller.match(rows)
             watch.stage("vision")
-            prompts = [
-                prefill(network, embed(network, row, row_tokens)[:-1])[0]
-                for row, row_tokens in zip(rows, tokens, strict=True)
-            ]
-            cache, mask = pad_left(prompts)
-            last_ids = torch.tensor([[int(row.ids[-1])] for row in rows], device=network.device)
-            mask = torch.cat([mask, torch.ones_like(last_ids)], dim=1)
+            prefiller.run(states)
+            cache, mask = decoding_cache(network, states, options.max_new_tokens)
         watch.stage("prefill")
+        usages = [
+            Usage(
+                num_prompt_tokens=len(state.row),
+                num_frames_decoded=num,
+                num_frames_encoded=state.num_encoded,
+                num_tokens_prefilled=state.num_prefilled + 1,  # the last starts the decoding
+            )
+            for state, num in zip(states, num_decoded, strict=True)
+        ]
+        del states  # decoding grows copies of what they hold
+        self._count(rows, usages)
         texts = [AnswerText(processor.tokenizer, options.stop) for _ in rows]
         watcher = Watcher(texts, end_ids_of(network), options.max_new_tokens)
-        for event in decode(network, self._decoder, watcher, last_ids, mask, cache, options):
-            if not isinstance(event, Ended):
-                yield Piece(*event)
-                continue
-            watch.stage("answer")
-            first = watcher.first_token_seconds or watch.start
-            row = rows[event.row]
-            yield Answered(
-                row=event.row,
-                text=texts[event.row].text,
-                finish_reason=event.reason,
-                usage=Usage(
-                    num_prompt_tokens=len(row), num_new_tokens=len(texts[event.row].token_ids)
-                ),
-                seconds={**watch.seconds, "first_token": round(first - watch.start, 4)},
-                videos=_shown(row, processor),
-                warnings=self.warnings,
-            )
+        last_ids = torch.tensor([[int(row.ids[-1])] for row in rows], device=network.device)
+        events = decode(network, self._decoder, watcher, last_ids, mask, cache, options)
+        try:
+            for event in events:
+                if not isinstance(event, Ended):
+                    yield Piece(*event)
+                    continue
+                watch.stage("answer")
+                text = texts[event.row]
+                first = (watcher.first_token_seconds or watch.start) - watch.start
+                yield Answered(
+                    row=event.row,
+                    text=text.text,
+                    finish_reason=event.reason,
+                    usage=replace(usages[event.row], num_new_tokens=len(text.token_ids)),
+                    seconds={**watch.seconds, "first_token": round(first, 4)},
+                    videos=_shown(rows[event.row], processor),
+                    warnings=self.warnings,
+                )
+        finally:
+            events.close()  # nothing writes to the cache from here on
+            self._hold_answers(rows, texts, cache)
+
+    def _prefiller(self, representation: VideoRepresentation) -> Prefiller:
+        return Prefiller(
+            self.network,
+            self._tree,
+            lambda medium: self._features.tokens_of(medium, self.network, representation),
+        )
+
+    def _count(self, rows: Sequence[Row], usages: Sequence[Usage]) -> None:
+        with self._counting:
+            for row, usage in zip(rows, usages, strict=True):
+                num_frames = sum(len(m.pixels) for m in row.loaded if isinstance(m, LoadedVideo))
+                num_pictures = sum(len(medium.pixels) for medium in row.loaded)
+                self.counts.add(usage, num_frames=num_frames, num_pictures=num_pictures)
+
+    def _hold_answers(self, rows: Sequence[Row], texts: Sequence[AnswerText], cache: Cache) -> None:
+        """Hold keys and values of answers, which the next turns begin with."""
+        longest = max(map(len, rows))
+        for index, (row, text) in enumerate(zip(rows, texts, strict=True)):
+            if text.token_ids:  # those of the last are not computed
+                keys = row.followed_by(text.token_ids[:-1]).keys
+                columns = slice(longest - 1, longest + len(text.token_ids) - 1)
+                with torch.inference_mode():
+                    self._tree.insert(keys, len(row) - 1, columns_of(cache, index, columns))
 
     def load_ahead(
         self, conversations: Sequence[Conversation], options: AnswerOptions, *, encode: bool = False
@@ -233,11 +269,14 @@ class LocalModel:
     ) -> None:
         processor, sampling = self._for(options)
         for conversation in conversations:
-            loaded = self._media.load(conversation, processor, sampling, DecodedCount())
+            loaded, num_decoded = self._media.load(conversation, processor, sampling)
+            num_encoded = 0
             if encode:
                 with torch.inference_mode():
-                    for medium in loaded:
-                        self._features.of(medium, self.network)
+                    num_encoded = sum(self._features.of(m, self.network)[1] for m in loaded)
+            with self._counting:
+                self.counts.num_frames_decoded += num_decoded
+                self.counts.num_frames_encoded += num_encoded
 
     def _for(self, options: AnswerOptions) -> tuple[LlavaVideoProcessor, Sampling]:
         """The processor of the wanted representation, and which frames fit into it."""

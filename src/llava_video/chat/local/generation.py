@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -129,7 +129,7 @@ def decode(
     attention_mask: Tensor,
     cache: Cache,
     options: AnswerOptions,
-) -> Iterator[tuple[int, str] | Ended]:
+) -> Generator[tuple[int, str] | Ended, None, None]:
     """Continue prompts with ``generate`` in a thread of its own; closing the iterator stops it.
 
     Args:
@@ -174,7 +174,8 @@ def decode(
         running.result()
     finally:
         watcher.cancelled.set()
-        running.exception()  # waits: nothing may use the cache while it is still written to
+        if not running.cancel():
+            running.exception()  # waits: nothing may use the cache while it is still written to
 
 
 def end_ids_of(network: LlavaVideoForConditionalGeneration) -> frozenset[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from llava_video.chat.protocol import Usage
 from llava_video.errors import InputError
 
 FRAMES_SHARE, FEATURES_SHARE, KEYS_VALUES_SHARE = 1 / 16, 1 / 8, 1 / 4
@@ -64,3 +65,18 @@ class CacheCounts:
     num_features_kept: int = 0
     num_tokens_prefilled: int = 0
     num_tokens_kept: int = 0
+
+    def add(self, usage: Usage, *, num_frames: int, num_pictures: int) -> None:
+        """Add one answer.
+
+        Args:
+            usage: what it took.
+            num_frames: frames of the videos that it is based on.
+            num_pictures: those and the tiles of images.
+        """
+        self.num_frames_decoded += usage.num_frames_decoded
+        self.num_frames_kept += num_frames - usage.num_frames_decoded
+        self.num_frames_encoded += usage.num_frames_encoded
+        self.num_features_kept += num_pictures - usage.num_frames_encoded
+        self.num_tokens_prefilled += usage.num_tokens_prefilled
+        self.num_tokens_kept += usage.num_prompt_tokens - usage.num_tokens_prefilled

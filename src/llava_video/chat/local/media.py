@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -60,14 +60,6 @@ class LoadedImage:
 Loaded = LoadedVideo | LoadedImage
 
 
-@dataclass(slots=True)
-class DecodedCount:
-    """Frames that were read from files, and those that were kept from before."""
-
-    num_decoded: int = 0
-    num_kept: int = 0
-
-
 class MediaLoader:
     """Loads videos and images; keeps those of local files, by the identity of the file.
 
@@ -81,70 +73,59 @@ class MediaLoader:
         )
 
     def load(
-        self,
-        conversation: Conversation,
-        processor: LlavaVideoProcessor,
-        sampling: Sampling,
-        count: DecodedCount,
-    ) -> list[Loaded]:
+        self, conversation: Conversation, processor: LlavaVideoProcessor, sampling: Sampling
+    ) -> tuple[list[Loaded], int]:
         """The videos and images of a conversation, in order.
 
         Args:
             conversation: messages.
             processor: of the representation that is wanted, whose T bounds the frames.
             sampling: which frames of each file.
-            count: is added to.
+
+        Returns:
+            The media, and how many frames were read from files; others were kept from before.
 
         Raises:
             LlavaVideoError: one cannot be read, or has more frames than T.
         """
         media = media_of(conversation)
         tiled = show_tiles(media)
-        return [
-            self._load_video(medium, processor, sampling, count)
-            if medium.kind == "video"
-            else self._load_image(medium, processor, tiled=tiled)
-            for medium in media
-        ]
+        loaded: list[Loaded] = []
+        num_decoded = 0
+        for medium in media:
+            if medium.kind == "image":
+                loaded.append(self._load_image(medium, processor, tiled=tiled))
+            else:
+                video, num_new = self._load_video(medium.source, processor, sampling)
+                loaded.append(video)
+                num_decoded += num_new
+        return loaded, num_decoded
 
     def _load_video(
-        self,
-        medium: Medium,
-        processor: LlavaVideoProcessor,
-        sampling: Sampling,
-        count: DecodedCount,
-    ) -> LoadedVideo:
-        is_file = isinstance(medium.source, str | Path)
-        was_decoded = False
+        self, source: Any, processor: LlavaVideoProcessor, sampling: Sampling
+    ) -> tuple[LoadedVideo, int]:
+        if not isinstance(source, str | Path):
+            frames = processor.sample_frames(source)
+            return LoadedVideo(frames, _digest(frames.pixels)), 0
+        num_decoded = 0
 
-        def make() -> Loaded:
-            nonlocal was_decoded
-            was_decoded = is_file
-            frames = processor.sample_frames(
-                medium.source,
-                num_frames=sampling.num_frames if is_file else None,
-                fps=sampling.fps if is_file else None,
-                start_seconds=sampling.start_seconds,
-                end_seconds=sampling.end_seconds,
-            )
+        def decode() -> Loaded:
+            nonlocal num_decoded
+            frames = processor.sample_frames(source, **asdict(sampling))
+            num_decoded = len(frames)
             return LoadedVideo(frames, _digest(frames.pixels))
 
-        identity = _identity_of(medium.source)
+        identity = _identity_of(source)
         if identity is None:
-            loaded = make()
+            loaded = decode()
         else:
             # T is part of the key: it bounds `fps`, and is the number of frames by default.
             key = ("video", *identity, sampling, processor.representation.max_frames)
-            loaded = self.kept.get_or_make(key, make)
+            loaded = self.kept.get_or_make(key, decode)
         assert isinstance(loaded, LoadedVideo)
-        if was_decoded:
-            count.num_decoded += len(loaded.frames)
-        else:
-            count.num_kept += len(loaded.frames)
-        if is_file:  # one file may have several names
-            frames = replace(loaded.frames, source=name_of(medium.source))
-            loaded = LoadedVideo(frames, loaded.digest)
-        return loaded
+        # One file may have several names.
+        frames = replace(loaded.frames, source=name_of(source))
+        return LoadedVideo(frames, loaded.digest), num_decoded
 
     def _load_image(
         self, medium: Medium, processor: LlavaVideoProcessor, *, tiled: bool

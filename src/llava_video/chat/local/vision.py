@@ -24,35 +24,29 @@ class VisionFeatures:
 
     def __init__(self, max_bytes: int) -> None:
         self.kept: ByteCache[str, Tensor] = ByteCache(max_bytes, lambda features: features.nbytes)
-        self.num_encoded = 0
-        self.num_kept = 0
 
-    def of(self, loaded: Loaded, network: LlavaVideoForConditionalGeneration) -> Tensor:
-        """Features of the pictures of a medium, (N, M, C), on the device of the model."""
-        was_encoded = False
+    def of(self, loaded: Loaded, network: LlavaVideoForConditionalGeneration) -> tuple[Tensor, int]:
+        """Features of the pictures of a medium, (N, M, C), and how many were encoded for them."""
+        num_encoded = 0
 
         def encode() -> Tensor:
-            nonlocal was_encoded
-            was_encoded = True
+            nonlocal num_encoded
+            num_encoded = len(loaded.pixels)
             pixels = torch.tensor(loaded.pixels).permute(0, 3, 1, 2).to(network.device)
             return network.model.encode_frames(pixels).cpu()
 
         features = self.kept.get_or_make(loaded.digest, encode)
-        if was_encoded:
-            self.num_encoded += len(features)
-        else:
-            self.num_kept += len(features)
-        return features.to(network.device)
+        return features.to(network.device), num_encoded
 
     def tokens_of(
         self,
         loaded: Loaded,
         network: LlavaVideoForConditionalGeneration,
         representation: VideoRepresentation,
-    ) -> Tensor:
-        """The tokens of a medium, (V, D)."""
-        features = self.of(loaded, network)
+    ) -> tuple[Tensor, int]:
+        """The tokens of a medium, (V, D), and how many pictures were encoded for them."""
+        features, num_encoded = self.of(loaded, network)
         model = network.model
         if isinstance(loaded, LoadedVideo):
-            return model.tokens_of(features, representation)
-        return pack_image(model.projector(features), loaded.layout, model.newline)
+            return model.tokens_of(features, representation), num_encoded
+        return pack_image(model.projector(features), loaded.layout, model.newline), num_encoded
