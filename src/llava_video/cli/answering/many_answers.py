@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from llava_video.chat.local_model import LocalModel
-from llava_video.chat.protocol import Answered, AnswerOptions
+from llava_video.chat.protocol import Answered, AnswerOptions, Conversation
 from llava_video.chat.questions_file import Question
 from llava_video.cli.answering.one_answer import Ask
 from llava_video.cli.answering.options import TINY_NOTICE
@@ -139,19 +139,22 @@ def answer_each(
         for job in jobs
         for first in range(0, len(job.questions), MOST_AT_ONCE)
     ]
-    rows = [
-        [ask.conversation([job.names[0]], question.text) for question in questions]
-        for job, questions in batches
-    ]
+    next_rows = _rows(ask, *batches[0])
     for number, (job, questions) in enumerate(batches):
+        rows = next_rows
         if number + 1 < len(batches):
-            model.load_ahead(rows[number + 1], ask.options, encode=True)
+            next_rows = _rows(ask, *batches[number + 1])
+            model.load_ahead(next_rows, ask.options, encode=True)
         try:
-            for piece in model.answer(rows[number], ask.options):
+            for piece in model.answer(rows, ask.options):
                 if isinstance(piece, Answered):
                     yield job, questions[piece.row], piece
         except LlavaVideoError as error:
             yield job, questions[0], error
+
+
+def _rows(ask: Ask, job: Job, questions: Sequence[Question]) -> list[Conversation]:
+    return [ask.conversation([job.names[0]], question.text) for question in questions]
 
 
 def to_record(job: Job, name: str, question: Question, answered: Answered, model: str) -> Record:
