@@ -1,16 +1,23 @@
 """``ask``: an answer with what the model saw, or one line that says what to do."""
 
+import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from transformers.utils.logging import enable_progress_bar
 
+import llava_video
 from llava_video.checkpoints.load import load
 from llava_video.errors import LlavaVideoError
 from tests.budget.memory import needed_bytes, set_free_memory
 from tests.cli.run import Shell
 from tests.video.media import write_video
+
+SAMPLE = Path(llava_video.__file__).parent / "assets" / "samples" / "three_shapes.mp4"
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +153,7 @@ def test_files_that_are_no_video(shell: Shell, small_checkpoint: Path, tmp_path:
     text.write_text("This is a letter, not a film.\n" * 50)
     empty.touch()
     noise.write_bytes(bytes(range(256)) * 200)
-    for path in (text, empty, noise, tmp_path, tmp_path / "missing.mp4"):
+    for path in (text, empty, noise, tmp_path / "missing.mp4"):
         done = shell("ask", path, "What?", "--model", small_checkpoint)
         assert done.code == 2
         assert str(path) in done.err
@@ -156,3 +163,134 @@ def test_files_that_are_no_video(shell: Shell, small_checkpoint: Path, tmp_path:
 def test_debug_shows_the_traceback(shell: Shell, small_checkpoint: Path) -> None:
     with pytest.raises(LlavaVideoError):
         shell("--debug", "ask", "missing.mp4", "What?", "--model", small_checkpoint)
+
+
+def test_several_videos_and_images_are_shown_together(
+    shell: Shell, small_checkpoint: Path, video: Path, tmp_path: Path
+) -> None:
+    other = write_video(tmp_path / "other.mp4", num_frames=9)
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (40, 40), "green").save(picture)
+    words = ["ask", video, picture, other, "What?", "--model", small_checkpoint]
+    result = json.loads(shell(*words, "--num-frames", 4, "--max-new-tokens", 6, "--json").out)
+    assert [seen["source"] for seen in result["videos"]] == [str(video), str(other)]
+    model, processor = load(small_checkpoint)
+    parts = [("video", video), ("image", picture), ("video", other), ("text", "What?")]
+    content = [{"type": kind, kind: str(value)} for kind, value in parts]
+    inputs = processor.apply_chat_template([{"role": "user", "content": content}], num_frames=4)
+    output = model.generate(**inputs, max_new_tokens=6, do_sample=False)
+    assert result["answer"] == processor.decode_answer(output[0], inputs["input_ids"].shape[1])
+    shown = shell(*words, "--max-new-tokens", 1).out
+    assert f"video   {video}\nframes  8 at " in shown
+
+
+def test_an_image_is_shown_as_an_image(
+    shell: Shell, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (40, 40), "green").save(picture)
+    words = ["--model", small_checkpoint, "--max-new-tokens", 1]
+    assert json.loads(shell("ask", picture, "What?", *words, "--json").out)["videos"] == []
+    assert "frames" not in shell("ask", picture, "What?", *words).out.partition("seconds")[0]
+
+
+def test_a_span_keeps_the_times_of_the_whole_video(shell: Shell, video: Path) -> None:
+    words = ["--num-frames", 3, "--max-new-tokens", 1, "--json"]
+    done = shell("ask", video, "What?", *words, "--start", 0.8, "--end", 1.6)
+    assert json.loads(done.out)["timestamps_seconds"] == [0.8, 1.16, 1.56]
+    refused = shell("ask", video, "What?", "--start", 5, *words)
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "beyond its end" in refused.err
+
+
+def test_a_stream_ends_as_the_answer_does(shell: Shell) -> None:
+    words = ["ask", SAMPLE, "Describe the video."]
+    plain, streamed = shell(*words), shell(*words, "--stream")
+    answer = plain.out.partition("\n\nmodel")[0]
+    assert len(answer.split()) > 5
+    assert streamed.out.partition("\n\nmodel")[0] == answer
+
+
+def test_sampling_repeats_with_a_seed_and_stops_before_a_text(shell: Shell) -> None:
+    words = ["ask", SAMPLE, "Describe the video.", "--temperature", 2, "--top-k", 50, "--json"]
+    first, again, other = (
+        json.loads(shell(*words, "--seed", seed).out)["answer"] for seed in (1, 1, 2)
+    )
+    assert first == again != other
+    greedy = json.loads(shell("ask", SAMPLE, "Describe the video.", "--json").out)["answer"]
+    stop = greedy.split()[3]
+    cut = json.loads(shell("ask", SAMPLE, "Describe the video.", "--stop", stop, "--json").out)
+    assert cut["answer"] == greedy.partition(stop)[0].rstrip()
+
+
+def test_a_system_prompt_and_subtitles_reach_the_model(
+    shell: Shell, small_checkpoint: Path, video: Path, tmp_path: Path
+) -> None:
+    subtitles = tmp_path / "a.srt"
+    subtitles.write_text(
+        "1\n00:00:00,000 --> 00:00:01,000\nHello\n\n2\n00:00:01,500 --> 00:00:01,900\nBye\n"
+    )
+    words = ["ask", video, "What?", "--model", small_checkpoint, "--max-new-tokens", 8, "--json"]
+    options = ["--system", "Be brief.", "--subtitles", subtitles, "--start", 1.2]
+    result = json.loads(shell(*words, *options).out)
+    model, processor = load(small_checkpoint)
+    frames = processor.sample_frames(video, start_seconds=1.2)
+    text = "This video's subtitles are listed below:\nBye\nWhat?"
+    content = [{"type": "video", "video": frames}, {"type": "text", "text": text}]
+    inputs = processor.apply_chat_template(
+        [{"role": "system", "content": "Be brief."}, {"role": "user", "content": content}]
+    )
+    output = model.generate(**inputs, max_new_tokens=8, do_sample=False)
+    assert result["answer"] == processor.decode_answer(output[0], inputs["input_ids"].shape[1])
+
+
+def test_video_tokens_stay_within_their_limit_and_it_is_said(shell: Shell, video: Path) -> None:
+    words = ["ask", video, "What?", "--max-new-tokens", 1, "--json", "--max-video-tokens"]
+    planned = json.loads(shell("plan", "--model", "tiny", "--max-video-tokens", 50, "--json").out)[
+        "pick"
+    ]
+    done = shell(*words, 50)
+    result = json.loads(done.out)
+    assert result["num_video_tokens"] == planned["num_video_tokens"] <= 50
+    assert result["representation"].startswith(f"{planned['name']} ")
+    assert f"at most {planned['num_video_tokens']} video tokens: V = " in done.err
+    assert json.loads(shell(*words, 500).out)["num_video_tokens"] == 96
+    refused = shell(*words, 1)
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "allow more video tokens" in refused.err
+    both = shell(*words, 50, "--representation", "6,64,1,2")
+    assert "--representation or --max-video-tokens, not both" in both.err
+
+
+def test_a_limit_is_of_all_videos_together(shell: Shell, video: Path) -> None:
+    words = ["What?", "--max-new-tokens", 1, "--json", "--max-video-tokens", 100]
+    result = json.loads(shell("ask", video, SAMPLE, *words).out)
+    assert 0 < sum(seen["num_tokens"] for seen in result["videos"]) <= 100
+
+
+def test_a_video_on_standard_input(
+    shell: Shell, video: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["What?", "--max-new-tokens", 3, "--json"]
+    expected = json.loads(shell("ask", video, *words).out)
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(video.read_bytes())))
+    result = json.loads(shell("ask", "-", *words).out)
+    assert {**result, "seconds": {}} == {**expected, "seconds": {}}
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    done = shell("ask", "-", *words)
+    assert (done.code, done.err) == (
+        2,
+        "llava-video: standard input: is empty; fetch or record it again\n",
+    )
+
+
+def test_help_imports_no_torch() -> None:
+    code = (
+        "import sys; sys.argv = ['llava-video', {verb!r}, '--help']\n"
+        "from llava_video.cli.app import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "assert not {{'torch', 'av', 'numpy', 'PIL', 'prompt_toolkit'}} & set(sys.modules)"
+    )
+    for verb in ("ask", "chat"):
+        subprocess.run([sys.executable, "-c", code.format(verb=verb)], check=True, timeout=60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -63,10 +64,11 @@ def read_request(
     """
     if questions_file is not None:
         for word in words:
-            if not (is_address(word) or is_several(word) or Path(word).exists()):
+            # A question mark makes a question a pattern too.
+            if not (is_address(word) or Path(word).exists() or glob.glob(word, recursive=True)):  # noqa: PTH207
                 raise InputError(
-                    f"{word}: no such file; with --questions every word is a video, and the "
-                    "questions are in the file"
+                    f"{word}: no file, and no pattern that matches one; with --questions every "
+                    "word is a video, and the questions are in the file"
                 )
         return _jobs(words, read_questions(questions_file))
     if len(words) < 2:
