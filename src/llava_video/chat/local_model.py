@@ -149,6 +149,13 @@ class LocalModel:
         return cls(str(model), directory, config, place, limits, [changed] if changed else [])
 
     @property
+    def kept_bytes(self) -> CacheLimits:
+        """What the caches hold now."""
+        return CacheLimits(
+            self._media.kept.num_bytes, self._features.kept.num_bytes, self._tree.num_bytes
+        )
+
+    @property
     def network(self) -> LlavaVideoForConditionalGeneration:
         """The model itself; its weights are loaded when it is first asked for."""
         with self._loading:
