@@ -24,6 +24,8 @@ SAMPLES = Path(lv.__file__).parent / "assets" / "samples"
 DIRECTION = "In which direction does the ring move?"
 NUMBER = "How many shapes are there?"
 TOOK = re.compile(r"\(([\d,]+) frames decoded, ([\d,]+) encoded, ([\d,]+) of ([\d,]+) tokens pre")
+PROMPT_BEGINS, PROMPT_ENDS = "\x1b[?2004h", "\x1b[?2004l"
+"""What switches bracketed paste on and off."""
 
 Talk = Callable[..., Done]
 
@@ -219,13 +221,16 @@ def test_ctrl_c_stops_an_answer_and_keeps_the_conversation(
     program = tty("chat", video, "--model", small_checkpoint, "--max-new-tokens", 100_000)
     program.wait_for(f"video {video}")
     program.type("What?\r")
-    program.wait_for("What?", num_more=200)  # the answer is on its way
+    program.wait_for(PROMPT_ENDS)
+    program.wait_for("What?", num_more=40)  # the answer is on its way
     program.process.send_signal(signal.SIGINT)
     program.wait_for("stopped; the conversation goes on")
     program.type(f"/save {file}\r")
     program.wait_for(f"wrote {file}")
+    program.wait_for(PROMPT_BEGINS, 3)
     program.type("\x03")  # at the prompt it ends nothing
     program.wait_for("Ctrl-D or /quit leaves")
+    program.wait_for(PROMPT_BEGINS, 4)
     program.type("\x04")
     assert program.process.wait(60) == 0
     (turn,) = lv.Session.load(file, lv.LocalModel.load("tiny")).turns
