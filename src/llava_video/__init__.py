@@ -29,11 +29,13 @@ _HOMES = {
     "LocalModel": "llava_video.chat.local_model",
     "AnswerOptions": "llava_video.chat.protocol",
     "Sampling": "llava_video.chat.protocol",
+    "ChatModel": "llava_video.chat.protocol",
     "LlavaVideoError": "llava_video.errors",
 }
 
 __all__ = [
     "AnswerOptions",
+    "ChatModel",
     "Frames",
     "LlavaVideoConfig",
     "LlavaVideoError",
@@ -54,7 +56,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from llava_video.chat.local_model import LocalModel
-    from llava_video.chat.protocol import AnswerOptions, Sampling
+    from llava_video.chat.protocol import AnswerOptions, ChatModel, Sampling
     from llava_video.chat.session import Session
     from llava_video.chat.session import open_session as chat
     from llava_video.checkpoints.load import load

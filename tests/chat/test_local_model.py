@@ -20,6 +20,7 @@ from llava_video.chat.protocol import Answered, AnswerOptions, Piece, Sampling, 
 from llava_video.errors import InputError, LlavaVideoError, VideoError
 from llava_video.model.grouped_attention import GROUPED
 from llava_video.representation import VideoRepresentation
+from tests.budget.memory import needed_bytes, set_free_memory
 from tests.chat.fresh import TIE, assistant, fresh_answer, user, video
 from tests.model.small import REPRESENTATION, random_frames
 from tests.video.media import write_video
@@ -75,7 +76,7 @@ def conversation_of(turns: list[int], files: Path) -> list[Any]:
     shown = {
         "a": video(str(files / "a.mp4")),
         "b": video(files / "b.mp4"),
-        "frames": video(random_frames(4)),
+        "frames": video(random_frames(4, size=(40, 50))),
         "image": {"type": "image", "image": str(files / "image.png")},
     }
     messages: list[Any] = []
@@ -307,3 +308,17 @@ def test_what_cannot_be_asked_is_refused(model: LocalModel, files: Path) -> None
     assert list(model.answer([], SIX)) == []
     assert torch.is_grad_enabled()
     assert not torch.is_inference_mode_enabled()
+
+
+def test_default_limits_are_shares_of_what_an_answer_leaves_free(
+    small_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = needed_bytes(small_checkpoint, 8, 256)
+    set_free_memory(needed + 16_000, tmp_path, monkeypatch)
+    limits = LocalModel.load(small_checkpoint, device="cpu").limits
+    spare = limits.keys_values_bytes * 4
+    assert 15_000 <= spare <= 17_024
+    assert limits == CacheLimits.within(spare, spare)
+    for name in ("frames_bytes", "features_bytes", "keys_values_bytes"):
+        with pytest.raises(InputError, match=name):
+            replace(limits, **{name: -1})

@@ -143,6 +143,10 @@ class Planner:
         """What the device's runtime takes for itself; a CPU's is this program, running already."""
         return 0 if self.model.device_type == "cpu" else RUNTIME_BYTES
 
+    def needed_bytes(self, option: Option) -> int:
+        """What an option takes of the device, its runtime included."""
+        return self.reserve_bytes + (option.memory.peak if option.memory else 0)
+
     def judge(self, representation: VideoRepresentation, name: str | None = None) -> Option:
         """Count the tokens and the bytes of a representation with all its frames."""
         num_frames = representation.max_frames
@@ -317,11 +321,9 @@ def fit_memory(
     free_bytes = free_memory_bytes(device)
     if free_bytes is None:
         return own, None
-    num_values = sum(tensor.num_values for shard in read_headers(directory) for tensor in shard)
-    model = MemoryModel(config, dtype_of(config), num_values, device.type)
-    planner = Planner(model, free_bytes, num_new_tokens=num_new_tokens)
+    planner = _planner_of(config, directory, device, free_bytes, num_new_tokens)
     wanted = planner.judge(_with_frames(own, min(num_frames or own.max_frames, own.max_frames)))
-    needed = planner.reserve_bytes + (wanted.memory.peak if wanted.memory else 0)
+    needed = planner.needed_bytes(wanted)
     if needed <= free_bytes:
         return own, None
     short = (
@@ -337,6 +339,7 @@ def fit_memory(
 
 def fit_video_tokens(
     config: LlavaVideoConfig,
+    directory: Path,
     device: torch.device,
     max_video_tokens: int,
     *,
@@ -351,16 +354,39 @@ def fit_video_tokens(
         RepresentationError: one frame is more tokens, or does not fit.
     """
     free_bytes = free_memory_bytes(device)
-    planner = Planner(
-        MemoryModel.of(config, device_type=device.type),
-        sys.maxsize if free_bytes is None else free_bytes,
-        num_new_tokens=num_new_tokens,
-        max_video_tokens=max_video_tokens,
-    )
-    plan = planner.plan()
+    free_bytes = sys.maxsize if free_bytes is None else free_bytes
+    planner = _planner_of(config, directory, device, free_bytes, num_new_tokens)
+    plan = replace(planner, max_video_tokens=max_video_tokens).plan()
     if plan.pick is None or plan.pick.representation is None:
         raise RepresentationError(f"{plan.reason}; allow more video tokens")
     return plan.pick.representation, plan.reason
+
+
+def spare_bytes(
+    config: LlavaVideoConfig, directory: Path, device: torch.device, *, num_new_tokens: int = 256
+) -> int | None:
+    """Free memory of a device that the model and an answer with all its frames will not take.
+
+    Returns:
+        At least 0; None where the system does not say what is free.
+    """
+    free_bytes = free_memory_bytes(device)
+    if free_bytes is None:
+        return None
+    planner = _planner_of(config, directory, device, free_bytes, num_new_tokens)
+    return max(0, free_bytes - planner.needed_bytes(planner.judge(config.representation)))
+
+
+def _planner_of(
+    config: LlavaVideoConfig,
+    directory: Path,
+    device: torch.device,
+    free_bytes: int,
+    num_new_tokens: int,
+) -> Planner:
+    num_values = sum(tensor.num_values for shard in read_headers(directory) for tensor in shard)
+    model = MemoryModel(config, dtype_of(config), num_values, device.type)
+    return Planner(model, free_bytes, num_new_tokens=num_new_tokens)
 
 
 def read_config(model: str | Path) -> LlavaVideoConfig:

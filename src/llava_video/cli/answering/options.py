@@ -120,8 +120,10 @@ def load_model(
             raise InputError("--representation or --max-video-tokens, not both")
         limit = max_video_tokens // max(1, num_videos)
         place = parse_device(device)
-        config = load_config(find_checkpoint(model))
-        wanted, reason = fit_video_tokens(config, place, limit, num_new_tokens=num_new_tokens)
+        directory = find_checkpoint(model)
+        wanted, reason = fit_video_tokens(
+            load_config(directory), directory, place, limit, num_new_tokens=num_new_tokens
+        )
         num_tokens = make_layout(wanted, wanted.max_frames).num_tokens
         each = " for each video" if num_videos > 1 else ""
         typer.echo(f"at most {num_tokens:,} video tokens{each}: V = {wanted} ({reason})", err=True)
