@@ -31,6 +31,7 @@ COVERED_BY = {
     "annotate/views/console.py": "annotate/views/test_report.py",
     "annotate/views/explain.py": "annotate/views/test_report.py",
     "budget/devices.py": "budget/test_planner.py",
+    "budget/units.py": "budget/test_planner.py",
     "calls/annotator.py": "calls/test_rate_limit.py",
     "chat/local/generation.py": "chat/test_local_model.py",
     "chat/local/limits.py": "chat/test_local_model.py",
@@ -41,8 +42,13 @@ COVERED_BY = {
     "calls/make_annotator.py": "annotate/views/test_report.py",
     "calls/messages.py": "calls/test_caller.py",
     "calls/openai_endpoint.py": "annotate/test_run.py",
+    "chat/session_file.py": "chat/test_session.py",
     "chat/protocol.py": "chat/test_answer.py",
     "checkpoints/layouts.py": "checkpoints/test_convert.py",
+    "cli/answering/influence_text.py": "cli/answering/test_ask.py",
+    "cli/answering/one_answer.py": "cli/answering/test_ask.py",
+    "cli/answering/options.py": "cli/answering/test_ask.py",
+    "cli/answering/terminal.py": "cli/answering/test_chat.py",
     "cli/merge.py": "train/test_run.py",
     "cli/presets.py": "cli/test_tokens.py",
     "cli/startup.py": "cli/answering/test_ask.py",
@@ -103,6 +109,7 @@ COVERED_BY = {
     "video/picture.py": "video/test_pictures.py",
     "video/planning.py": "video/test_exactness.py",
     "video/reading.py": "video/test_exactness.py",
+    "video/suffixes.py": "chat/test_media_files.py",
 }
 """Modules without a test of their own path, and the test that runs them."""
 

@@ -181,5 +181,21 @@ def test_a_near_miss_names_the_preset_meant() -> None:
 
 
 @given(representations())
+def test_text_round_trip(representation: VideoRepresentation) -> None:
+    again = VideoRepresentation.from_text(str(representation))
+    assert str(again) == str(representation)
+    num_frames = representation.max_frames
+    assert (
+        make_layout(again, num_frames).blocks() == make_layout(representation, num_frames).blocks()
+    )
+
+
+@pytest.mark.parametrize("text", ["", "64,729,3", "64,729,3,2 soft", "64,729,3,2 phase=x"])
+def test_text_that_is_no_representation_is_refused(text: str) -> None:
+    with pytest.raises(RepresentationError):
+        VideoRepresentation.from_text(text)
+
+
+@given(representations())
 def test_dictionary_round_trip(representation: VideoRepresentation) -> None:
     assert VideoRepresentation.from_dict(representation.to_dict()) == representation

@@ -51,6 +51,17 @@ class ShownFile:
         """
         return cls(name, kind_of(name), None if is_address(name) else stamp_of(Path(name)))
 
+    def check_unchanged(self) -> None:
+        """Check that the file is what it was when it was shown.
+
+        Raises:
+            InputError: it is gone, or was written to.
+        """
+        if self.stamp is not None and stamp_of(Path(self.name)) != self.stamp:
+            raise InputError(
+                f"{self.name}: has changed since it was asked about; put the old file back"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -125,13 +136,23 @@ class Session:
 
     def conversation(self, question: str) -> Conversation:
         """What the model would get for a next question."""
+        return self._messages(self.turns, self._next_files, question)
+
+    def conversation_of(self, turn: Turn) -> Conversation:
+        """What the model got for a turn."""
+        before = self.turns[: self.turns.index(turn)]
+        return self._messages(before, turn.files, turn.question)
+
+    def _messages(
+        self, turns: Sequence[Turn], files: Sequence[ShownFile], question: str
+    ) -> Conversation:
         messages: list[dict[str, Any]] = []
         if self.system is not None:
             messages.append({"role": "system", "content": self.system})
-        for turn in self.turns:
+        for turn in turns:
             messages.append(user_message(turn.files, turn.question))
             messages.append({"role": "assistant", "content": turn.answer.text})
-        return [*messages, user_message(self._next_files, question)]
+        return [*messages, user_message(files, question)]
 
     def ask(self, question: str, options: AnswerOptions | None = None) -> Answered:
         """Ask, and wait for the whole answer; see `stream`."""

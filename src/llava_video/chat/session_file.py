@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from llava_video.chat.media_files import FileIdentity, is_address, stamp_of
+from llava_video.chat.media_files import FileIdentity, is_address
 from llava_video.chat.protocol import (
     Answered,
     AnswerOptions,
@@ -103,10 +103,7 @@ def _file_to_dict(shown: ShownFile, folder: Path) -> dict[str, Any]:
     if is_address(shown.name):
         return {"kind": shown.kind, "address": shown.name}
     path = Path(shown.name)
-    if stamp_of(path) != shown.stamp:
-        raise InputError(
-            f"{path}: has changed since it was asked about; put the old file back, then save"
-        )
+    shown.check_unchanged()
     try:
         identity = FileIdentity.of(path)
     except OSError as error:

@@ -38,6 +38,8 @@ def make_page(session: Session) -> Page:
         VideoError: a video cannot be read again.
         InputError: a video has changed, so that what was seen cannot be shown.
     """
+    for shown in session.files:
+        shown.check_unchanged()
     names = ", ".join(_short(shown.name) for shown in session.files)
     views: dict[ShownVideo, Sampling] = {}
     for turn in session.turns:
@@ -83,9 +85,9 @@ def read_seen(video: ShownVideo, sampling: Sampling) -> Frames:
             start_seconds=sampling.start_seconds,
             end_seconds=sampling.end_seconds,
         )
-    if len(frames) != most or not np.allclose(
-        frames.timestamps_seconds, video.timestamps_seconds, atol=_TOLERANCE_SECONDS
-    ):
+    times = [frames.duration_seconds, *frames.timestamps_seconds]
+    known = [video.duration_seconds, *video.timestamps_seconds]
+    if len(times) != len(known) or not np.allclose(times, known, atol=_TOLERANCE_SECONDS):
         raise InputError(
             f"{name_of(video.source)}: has changed since it was asked about; put the old file back"
         )

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -294,3 +295,27 @@ def test_help_imports_no_torch() -> None:
     )
     for verb in ("ask", "chat"):
         subprocess.run([sys.executable, "-c", code.format(verb=verb)], check=True, timeout=60)
+
+
+def test_why_says_which_frames_mattered(shell: Shell, video: Path) -> None:
+    words = ["--why", "--num-frames", 5]
+    done = shell("ask", SAMPLE, "In which direction does the ring move?", *words)
+    assert done.code == 0, done.err
+    _, _, why = done.out.partition("\nwhy  ")
+    assert len(re.findall(r"^ +[\d.]+ s  (?:slow|fast) +[+-][\d.]+", why, re.MULTILINE)) == 5
+    several = shell("ask", SAMPLE, video, "What happens?", *words).out.partition("\nwhy  ")[2]
+    assert several.index(str(SAMPLE)) < several.index(str(video))
+
+
+def test_long_videos_have_spans_of_several_frames(shell: Shell, video: Path) -> None:
+    words = ["--representation", "40,64,3,2", "--why", "--max-new-tokens", 2]
+    _, _, why = shell("ask", video, "What?", *words).out.partition("\nwhy  ")
+    assert len(re.findall(r"^[\d.]+ to [\d.]+ s", why, re.MULTILINE)) == 20
+
+
+def test_without_a_video_there_is_no_why(shell: Shell, tmp_path: Path) -> None:
+    picture = tmp_path / "picture.png"
+    Image.new("RGB", (40, 40), "green").save(picture)
+    done = shell("ask", picture, "What?", "--why")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "name a video" in done.err

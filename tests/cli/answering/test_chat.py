@@ -236,3 +236,20 @@ def test_ctrl_c_stops_an_answer_and_keeps_the_conversation(
     (turn,) = lv.Session.load(file, lv.LocalModel.load("tiny")).turns
     assert turn.answer.finish_reason == "cancelled"
     assert harmless(turn.answer.text) in program.shown.replace("\r\n", "\n")
+
+
+def test_why_shows_every_frame_and_draws_it(talk: Talk, tmp_path: Path) -> None:
+    drawn = tmp_path / "why.svg"
+    done = talk(DIRECTION, NUMBER, f"/why {drawn}")
+    assert done.code == 0, done.err
+    shown = re.findall(r"^ +([\d.]+) s  (?:slow|fast) +([+-][\d.]+)", done.out, re.MULTILINE)
+    session = lv.chat(SAMPLES / "three_shapes.mp4")
+    for question in (DIRECTION, NUMBER):
+        session.ask(question)
+    turn = session.turns[-1]
+    influence = session.model.influence(session.conversation_of(turn), turn.answer.text)  # type: ignore[attr-defined]
+    assert [(float(at), float(nats)) for at, nats in shown] == [
+        (pytest.approx(span.start_seconds), pytest.approx(span.influence, abs=0.02))
+        for span in influence.spans
+    ]
+    assert drawn.read_text().count("<title>frame ") == 2 * 12

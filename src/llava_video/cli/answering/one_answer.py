@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from rich.console import Console
 
 from llava_video.chat.local_model import LocalModel
 from llava_video.chat.media_files import kind_of
 from llava_video.chat.protocol import Answered, AnswerOptions, Conversation
 from llava_video.chat.session import ShownFile, user_message
 from llava_video.chat.subtitles import describe_subtitles, read_subtitles
+from llava_video.cli.answering.influence_text import describe_influence, span_frames_for
 from llava_video.cli.answering.options import TINY_NOTICE, load_model
 from llava_video.cli.answering.request import Together
 from llava_video.errors import InputError
@@ -84,6 +86,8 @@ def answer_together(ask: Ask, request: Together, *, stream: bool, why: bool, as_
     num_videos = sum(kind_of(name) == "video" for name in request.files)
     if ask.subtitles_file is not None and num_videos != 1:
         raise InputError(f"--subtitles are those of one video, {num_videos} are shown")
+    if why and not num_videos:
+        raise InputError("--why shows how much frames of a video mattered; name a video")
     conversation = ask.conversation(request.files, request.question)
     model = ask.load(num_videos)
     loading_seconds = round(time.perf_counter() - start, 4)
@@ -106,6 +110,16 @@ def answer_together(ask: Ask, request: Together, *, stream: bool, why: bool, as_
     if not stream:
         typer.echo(answered.text)
     _print_seen(answered, model, values["seconds"])
+    if why:
+        typer.echo()
+        influence = model.influence(
+            conversation,
+            answered.text,
+            ask.options,
+            span_frames=span_frames_for(answered.videos),
+        )
+        for line in describe_influence(influence, answered.videos, Console().width):
+            typer.echo(line)
     if ask.model == "tiny":
         typer.echo(f"\n{TINY_NOTICE}", err=True)
 

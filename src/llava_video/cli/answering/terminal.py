@@ -15,11 +15,17 @@ from llava_video.chat.local_model import LocalModel
 from llava_video.chat.session import Session, Turn, describe_usage
 from llava_video.chat.session_page import layout_text, read_seen
 from llava_video.checkpoints.load import fit_representation
+from llava_video.cli.answering.influence_text import (
+    describe_influence,
+    frame_values,
+    layout_of,
+    span_frames_for,
+)
 from llava_video.cli.answering.options import TINY_NOTICE
 from llava_video.errors import InputError, LlavaVideoError
 from llava_video.pages.terminal import harmless
 from llava_video.records.files import write_whole
-from llava_video.representation import VideoRepresentation, make_layout, tape
+from llava_video.representation import tape
 from llava_video.video.contact_sheet import draw_contact_sheet
 
 PROMPT = "> "
@@ -28,7 +34,7 @@ PROMPT = "> "
 COMMANDS = {
     "/frames": ("[FILE.png]", "frames that the model saw, or a sheet of them"),
     "/tokens": ("[FILE.svg]", "tokens that they became, or a picture of them"),
-    "/why": ("", "how much each frame mattered for the last answer"),
+    "/why": ("[FILE.svg]", "how much each frame mattered for the last answer"),
     "/representation": ("[T,M,s,p]", "show or change how frames become tokens"),
     "/show": ("FILE", "show a video or an image with the next question"),
     "/save": ("FILE", "write the session: .json to continue, .html to read"),
@@ -153,8 +159,7 @@ class Terminal:
     def _tokens(self, file: str) -> None:
         turn = self._last_turn()
         for number, video in enumerate(turn.answer.videos):
-            representation = VideoRepresentation.from_text(video.representation)
-            layout = make_layout(representation, len(video.timestamps_seconds))
+            layout = layout_of(video)
             if file:
                 picture = tape.to_svg(layout, read_seen(video, turn.options.sampling))
                 _write(_numbered(Path(file), number), picture)
@@ -162,9 +167,22 @@ class Terminal:
                 typer.echo(video.source)
                 typer.echo(tape.to_text(layout, width=Console().width))
 
-    def _why(self, _: str) -> None:
-        self._last_turn()
-        raise InputError("not yet")
+    def _why(self, file: str) -> None:
+        turn = self._last_turn()
+        videos = turn.answer.videos
+        influence = self._model.influence(
+            self.session.conversation_of(turn),
+            turn.answer.text,
+            turn.options,
+            span_frames=span_frames_for(videos),
+        )
+        for line in describe_influence(influence, videos, Console().width):
+            typer.echo(line)
+        for number, video in enumerate(videos) if file else ():
+            frames = read_seen(video, turn.options.sampling)
+            values = frame_values(influence, number, len(frames))
+            picture = tape.to_svg(layout_of(video), frames, values)
+            _write(_numbered(Path(file), number), picture)
 
     def _represent(self, text: str) -> None:
         if text:
@@ -202,9 +220,13 @@ class Terminal:
         self._is_over = True
 
     def _last_turn(self) -> Turn:
+        """The last turn, whose answer tells what the model saw."""
         if not self.session.turns:
             raise InputError("the model saw nothing yet; ask something first")
-        return self.session.turns[-1]
+        turn = self.session.turns[-1]
+        if not turn.answer.videos:
+            raise InputError("the last answer was about no video, or was stopped; ask again")
+        return turn
 
 
 def _warnings_of(turn: Turn) -> Iterator[str]:
