@@ -43,6 +43,7 @@ COVERED_BY = {
     "calls/messages.py": "calls/test_caller.py",
     "calls/openai_endpoint.py": "annotate/test_run.py",
     "chat/session_file.py": "chat/test_session.py",
+    "chat/transcript.py": "chat/test_session.py",
     "chat/protocol.py": "chat/test_answer.py",
     "checkpoints/layouts.py": "checkpoints/test_convert.py",
     "cli/answering/influence_text.py": "cli/answering/test_ask.py",

@@ -16,8 +16,8 @@ from rich.console import Console
 from llava_video.chat.local_model import LocalModel
 from llava_video.chat.media_files import kind_of
 from llava_video.chat.protocol import Answered, AnswerOptions, Conversation
-from llava_video.chat.session import ShownFile, user_message
 from llava_video.chat.subtitles import describe_subtitles, read_subtitles
+from llava_video.chat.transcript import ShownFile, user_message
 from llava_video.cli.answering.influence_text import describe_influence, span_frames_for
 from llava_video.cli.answering.options import TINY_NOTICE, load_model
 from llava_video.cli.answering.request import Together
@@ -56,8 +56,8 @@ class Ask:
         subtitles = read_subtitles(self.subtitles_file)
         return describe_subtitles(subtitles, sampling.start_seconds, sampling.end_seconds)
 
-    def load(self, num_videos: int = 1) -> LocalModel:
-        """The model, for conversations of that many videos."""
+    def load(self, num_videos: int = 1, *, asks_again: bool = True) -> LocalModel:
+        """The model, for conversations of that many videos; see `load_model`."""
         return load_model(
             self.model,
             self.device,
@@ -66,6 +66,7 @@ class Ask:
             num_frames=self.options.sampling.num_frames,
             num_videos=num_videos,
             num_new_tokens=self.options.max_new_tokens,
+            asks_again=asks_again,
         )
 
     def conversation(self, files: Sequence[str], question: str) -> Conversation:
@@ -89,7 +90,7 @@ def answer_together(ask: Ask, request: Together, *, stream: bool, why: bool, as_
     if why and not num_videos:
         raise InputError("--why shows how much frames of a video mattered; name a video")
     conversation = ask.conversation(request.files, request.question)
-    model = ask.load(num_videos)
+    model = ask.load(num_videos, asks_again=why)
     loading_seconds = round(time.perf_counter() - start, 4)
     answered = None
     for piece in model.answer([conversation], ask.options):

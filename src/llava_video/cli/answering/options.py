@@ -92,6 +92,7 @@ def load_model(
     num_frames: int | None = None,
     num_videos: int = 1,
     num_new_tokens: int = 256,
+    asks_again: bool = True,
 ) -> LocalModel:
     """Load a model, and say which representation a limit of video tokens leads to.
 
@@ -103,12 +104,14 @@ def load_model(
         num_frames: that will be sampled, if fewer than T.
         num_videos: of a conversation.
         num_new_tokens: the longest answer.
+        asks_again: whether to keep what an answer computed for the next one.
 
     Raises:
         LlavaVideoError: nothing usable is there, or nothing fits.
     """
     from llava_video.budget.devices import parse_device
     from llava_video.budget.planner import fit_video_tokens
+    from llava_video.chat.local.limits import CacheLimits
     from llava_video.chat.local_model import LocalModel
     from llava_video.checkpoints.load import find_checkpoint, load_config
     from llava_video.errors import InputError
@@ -133,4 +136,5 @@ def load_model(
         representation=wanted,
         num_frames=num_frames,
         num_new_tokens=num_new_tokens,
+        limits=None if asks_again else CacheLimits(0, 0, 0),
     )
