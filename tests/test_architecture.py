@@ -66,6 +66,7 @@ COVERED_BY = {
     "processing/frames_folder.py": "processing/test_media.py",
     "records/question_types.py": "annotate/steps/test_describe.py",
     "records/row_keys.py": "records/test_rows.py",
+    "records/suffixes.py": "chat/test_media_files.py",
     "registration.py": "test_package.py",
     "representation/image_packing.py": "representation/test_image_layout.py",
     "representation/presets.py": "representation/test_layout.py",
@@ -110,7 +111,6 @@ COVERED_BY = {
     "video/picture.py": "video/test_pictures.py",
     "video/planning.py": "video/test_exactness.py",
     "video/reading.py": "video/test_exactness.py",
-    "video/suffixes.py": "chat/test_media_files.py",
     "video/start.py": "video/test_claims.py",
 }
 """Modules without a test of their own path, and the test that runs them."""

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from PIL import Image
 
 from llava_video.errors import InputError
-from llava_video.video.suffixes import VIDEO_SUFFIXES
+from llava_video.records.suffixes import VIDEO_SUFFIXES
 
 MediaKind = Literal["video", "image"]
 
