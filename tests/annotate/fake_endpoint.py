@@ -24,6 +24,7 @@ class Failure:
     status: int = 500
     message: str = "scripted failure"
     code: str | None = None
+    kind: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     raw: str | None = None
     drop: bool = False
@@ -37,6 +38,7 @@ class Received:
     key: str
     body: dict
     headers: dict[str, str]
+    path: str = ""
 
 
 class FakeEndpoint:
@@ -110,7 +112,7 @@ class FakeEndpoint:
         body = json.loads(raw or b"{}")
         self.num_requests += 1
         key = headers.get("idempotency-key", "")
-        request = Received(self.num_requests, key, body, headers)
+        request = Received(self.num_requests, key, body, headers, head[0].split()[1])
         if self.keep:
             self.received.append(request)
         self._open += 1
@@ -138,7 +140,9 @@ class FakeEndpoint:
             text, extra = failure.raw, extra | failure.headers
         else:
             status, extra = failure.status, extra | failure.headers
-            text = json.dumps({"error": {"message": failure.message, "code": failure.code}})
+            text = json.dumps(
+                {"error": {"message": failure.message, "code": failure.code, "type": failure.kind}}
+            )
         payload = text.encode()
         lines = [f"HTTP/1.1 {status} X", "content-type: application/json"]
         lines += [f"content-length: {len(payload)}", *(f"{k}: {v}" for k, v in extra.items())]

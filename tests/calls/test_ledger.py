@@ -115,7 +115,7 @@ def test_a_ledger_of_a_newer_version_is_refused_in_one_line(tmp_path):
     Ledger(tmp_path / "ledger.sqlite").close()
     with sqlite3.connect(tmp_path / "ledger.sqlite") as other:
         other.execute("PRAGMA user_version = 99")
-    with pytest.raises(InputError, match=r"schema 99, this one reads up to 2\); update") as caught:
+    with pytest.raises(InputError, match=r"schema 99, this one reads up to 3\); update") as caught:
         open_ledger(tmp_path)
     assert "\n" not in str(caught.value)
 

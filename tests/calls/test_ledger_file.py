@@ -136,7 +136,7 @@ def test_a_migrated_file_is_like_a_new_one(folder, tmp_path):
 def test_a_migration_that_fails_changes_nothing(folder):
     path = folder / "ledger.sqlite"
     with sqlite3.connect(path) as db:
-        db.execute("ALTER TABLE attempts RENAME COLUMN video_id TO strange")
+        db.execute("CREATE TABLE limits (strange)")
     before = schema(path)
     with pytest.raises(InputError, match=r"cannot be brought to this version .* it is unchanged"):
         Ledger(path)

@@ -23,6 +23,7 @@ from llava_video.annotate.run_folder import Run, finish_records, load_run, save_
 from llava_video.annotate.videos.discover import common_folder
 from llava_video.annotate.videos.select import Measure, measure_here, select_videos
 from llava_video.calls.ledger import Ledger, open_ledger
+from llava_video.calls.totals import Totals
 from llava_video.errors import LlavaVideoError
 
 EngineName = Literal["local", "ray"]
@@ -93,14 +94,14 @@ async def _annotate(
     engine: EngineName,
     console: Console,
 ) -> Outcome:
-    def make_progress() -> Progress:
-        return Progress(console, ledger.totals, count_calls(selected, recipe))
+    def make_progress(totals: Callable[[], Totals] = ledger.totals) -> Progress:
+        return Progress(console, totals, count_calls(selected, recipe))
 
     try:
         if engine == "ray":
             from llava_video.annotate.engines.ray import run_ray
 
-            return await run_ray(selected, recipe, ledger)
+            return await run_ray(selected, recipe, ledger, make_progress)
         return await run_local(selected, recipe, ledger, make_progress)
     finally:
         await ledger.aclose()

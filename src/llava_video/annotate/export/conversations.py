@@ -23,7 +23,12 @@ from llava_video.records.options import (
     ask_with_options,
 )
 
-_SHORT = {"caption": "cap", "open_ended": "oe", "multi_choice": "mc"}
+# The release names captions otherwise than questions.
+_NAMES = {
+    "caption": "{group}_{version}_cap_processed.json",
+    "open_ended": "{group}_oe_{version}_qa_processed.json",
+    "multi_choice": "{group}_mc_{version}_qa_processed.json",
+}
 
 # Ways to ask for the description; which one a video gets follows from the seed.
 CAPTION_REQUESTS = (
@@ -89,7 +94,7 @@ def released_files(found: Iterable[Sample], version: str) -> dict[str, list[dict
     files: dict[str, list[dict[str, Any]]] = {}
     for sample in found:
         folder = f"{sample.group}_{version}"
-        name = f"{sample.group}_{_SHORT[sample.split]}_{version}_processed.json"
+        name = _NAMES[sample.split].format(group=sample.group, version=version)
         files.setdefault(f"{folder}/{name}", []).append(sample.record)
     return dict(sorted(files.items()))
 

@@ -47,6 +47,7 @@ class Statistics:
         num_captions: level-3 descriptions.
         num_open_ended: open-ended questions.
         num_multi_choice: multiple-choice questions.
+        num_without_questions: kept videos without any question.
         types: questions by type.
         letters: right letters of multiple-choice questions.
         longest_right_share: share of multiple-choice questions whose right choice is the single
@@ -64,6 +65,7 @@ class Statistics:
     num_captions: int
     num_open_ended: int
     num_multi_choice: int
+    num_without_questions: int
     types: dict[str, int]
     letters: dict[str, int]
     longest_right_share: float
@@ -97,6 +99,7 @@ def count(records: Iterable[VideoRecord]) -> Statistics:
         num_captions=len(kept),
         num_open_ended=sum(qa.kind == "open_ended" for qa in qas),
         num_multi_choice=len(choices),
+        num_without_questions=sum(not record.qas for record in kept),
         types=dict(Counter(qa.type for qa in qas)),
         letters=dict(sorted(Counter(qa.letter for qa in choices).items())),
         longest_right_share=statistics.fmean(longest) if longest else 0.0,

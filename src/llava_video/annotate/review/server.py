@@ -28,15 +28,14 @@ from llava_video.annotate.decisions import (
 )
 from llava_video.annotate.records import VideoRecord
 from llava_video.annotate.run_folder import Run, load_run
+from llava_video.annotate.steps.prompts import titles
 from llava_video.annotate.views.explain import explain
 from llava_video.errors import InputError, LlavaVideoError
 from llava_video.pages.html import render_template
-from llava_video.records.question_types import QUESTION_TYPES
 from llava_video.video import read_video
 
 _CHUNK_BYTES = 256 * 1024
 _MAX_BODY_BYTES = 64 * 1024
-_TITLES = {question_type.slug: question_type.title for question_type in QUESTION_TYPES}
 
 
 class ReviewServer(ThreadingHTTPServer):
@@ -61,6 +60,7 @@ class ReviewServer(ThreadingHTTPServer):
             if record.description is not None and not record.is_rejected
         }
         self.qas = {qa.qa_id: qa for record in self.records.values() for qa in record.qas}
+        self.titles = titles(run.recipe.prompts)
         self.lock = threading.Lock()
 
 
@@ -157,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
         qas = [
             {
                 **dataclasses.asdict(qa),
-                "title": _TITLES[qa.type],
+                "title": self.server.titles.get(qa.type, qa.type),
                 "letter": qa.letter,
                 "decision": next((dataclasses.asdict(d) for d in decided[qa.qa_id]), None),
             }
