@@ -96,7 +96,9 @@ def judge_reply(reply: Reply, limit: int) -> Verdict | None:
         return "content_filter", "the server's content filter ended the answer"
     if reply.is_cut_off:
         return "truncated", cut_off(reply, limit)
-    if not text and (reply.thoughts or (reply.usage and reply.usage.reasoning_tokens)):
+    usage = reply.usage
+    is_all_reasoning = usage is not None and 0 < usage.completion_tokens <= usage.reasoning_tokens
+    if not text and (reply.thoughts or is_all_reasoning):
         return "only_thoughts", "the answer holds thoughts and nothing after them"
     if not text:
         return "empty", "the answer is empty"
