@@ -90,9 +90,7 @@ def test_without_probes_a_refusal_of_every_call_still_ends_the_run(tmp_path):
     for number in range(12):
         write_video(folder / f"v{number}.mp4", seconds=1, size=(32, 32), seed=number)
     with FakeEndpoint(fail=no_pictures) as fake:
-        recipe = recipe_for(
-            fake, selection__drop_near_duplicates=False, endpoint__concurrency=1
-        )
+        recipe = recipe_for(fake, selection__drop_near_duplicates=False, endpoint__concurrency=1)
         result = run_quietly(folder, recipe, tmp_path / "out")
         assert isinstance(result.stopped_by, EndpointError)
         assert "level1: every call so far was refused" in str(result.stopped_by)

@@ -128,7 +128,10 @@ def test_a_raised_limit_asks_only_what_was_cut_off(videos, tmp_path):
         result = run_quietly(videos, small, tmp_path / "out")
         [rejection] = [r for record in result.records for r in record.rejections if r.raw_text][1:]
         assert rejection.reason == "truncated"
-        assert "cut off at 100 tokens, 3 of them reasoning; raise endpoint.max_output" in rejection.detail
+        assert (
+            "cut off at 100 tokens, 3 of them reasoning; raise endpoint.max_output"
+            in rejection.detail
+        )
         paid = fake.num_requests
         keys = {request.key for request in fake.received}
         large = recipe_for(fake, endpoint__max_output_tokens=300, captions__max_retries=1)
@@ -139,9 +142,7 @@ def test_a_raised_limit_asks_only_what_was_cut_off(videos, tmp_path):
         assert not keys & {request.key for request in fake.received[paid:]}
         paid = fake.num_requests
         for limit in (300, 100, 5000):
-            recipe = recipe_for(
-                fake, endpoint__max_output_tokens=limit, captions__max_retries=1
-            )
+            recipe = recipe_for(fake, endpoint__max_output_tokens=limit, captions__max_retries=1)
             again = run_quietly(videos, recipe, tmp_path / "out")
             assert again.records == result.records
         assert fake.num_requests == paid
@@ -222,7 +223,9 @@ def test_redo_asks_everything_about_a_video_anew_and_keeps_what_was_paid(videos,
         assert [r.description.text for r in after.records] == [
             r.description.text for r in before.records
         ]
-        keys = [{c.provenance.call_key for c in r.captions} for r in (*before.records, *after.records)]
+        keys = [
+            {c.provenance.call_key for c in r.captions} for r in (*before.records, *after.records)
+        ]
         assert not keys[0] & keys[3] and keys[2] == keys[5]
         run_quietly(videos, recipe_for(fake), out)
         assert fake.num_requests == paid + 9
@@ -246,9 +249,7 @@ def test_the_same_description_of_many_videos_describes_none(tmp_path):
             "repeated_across_videos"
         }
         assert all(record.is_rejected for record in result.records)
-        recipe = recipe_for(
-            fake, selection__drop_near_duplicates=False, captions__max_copies=None
-        )
+        recipe = recipe_for(fake, selection__drop_near_duplicates=False, captions__max_copies=None)
         result = run_quietly(tmp_path / "v", recipe, tmp_path / "out")
         assert not any(record.is_rejected for record in result.records)
 

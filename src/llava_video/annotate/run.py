@@ -74,7 +74,12 @@ def run(
     ledger = start_run(folder, recipe, common_folder(records))
     try:
         selected = select_videos(
-            records, recipe, ledger, measure_all=measure_all, notice=_notice(console)
+            records,
+            recipe,
+            ledger,
+            measure_all=measure_all,
+            notice=_notice(console, "measured"),
+            notice_compared=_notice(console, "compared", every=10_000),
         )
         check_any_selected(selected)
         outcome = asyncio.run(_annotate(selected, recipe, ledger, engine, console))
@@ -138,9 +143,9 @@ def own_folder_name(format_name: str) -> str:
     return "dataset" if format_name == "llava" else f"dataset-{format_name}"
 
 
-def _notice(console: Console) -> Callable[[int, int], None]:
+def _notice(console: Console, verb: str, every: int = 100) -> Callable[[int, int], None]:
     def notice(done: int, of: int) -> None:
-        if done == of or done % 100 == 0:
-            console.print(f"measured {done} of {of} videos", highlight=False)
+        if (done == of and (of > every or verb == "measured")) or done % every == 0:
+            console.print(f"{verb} {done} of {of} videos", highlight=False)
 
     return notice

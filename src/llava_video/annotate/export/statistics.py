@@ -41,7 +41,7 @@ class Statistics:
 
     Attributes:
         num_videos: videos given.
-        num_kept: videos with a description in the dataset.
+        num_kept: videos with a description or a question in the dataset.
         total_seconds: length of the kept ones.
         average_fps: frames shown to the annotator per second of kept video.
         num_captions: level-3 descriptions.
@@ -81,7 +81,7 @@ _STAGES = ("select", "describe", "ask", "check", "filter", "review")
 def count(records: Iterable[VideoRecord]) -> Statistics:
     """The numbers of a dataset."""
     records = list(records)
-    kept = [r for r in records if r.description is not None and not r.is_rejected]
+    kept = [r for r in records if (r.description or r.qas) and not r.is_rejected]
     seconds = tuple(r.facts.duration_seconds for r in kept if r.facts is not None)
     qas = [qa for record in kept for qa in record.qas]
     choices = [qa for qa in qas if qa.options]
@@ -96,7 +96,7 @@ def count(records: Iterable[VideoRecord]) -> Statistics:
         num_kept=len(kept),
         total_seconds=total,
         average_fps=sum(r.num_frames_seen for r in kept) / total if total else 0.0,
-        num_captions=len(kept),
+        num_captions=sum(record.description is not None for record in kept),
         num_open_ended=sum(qa.kind == "open_ended" for qa in qas),
         num_multi_choice=len(choices),
         num_without_questions=sum(not record.qas for record in kept),

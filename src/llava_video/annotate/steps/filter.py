@@ -106,8 +106,8 @@ def judge_choices(qa: QA, recipe: Recipe) -> tuple[str, str] | None:
     if qa.kind != "multi_choice":
         return None
     wanted = recipe.ask.num_choices
-    bare = {option.strip(" .").lower() for option in qa.options}
-    is_binary = qa.type == "binary" or bare <= {"yes", "no", "true", "false"}
+    short = {option.strip(" .").lower() for option in qa.options}
+    is_binary = qa.type == "binary" or short <= {"yes", "no", "true", "false"}
     yes_or_no = is_binary and len(qa.options) == 2
     if len(qa.options) != wanted and not yes_or_no:
         return "malformed_choices", f"{len(qa.options)} choices, {wanted} wanted"

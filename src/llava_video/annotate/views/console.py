@@ -35,9 +35,10 @@ def forecast_screen(forecast: Forecast, recipe: Recipe) -> tuple[str, Table, str
     )
     rows: list[tuple[Cell, ...]] = []
     for name, stage in forecast.stages.items():
-        usd = ["no price", "", ""] if stage.usd is None else [f"{v:.4f}" for v in stage.usd]
+        usd = ["no price", "", ""] if stage.usd is None else [_dollars(v) for v in stage.usd]
+        numbers = (stage.num_calls, stage.num_images)
         tokens = (stage.prompt_tokens[1], stage.completion_tokens[1])
-        rows.append((name, stage.num_calls, stage.num_images, *tokens, *usd))
+        rows.append((name, *(_short(number) for number in (*numbers, *tokens)), *usd))
     columns = ("stage", "calls", "images", "in", "out", "usd: least", "likely", "most")
     table = Table(columns, rows, "lrrrrrrr")
     lines = []
@@ -62,6 +63,21 @@ def forecast_screen(forecast: Forecast, recipe: Recipe) -> tuple[str, Table, str
     lines.append(f"tokens: {_basis(forecast)}")
     lines.append(f"time: about {_duration(forecast.seconds)}")
     return head, table, "\n".join(lines)
+
+
+def _short(number: int) -> str:
+    """A count in seven characters at most, so that a row fits into 80 columns."""
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "K")):
+        if number >= max(size, 10**5):
+            return f"{number / size:.4g}{unit}"
+    return f"{number:,}"
+
+
+def _dollars(usd: float) -> str:
+    """Dollars in seven characters at most."""
+    if usd >= 10**5:
+        return _short(round(usd))
+    return f"{usd:.4f}" if usd < 10 else f"{usd:.2f}"[:7] if usd < 1000 else f"{usd:,.0f}"
 
 
 def _basis(forecast: Forecast) -> str:
