@@ -277,6 +277,21 @@ def test_a_reviewer_works_through_questions_with_the_keyboard(server, browser, r
     assert edited.question == "What is edited?"
     press("k", "k", "k", "u")
     until(lambda: ids[0] not in decisions() and not find("article")[0].get_attribute("class"))
+    # With shift the same keys decide about the description that is shown.
+    find(".lane button.level3")[0].click()
+    press("R")
+    until(lambda: decisions().get("v2/L3/000") == "reject")
+    until(lambda: "reject" in find("#description")[0].get_attribute("class"))
+    press("E")
+    until(lambda: find("#caption textarea"))
+    text = find("#caption textarea")[0]
+    text.clear()
+    text.send_keys("Aeru, all of it.", Keys.CONTROL + Keys.ENTER)
+    until(lambda: decisions().get("v2/L3/000") == "edit")
+    assert read_decisions(run_folder)["ann"]["v2/L3/000"].text == "Aeru, all of it."
+    until(lambda: "Aeru, all of it." in find("#caption")[0].text)
+    find("#described button")[3].click()
+    until(lambda: "v2/L3/000" not in decisions())
     # Selecting a question seeks the video to its evidence.
     number = next((i for i, qa_id in enumerate(ids) if spans[qa_id] > 0), 3)
     find("article")[number].click()
