@@ -231,7 +231,7 @@ def test_redo_asks_everything_about_a_video_anew_and_keeps_what_was_paid(videos,
         assert fake.num_requests == paid + 9
     with pytest.raises(InputError, match=r"v9: no video of .* has this id; close are v"):
         redo(out, ["v9"])
-    with pytest.raises(InputError, match="no ledger.sqlite in it"):
+    with pytest.raises(InputError, match=r"no ledger\.sqlite in it"):
         redo(tmp_path, ["v0"])
 
 

@@ -114,9 +114,11 @@ def test_a_redirect_takes_the_key_nowhere(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
     with FakeEndpoint() as other:
         moved = Failure(307, "moved", headers={"location": f"{other.url}/chat/completions"})
-        with FakeEndpoint(fail=lambda request: moved) as fake:
-            with pytest.raises(EndpointError, match="it moved to .* give that as --base-url"):
-                ask(Endpoint(base_url=fake.url))
+        with (
+            FakeEndpoint(fail=lambda request: moved) as fake,
+            pytest.raises(EndpointError, match=r"it moved to .* give that as --base-url"),
+        ):
+            ask(Endpoint(base_url=fake.url))
         assert other.num_requests == 0
 
 
@@ -159,9 +161,11 @@ def test_a_server_that_wants_the_older_field_of_the_limit_gets_it(status):
     ],
 )
 def test_an_exhausted_quota_ends_the_run_wherever_it_is_named(failure):
-    with FakeEndpoint(fail=lambda request: failure) as fake:
-        with pytest.raises(EndpointError, match="no money left; top up the account"):
-            ask(Endpoint(base_url=fake.url))
+    with (
+        FakeEndpoint(fail=lambda request: failure) as fake,
+        pytest.raises(EndpointError, match="no money left; top up the account"),
+    ):
+        ask(Endpoint(base_url=fake.url))
 
 
 @pytest.mark.parametrize(
@@ -174,7 +178,9 @@ def test_an_exhausted_quota_ends_the_run_wherever_it_is_named(failure):
     ],
 )
 def test_an_error_with_status_200_keeps_the_servers_words(error, is_transient):
-    with FakeEndpoint(fail=lambda request: Failure(raw=f'{{"error": {error}}}')) as fake:
-        with pytest.raises(AttemptError, match="answered 200 with an error: ") as caught:
-            ask(Endpoint(base_url=fake.url))
+    with (
+        FakeEndpoint(fail=lambda request: Failure(raw=f'{{"error": {error}}}')) as fake,
+        pytest.raises(AttemptError, match="answered 200 with an error: ") as caught,
+    ):
+        ask(Endpoint(base_url=fake.url))
     assert caught.value.is_transient is is_transient

@@ -1,5 +1,8 @@
 """What servers send as a chat completion, and what they mean by it."""
 
+# Cases are one a line.
+# ruff: noqa: E501
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

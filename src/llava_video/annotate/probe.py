@@ -27,7 +27,7 @@ from llava_video.calls.ledger import Ledger
 from llava_video.calls.make_annotator import make_annotator
 from llava_video.calls.messages import Part, Picture, Reply, Request, Subject
 from llava_video.calls.pricing import load_prices
-from llava_video.errors import EndpointError, LlavaVideoError
+from llava_video.errors import EndpointError, InputError, LlavaVideoError
 
 ITEM = "probe"
 """Stage of probes in the ledger, and what they are for: no video."""
@@ -148,7 +148,13 @@ async def probe_one(kind: str, request: Request, recipe: Recipe, caller: CanCall
 
 
 def probe(recipe: Recipe, folder: Path) -> list[Probe]:
-    """Probe an endpoint anew, with a ledger of its own in a folder."""
+    """Probe an endpoint anew, with a ledger of its own in a folder.
+
+    Raises:
+        InputError: the annotator is the toy one, which only answers about videos.
+    """
+    if recipe.endpoint.model == "toy":
+        raise InputError("the toy annotator needs no probe; give --model of an endpoint")
     return asyncio.run(_probe(recipe, folder))
 
 

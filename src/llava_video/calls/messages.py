@@ -263,7 +263,7 @@ class Reply:
     @property
     def is_cut_off(self) -> bool:
         """Whether the limit ended it."""
-        return self.finish_reason in ("length", "max_tokens")
+        return self.finish_reason.lower() in ("length", "max_tokens", "max_output_tokens")
 
     def holds_for(self, max_output_tokens: int) -> bool:
         """Whether asking again with this limit cannot bring more."""

@@ -1,5 +1,8 @@
 """A description that is none is left out with a reason; one that is plain stays."""
 
+# Cases are one a line.
+# ruff: noqa: E501
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

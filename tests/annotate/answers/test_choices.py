@@ -1,4 +1,6 @@
-"""Choices are read in every way that models write them; a right one that is unclear is not guessed."""
+"""Choices are read however models write them; a right one that is unclear is not guessed."""
+
+# Cases are one a line.
 
 import itertools
 
@@ -12,6 +14,10 @@ TEXTS = ("The dog runs", "The dog stops", "The cat runs", "The cat stops")
 RIGHT = "The dog stops"
 WRONG = ("The dog runs", "The cat runs", "The cat stops")
 LETTERED = [f"{letter}) {text}" for letter, text in zip("ABCD", TEXTS, strict=True)]
+LETTERED_WRONG = [f"{letter}) {text}" for letter, text in zip("ABC", WRONG, strict=True)]
+BY_LETTER = dict(zip("ABCD", TEXTS, strict=True))
+BY_SMALL_LETTER = dict(zip("abcd", TEXTS, strict=True))
+BY_NUMBER = dict(zip("1234", TEXTS, strict=True))
 NUMBERED = [f"{number}. {text}" for number, text in enumerate(TEXTS, 1)]
 
 
@@ -34,23 +40,23 @@ NUMBERED = [f"{number}. {text}" for number, text in enumerate(TEXTS, 1)]
         {"answer": "The dog stops", "options": LETTERED},
         {"answer": "B", "wrong_answers": LETTERED},
         {"answer": "B) The dog stops", "wrong_answers": [LETTERED[0], *LETTERED[2:]]},
-        {"answer": "D) The dog stops", "wrong_answers": [f"{c}) {t}" for c, t in zip("ABC", WRONG)]},
-        {"answer": "A) The dog stops", "wrong_answers": [f"{c}) {t}" for c, t in zip("ABC", WRONG)]},
-        {"answer": "The dog stops", "wrong_answers": [f"{c}) {t}" for c, t in zip("ABC", WRONG)]},
+        {"answer": "D) The dog stops", "wrong_answers": LETTERED_WRONG},
+        {"answer": "A) The dog stops", "wrong_answers": LETTERED_WRONG},
+        {"answer": "The dog stops", "wrong_answers": LETTERED_WRONG},
         {"answer": "C. The dog stops", "wrong_answers": list(WRONG)},
-        {"answer": "B", "options": dict(zip("ABCD", TEXTS))},
-        {"answer": "b", "options": dict(zip("abcd", TEXTS))},
-        {"answer": RIGHT, "options": dict(zip("ABCD", TEXTS))},
-        {"answer": {"B": RIGHT}, "options": dict(zip("ABCD", TEXTS))},
+        {"answer": "B", "options": BY_LETTER},
+        {"answer": "b", "options": BY_SMALL_LETTER},
+        {"answer": RIGHT, "options": BY_LETTER},
+        {"answer": {"B": RIGHT}, "options": BY_LETTER},
         {"answer": [RIGHT], "options": list(TEXTS)},
-        {"answer": "B", "choices": [{"label": c, "text": t} for c, t in zip("ABCD", TEXTS)]},
-        {"answer": "B", "choices": [{c: t} for c, t in zip("ABCD", TEXTS)]},
+        {"answer": "B", "choices": [{"label": c, "text": t} for c, t in BY_LETTER.items()]},
+        {"answer": "B", "choices": [{c: t} for c, t in BY_LETTER.items()]},
         {"answer": "B", "options": "\n".join(LETTERED)},
         {"answer": "B", "options": " ".join(LETTERED)},
         {"answer": "2", "options": NUMBERED},
         {"answer": 2, "options": NUMBERED},
         {"answer": "2. The dog stops", "options": NUMBERED},
-        {"answer": 2, "options": dict(zip("1234", TEXTS))},
+        {"answer": 2, "options": BY_NUMBER},
         {"answer_index": 1, "options": list(TEXTS)},
         {"correct_answer": "B", "options": list(TEXTS)},
         {"correct_option": RIGHT, "options": list(TEXTS)},

@@ -1,5 +1,8 @@
 """The language of a text is told by its letters and its commonest words."""
 
+# Cases are one a line.
+# ruff: noqa: E501
+
 import pytest
 
 from llava_video.annotate.answers.language import LANGUAGES, other_language

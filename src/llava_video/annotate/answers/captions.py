@@ -73,6 +73,15 @@ _OPEN_WORDS = frozenset(
         "near",
     ]
 )
+# What servers call the end that a content filter makes.
+_FILTERED = (
+    "content_filter",
+    "safety",
+    "prohibited_content",
+    "recitation",
+    "blocklist",
+    "sensitive",
+)
 _LIST_ITEM = re.compile(r"\s*(?:[-*•|#]|\d{1,2}[.)])")
 _SENTENCE = re.compile(r"(?<=[.!?。！？])[\"'”’)]*\s+|\n+|(?<=[。！？])")
 _ONLY_LETTER = re.compile(
@@ -90,9 +99,10 @@ def judge_reply(reply: Reply, limit: int) -> Verdict | None:
         limit: most tokens that it was allowed.
     """
     text = reply.text.strip()
-    if reply.is_refusal:
+    ending = reply.finish_reason.lower()
+    if reply.is_refusal or ending == "refusal":
         return "refusal", text or "the server marks it as a refusal"
-    if reply.finish_reason == "content_filter":
+    if ending in _FILTERED:
         return "content_filter", "the server's content filter ended the answer"
     if reply.is_cut_off:
         return "truncated", cut_off(reply, limit)

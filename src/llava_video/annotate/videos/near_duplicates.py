@@ -2,8 +2,8 @@
 
 A hash holds the average colours on a grid of evenly spaced frames. Two videos are near-duplicates
 when their durations agree within 2 % and their hashes differ by no more than a distance, of 255, on
-average. The sums over parts of a hash differ by no more than the hashes do, so that few pairs, whose
-sums are close, have to be compared in full.
+average. The sums over parts of a hash differ by no more than the hashes do, so that only the few
+pairs whose sums are close are compared in full.
 """
 
 from __future__ import annotations
