@@ -80,6 +80,14 @@ def test_content_as_parts_is_read(content, text, thoughts):
     assert (reply.text, reply.thoughts, reply.is_refusal) == (text, thoughts, False)
 
 
+def test_a_choice_without_a_message_is_what_its_end_says():
+    reply = read_completion({"choices": [{"message": None, "finish_reason": "content_filter"}]})
+    assert (reply.text, reply.finish_reason) == ("", "content_filter")
+    assert read_completion({"choices": [{"text": "A dog."}]}).text == "A dog."
+    with pytest.raises(ValueError, match="without a message"):
+        read_completion({"choices": [{"index": 0}]})
+
+
 def test_a_refusal_is_marked_wherever_it_stands():
     for message in (
         {"content": None, "refusal": "No."},

@@ -68,7 +68,7 @@ def read_address(settings: Endpoint) -> Address:
     if parts.fragment:
         raise InputError(f"--base-url {text}: leave #{parts.fragment} out")
     path = re.sub(r"/{2,}", "/", parts.path).rstrip("/")
-    path = path.removesuffix(_ROUTE).rstrip("/")
+    path = re.sub(r"/(?:chat(?:/completions)?|completions|responses|models)$", "", path)
     base = urlunsplit((parts.scheme.lower(), parts.netloc, path or "/v1", "", ""))
     return Address(base, dict(parse_qsl(parts.query, keep_blank_values=True)) | settings.query)
 

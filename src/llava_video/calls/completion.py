@@ -68,7 +68,8 @@ class _Message(BaseModel):
 
 
 class _Choice(BaseModel):
-    message: _Message
+    message: _Message | None = None  # none where a filter ended the answer
+    text: _Text | None = None
     finish_reason: _Text | None = None
     error: Any = None
 
@@ -104,9 +105,12 @@ def read_completion(value: Any, rate_limits: tuple[tuple[str, str], ...] = ()) -
     _check_no_error(value)
     completion = _Completion.model_validate(value)
     [choice, *_] = completion.choices
-    if choice.error or (choice.finish_reason == "error" and not choice.message.content):
+    has_content = choice.message is not None and choice.message.content
+    if choice.error or (choice.finish_reason == "error" and not has_content):
         raise _body_error(choice.error or "the server ended the answer with an error")
-    message = choice.message
+    message = choice.message or _Message(content=choice.text)
+    if choice.message is None and choice.text is None and not choice.finish_reason:
+        raise ValueError("a choice without a message")
     text, thoughts, refusal = _read_parts(message.content)
     answer, inner = split_thoughts(text)
     beside = message.reasoning_content or message.reasoning or message.thinking

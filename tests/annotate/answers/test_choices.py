@@ -125,7 +125,18 @@ def test_a_label_is_cut_off_once():
     assert (found.answer, found.wrong) == ("C. green", ("A. red", "B. blue", "D. pink"))
 
 
-STYLES = ("{}) ", "{}. ", "({}) ", "[{}] ", "{}: ", "{} - ", "**{}.** ", "Option {}: ", "{}.) ")
+STYLES = (
+    "{}) ",
+    "{}. ",
+    "({}) ",
+    "[{}] ",
+    "{}: ",
+    "{} - ",
+    "**{}.** ",
+    "{})",
+    "Option {}: ",
+    "{}.) ",
+)
 
 
 @pytest.mark.parametrize("style", STYLES)

@@ -126,7 +126,13 @@ def cut_off(reply: Reply, limit: int) -> str:
             "endpoint.max_output_tokens, or have the model think less (endpoint.extra_body)"
         )
     spent = f", {reasoning} of them reasoning" if reasoning else ""
-    return f"the answer was cut off at {limit} tokens{spent}; raise endpoint.max_output_tokens"
+    own = "; set endpoint.limit_field if the server ignores it" if _is_early(reply, limit) else ""
+    return f"the answer was cut off at {limit} tokens{spent}; raise endpoint.max_output_tokens{own}"
+
+
+def _is_early(reply: Reply, limit: int) -> bool:
+    """Whether the server counts far fewer tokens than it was allowed to write."""
+    return reply.usage is not None and 0 < reply.usage.completion_tokens < 0.8 * limit
 
 
 def judge_caption(text: str, rules: Captions, before: Iterable[str] = ()) -> Verdict | None:
@@ -142,9 +148,10 @@ def judge_caption(text: str, rules: Captions, before: Iterable[str] = ()) -> Ver
     num_words = max(
         num_words, len(re.findall(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]", text)) // 2
     )
-    if not re.search(r"\w", text):
+    if not re.search(r"[^\W\d_]", text):
         return "empty", "it holds no word"
-    if _ONLY_LETTER.fullmatch(text) and num_words <= max(4, rules.min_words):
+    is_of_letters = all(re.fullmatch(r"[A-Za-z0-9]", word) for word in re.findall(r"\w+", text))
+    if is_of_letters or _ONLY_LETTER.fullmatch(text):
         return "letters_only", text
     refusal = find_refusal(text) if rules.refusals else None
     if refusal is not None:
@@ -188,8 +195,8 @@ def half_sentence(text: str) -> str | None:
 def repetition(text: str) -> str | None:
     """What a text says again and again, or None.
 
-    A sentence that makes up half of a text of three and more, or every sentence of two; or words
-    that stand four times in a row and make up half of it.
+    A sentence that makes up half of a text of three and more, or every sentence of two; sentences
+    of which half stood there before; or words that stand four times in a row and make up half.
     """
     sentences = [normal(part) for part in _SENTENCE.split(text)]
     sentences = [part for part in sentences if part]
@@ -197,6 +204,9 @@ def repetition(text: str) -> str | None:
         [(most, count)] = Counter(sentences).most_common(1)
         if count == len(sentences) or (count >= 3 and 2 * count >= len(sentences)):
             return f"{count} of {len(sentences)} sentences are {most[:80]!r}"
+        num_repeats = len(sentences) - len(set(sentences))
+        if num_repeats >= 3 and 2 * num_repeats >= len(sentences):
+            return f"{num_repeats} of {len(sentences)} sentences stand there already"
     words = normal(text).split()
     for size in range(1, min(40, len(words) // 4) + 1):
         run = best = 0

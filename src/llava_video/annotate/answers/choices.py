@@ -13,7 +13,7 @@ _LABEL = re.compile(
     r"\s*(?:\*\*)?(?:(?:option|choice|answer)\s+)?"
     r"(?:[(\[]\s*(?P<closed>[A-Za-z]|\d{1,2})\s*[)\]]"
     r"|(?P<bare>[A-Za-z](?=\s*[.):\]])|\d{1,2}(?=\s*[.)]))\s*[.):\]]"
-    r"|(?P<dashed>[A-Za-z])\s+[-–—](?=\s))[.):]?(?:\*\*)?\s+(?=\S)",
+    r"|(?P<dashed>[A-Za-z])\s+[-–—](?=\s))[.):]?(?:\*\*)?(?:\s+(?=\S)|(?<=[A-Za-z][.):])(?=[A-Z][a-z])|(?<=\))(?=\w))",
     re.IGNORECASE,
 )
 _LETTER_ALONE = re.compile(
@@ -271,4 +271,7 @@ def one_line(value: Any) -> str:
     """A value of a model's JSON as one line; lone surrogates are replaced."""
     if isinstance(value, bool):
         return "Yes" if value else "No"
+    if isinstance(value, dict | list):
+        parts = value.values() if isinstance(value, dict) else value
+        return ", ".join(one_line(part) for part in parts if part is not None)
     return " ".join(str(value).split()).encode(errors="replace").decode()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-_NOT = r"(?:can(?:no|['’])t|can not|could(?: not|n['’]t)|am (?:\w+ )?(?:not able|unable) to|['’]m (?:\w+ )?(?:not able|unable) to|(?:do not|don['’]t|won['’]t|will not|wouldn['’]t|would not|must|have to|need to|am going to have to|won['’]t be able to|am not (?:allowed|permitted|comfortable|programmed|designed) to|['’]m not (?:allowed|permitted|comfortable|programmed|designed)(?: to)?))"
+_NOT = r"(?:can(?:no|['’])t|can not|could(?: not|n['’]t)|(?:am|are|was|were) (?:\w+ )?(?:not able|unable) to|['’]m (?:\w+ )?(?:not able|unable) to|(?:do not|don['’]t|won['’]t|will not|wouldn['’]t|would not|must|have to|need to|am going to have to|won['’]t be able to|am not (?:allowed|permitted|comfortable|programmed|designed) to|['’]m not (?:allowed|permitted|comfortable|programmed|designed)(?: to)?))"
 _DEED = (
     r"(?:\w+ly )?(?:actually )?(?:view|see|watch|access|open|load|play|process|analy[sz]e|interpret"
     r"|perceive|look at|help|assist|describ\w*|provid\w*|identify|recogni[sz]e|determine|generate"
@@ -50,13 +50,34 @@ _PATTERNS = (
     r"(?:i|we) (?:need|require) (?:more|additional|further|the|you|to see|access)\b",
     r"(?:in order )?to (?:help|assist|describe|answer|provide)(?: \w+){0,8},? (?:i|we)(?:['’]d| would)? need\b",
     r"(?:how (?:can|may) i (?:help|assist)|is there anything else|what would you like|i['’]d be happy to|i would be happy to|i['’]ll be happy to|i can help (?:you )?(?:with|if)|happy to help)\b",
+    rf"(?:it (?:seems|looks|appears)(?: like| as if| as though| that)? )?(?:that )?(?:the |your |this |these |any |some )?(?:\w+ )?{_GIVEN} (?:\w+ )?(?:failed to|did not|didn['’]t|could not|couldn['’]t|cannot|can['’]t|(?:was|were) (?:not able|unable) to|does not|doesn['’]t)(?: properly| correctly)?(?: be| get)? (?:load|open|process|display|render|decode|upload|access|view|come through|describ|arriv|attach)",
+    r"you (?:haven['’]t|have not|did not|didn['’]t|forgot to) (?:\w+ )?(?:provid|upload|attach|shar|includ|sen[dt]|giv|suppl)",
+    r"(?:i|we)(?:['’]m| am|['’]re| are) (?:\w+ )?(?:designed|programmed|trained|built|made|created by|developed by|here to (?:help|assist))\b",
+    r"(?:i|we) (?:\w+ )?(?:prefer not|refuse|decline)\b",
+    r"(?:i|we) (?:can |am able to )?only (?:\w+ )?(?:process|have access|access|work|handle|read|see|understand|receive|deal)\b",
+    r"(?:i|we) (?:do not|don['’]t) (?:\w+ )?know\b",
+    r"(?:request|response|description|answer) (?:was |is |has been )?(?:declined|denied|refused|blocked|rejected|withheld)\b",
+    r"(?:this |the )?content (?:is |was )?(?:not available|unavailable|restricted|blocked|filtered|removed|cannot)",
+    r"(?:error|warning|exception)\s*:",
+    r"(?:the|this) (?:user|assistant|ai|ai model|language model|model|system) (?:has not|hasn['’]t|cannot|can['’]t|did not|didn['’]t|is unable|is not able|does not|doesn['’]t|will not|won['’]t) (?:\w+ )?(?:provid|upload|attach|shar|view|see|access|process|describ|help|assist|have)",
+    r"(?:certainly|sure|of course|okay|ok|absolutely|yes|hello|hi|thanks|thank you)\b[^.!?]{0,40}[,:]\s*(?:but )?(?:please|could you|can you|i can|i['’]m|i am)",
+    r"(?:n\s*/\s*a|none|null|nil|not applicable|not available|nothing|unknown|undefined|unavailable|no (?:description|caption|answer|summary|comment|content|response|output|information)(?: (?:is |was )?(?:available|possible|provided|given|found|can be (?:provided|given|made)))?)\W*$",
     # the same in other languages
+    r"ich bin (?:leider )?nicht in der lage\b",
     r"(?:lo siento|lo lamento|perd[oó]n, pero|no puedo|me temo)\b",
     r"(?:es tut mir (?:sehr )?leid|tut mir leid|ich kann (?:leider|nicht|keine|das|dieses|diese)|leider kann ich|als ki\b)",
     r"(?:je suis (?:vraiment )?d[ée]sol[ée]e?|d[ée]sol[ée]e?,|je ne peux pas|je ne suis pas (?:en mesure|capable))",
     r"(?:mi dispiace|non posso|desculpe|lamento|sinto muito|n[ãa]o posso|n[ãa]o consigo|het spijt me|sorry, maar|przepraszam|nie mog[ęe]|извините|к сожалению|простите|я не могу)",
     r"(?:抱歉|对不起|對不起|很抱歉|非常抱歉|我无法|我無法|我不能|无法|作为一个|作為一個|申し訳|すみません|죄송|미안|عذر|آسف|क्षमा)",
 )  # fmt: skip
+# Anywhere: whoever describes a video does not speak of what he himself cannot do.
+_OF_ITSELF = re.compile(
+    r"\b(?:I|me)\b(?:['’]m| am| was|['’]ve been| have been)? ?(?:\w+ ){0,2}?"
+    r"(?:can(?:no|['’])t|can not|could not|couldn['’]t|unable to|not able to|wasn['’]t able to|not possible to"
+    r"|not (?:allowed|permitted) to|won['’]t be able|(?:don['’]t|do not) (?:\w+ )?(?:have|see|possess)"
+    r"|not seeing any|not designed|must decline)\b"
+    r"|(?:not possible|impossible) for me\b"
+)
 _REFUSAL = re.compile(rf"\W*(?:{'|'.join(_PATTERNS)})", re.IGNORECASE)
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|„[^“”]*[“”]|(?<!\w)['‘][^'‘’]{2,}['’](?!\w)")
 _SENTENCES = re.compile(r"(?<=[.!?。！？:])\s+|\n+|(?<=[。！？])")
@@ -71,6 +92,6 @@ def find_refusal(text: str) -> str | None:
     """
     unquoted = _QUOTED.sub(" it ", text)
     for sentence in _SENTENCES.split(unquoted):
-        if sentence and _REFUSAL.match(sentence):
+        if sentence and (_REFUSAL.match(sentence) or _OF_ITSELF.search(sentence)):
             return " ".join(sentence.split())
     return None

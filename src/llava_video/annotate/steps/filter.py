@@ -88,7 +88,7 @@ def judge_refusal(qa: QA, rule: str) -> tuple[str, str] | None:
         return None
     if _PREFIX.match(qa.answer):
         return "refusal", qa.answer
-    if rule == "first_clause" and find_refusal(qa.answer) is not None:
+    if rule == "first_clause" and find_refusal(f"{qa.question}\n{qa.answer}"):
         return "refusal", qa.answer
     clause = re.split(r"[.,;:]", qa.answer, maxsplit=1)[0]
     match = _FIRST_CLAUSE.search(clause) if rule == "first_clause" else None
