@@ -4,7 +4,7 @@
 
 import pytest
 
-from llava_video.annotate.answers.refusals import find_refusal
+from llava_video.annotate.answers.refusals import find_refusal, is_nothing_said
 
 
 @pytest.mark.parametrize(
@@ -90,9 +90,6 @@ from llava_video.annotate.answers.refusals import find_refusal
         "Error: image could not be loaded.",
         "ERROR: unable to process image",
         "[Image could not be processed]",
-        "N/A",
-        "None.",
-        "Not applicable.",
         "I have no information about the video.",
         "I don't know.",
         "I do not know what is in the video.",
@@ -109,8 +106,6 @@ from llava_video.annotate.answers.refusals import find_refusal
         "The provided frames are not accessible to me.",
         "The video cannot be described because no frames are available.",
         "There are no frames to describe.",
-        "No description available.",
-        "No description can be provided.",
         "This video cannot be described.",
         "I can only process text.",
         "I only have access to text.",
@@ -181,3 +176,12 @@ def test_a_refusal_is_found(text):
 )
 def test_a_description_is_not_taken_for_one(text):
     assert find_refusal(text) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["N/A", "None.", "Not applicable.", "No description available.", "**Nothing.**"]
+)
+def test_a_word_for_nothing_is_no_description_and_may_be_an_answer(text):
+    assert is_nothing_said(text)
+    assert find_refusal(text) is None
+    assert not is_nothing_said("None of the players moves.")

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from llava_video.annotate.answers.language import other_language
-from llava_video.annotate.answers.refusals import find_refusal
+from llava_video.annotate.answers.refusals import find_refusal, is_nothing_said
 from llava_video.annotate.recipe import Captions
 from llava_video.calls.messages import Reply
 
@@ -153,9 +153,9 @@ def judge_caption(text: str, rules: Captions, before: Iterable[str] = ()) -> Ver
     is_of_letters = all(re.fullmatch(r"[A-Za-z0-9]", word) for word in re.findall(r"\w+", text))
     if is_of_letters or _ONLY_LETTER.fullmatch(text):
         return "letters_only", text
-    refusal = find_refusal(text) if rules.refusals else None
-    if refusal is not None:
-        return "refusal", refusal
+    refusal = find_refusal(text)
+    if rules.refusals and (refusal is not None or is_nothing_said(text)):
+        return "refusal", refusal or text
     if num_words < rules.min_words:
         return "too_short", f"{num_words} words < {rules.min_words}"
     half = half_sentence(text)

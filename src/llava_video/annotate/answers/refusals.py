@@ -61,7 +61,6 @@ _PATTERNS = (
     r"(?:error|warning|exception)\s*:",
     r"(?:the|this) (?:user|assistant|ai|ai model|language model|model|system) (?:has not|hasn['’]t|cannot|can['’]t|did not|didn['’]t|is unable|is not able|does not|doesn['’]t|will not|won['’]t) (?:\w+ )?(?:provid|upload|attach|shar|view|see|access|process|describ|help|assist|have)",
     r"(?:certainly|sure|of course|okay|ok|absolutely|yes|hello|hi|thanks|thank you)\b[^.!?]{0,40}[,:]\s*(?:but )?(?:please|could you|can you|i can|i['’]m|i am)",
-    r"(?:n\s*/\s*a|none|null|nil|not applicable|not available|nothing|unknown|undefined|unavailable|no (?:description|caption|answer|summary|comment|content|response|output|information)(?: (?:is |was )?(?:available|possible|provided|given|found|can be (?:provided|given|made)))?)\W*$",
     # the same in other languages
     r"ich bin (?:leider )?nicht in der lage\b",
     r"(?:lo siento|lo lamento|perd[oó]n, pero|no puedo|me temo)\b",
@@ -79,8 +78,18 @@ _OF_ITSELF = re.compile(
     r"|(?:not possible|impossible) for me\b"
 )
 _REFUSAL = re.compile(rf"\W*(?:{'|'.join(_PATTERNS)})", re.IGNORECASE)
+# A word for nothing, which is a fine answer to a question, and no description.
+_NOTHING = re.compile(
+    r"\W*(?:n\s*/\s*a|none|null|nil|not applicable|not available|nothing|unknown|undefined|unavailable|no (?:description|caption|answer|summary|comment|content|response|output|information)(?: (?:is |was )?(?:available|possible|provided|given|found|can be (?:provided|given|made)))?)\W*$",
+    re.IGNORECASE,
+)
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|«[^»]*»|„[^“”]*[“”]|(?<!\w)['‘][^'‘’]{2,}['’](?!\w)")
 _SENTENCES = re.compile(r"(?<=[.!?。！？:])\s+|\n+|(?<=[。！？])")
+
+
+def is_nothing_said(text: str) -> bool:
+    """Whether a description says that there is none."""
+    return _NOTHING.fullmatch(text.strip()) is not None
 
 
 def find_refusal(text: str) -> str | None:
