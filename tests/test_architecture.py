@@ -27,7 +27,6 @@ COVERED_BY = {
     "annotate/steps/decontaminate.py": "annotate/steps/test_filter.py",
     "annotate/videos/frames.py": "annotate/videos/test_select.py",
     "annotate/views/compare_history.py": "annotate/views/test_report.py",
-    "annotate/views/console.py": "annotate/views/test_report.py",
     "annotate/views/explain.py": "annotate/views/test_report.py",
     "budget/devices.py": "budget/test_planner.py",
     "calls/annotator.py": "calls/test_rate_limit.py",

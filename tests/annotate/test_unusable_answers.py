@@ -148,6 +148,28 @@ def test_a_raised_limit_asks_only_what_was_cut_off(videos, tmp_path):
         assert fake.num_requests == paid
 
 
+def test_what_another_try_brought_whole_is_not_asked_again_under_a_raised_limit(one, tmp_path):
+    given = []
+
+    def write(body):
+        if images_in(body) and not given:
+            given.append(body)
+            return said("A man walks to", finish_reason="length")
+        return write_answer(body)
+
+    with FakeEndpoint(write=write) as fake:
+        small = recipe_for(fake, endpoint__max_output_tokens=100)
+        first = run_quietly(one, small, tmp_path / "out")
+        assert fake.num_requests == 5
+        again = run_quietly(
+            one, recipe_for(fake, endpoint__max_output_tokens=300), tmp_path / "out"
+        )
+        assert (fake.num_requests, again.records) == (5, first.records)
+        changed = recipe_for(fake, endpoint__max_output_tokens=300, ask__num_choices=3)
+        run_quietly(one, changed, tmp_path / "out")
+        assert fake.num_requests == 6  # the multiple-choice call
+
+
 def test_questions_that_were_cut_off_keep_whole_pairs_and_ask_for_the_rest(one, tmp_path):
     def write(body):
         answer = write_answer(body)

@@ -204,7 +204,9 @@ async def save_end(
         result: its record then.
     """
     whole, limited = _work_names(record, recipe)
-    name = limited if any(r.reason == "truncated" for r in result.rejections) else whole
+    # A description that was cut off, and that a further try brought whole, is not missing.
+    missing = (r for r in result.rejections if "/try" not in r.subject_id)
+    name = limited if any(r.reason == "truncated" for r in missing) else whole
     await keeper.save_video(
         *(record.video_id, position, end, name, to_json(result)),
         is_unanswered=end == UNANSWERED,

@@ -75,8 +75,9 @@ def call_info(request: Request, key: str, price: Price) -> CallInfo:
 async def find_answer(ledger: CallLedger, request: Request) -> tuple[Reply | None, str]:
     """The answer in a ledger, and the key to ask under where there is none.
 
-    An answer that was cut off at a lower limit than today's does not count; the call is then asked
-    again under a key with today's limit, so that both answers stay in the ledger.
+    An answer that was cut off at a lower limit than today's does not count, unless the next sample
+    took its place; the call is then asked again under a key with today's limit, so that both
+    answers stay in the ledger.
     """
     key, limit = request.key(), request.max_output_tokens
     found = await ledger.find(key)
@@ -92,6 +93,10 @@ async def find_answer(ledger: CallLedger, request: Request) -> tuple[Reply | Non
             is_cut_off = True
     if not is_cut_off:
         return None, key
+    later = dataclasses.replace(request, sample=request.sample + 1)
+    taken = await ledger.find(later.key())
+    if found is not None and taken is not None and not taken.is_cut_off:
+        return found, key
     await ledger.remember_limit(limit)
     return None, request.key_at(limit)
 

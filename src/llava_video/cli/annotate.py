@@ -216,7 +216,8 @@ def redo(
     from llava_video.annotate.run_folder import redo as forget
 
     number = forget(folder, videos)
-    print(f"{number} videos will be asked about anew; run the same command again")
+    noun = "video" if number == 1 else "videos"
+    print(f"{number} {noun} will be asked about anew; run the same command again")
 
 
 @app.command()
