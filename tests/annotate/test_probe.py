@@ -121,3 +121,63 @@ def test_every_probe_is_made_even_where_one_ends_a_run(tmp_path):
     with FakeEndpoint(fail=lambda request: Failure(401, "bad key")) as fake:
         found = probe(recipe_for(fake), tmp_path)
     assert [("OPENAI_API_KEY" in one.problem) for one in found] == [True] * 4
+
+
+def parts_of(request):
+    content = request.body["messages"][1]["content"]
+    return {part["type"] for part in content}
+
+
+REMEDIES = {
+    "a schema": (no_schema, {}, "set endpoint.structured=json_object", {"structured": "none"}),
+    "a limit": (
+        lambda r: r.body["max_completion_tokens"] > 999 and "max_tokens is too large: 2048",
+        {},
+        "lower endpoint.max_output_tokens",
+        {"max_output_tokens": 500},
+    ),
+    "a temperature": (
+        lambda r: "temperature" in r.body and "temperature is not supported with this model",
+        {"temperature": 0.5},
+        "unset endpoint.temperature",
+        {"temperature": None},
+    ),
+    "a field": (
+        lambda r: "top_k" in r.body and "Unrecognized request argument supplied: top_k",
+        {"extra_body": {"top_k": 1}},
+        "the field of endpoint.extra_body that it names",
+        {"extra_body": {}},
+    ),
+    "a video": (
+        lambda r: "video_url" in parts_of(r) and "Unknown part type: video_url",
+        {"describe.send": "video"},
+        "set describe.send=frames",
+        {"describe.send": "frames"},
+    ),
+    "many pictures": (
+        lambda r: len(images_in(r.body)) > 3 and "At most 3 image(s) may be provided",
+        {},
+        "send fewer (describe.fps, describe.clip_seconds",
+        {"describe.clip_seconds": 3.0, "describe.min_clip_seconds": 0.0},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REMEDIES)
+def test_the_remedy_that_is_named_is_one(name, videos, tmp_path):
+    refuses, asked, remedy, changed = REMEDIES[name]
+
+    def fail(request):
+        found = refuses(request)
+        return Failure(400, found) if isinstance(found, str) else found or None
+
+    def recipe(fake, changes):
+        named = {k if "." in k else f"endpoint.{k}": v for k, v in changes.items()}
+        return recipe_for(fake, endpoint__probe=True, **named)
+
+    with FakeEndpoint(fail=fail) as fake:
+        refused = run_quietly(videos / "v0.mp4", recipe(fake, asked), tmp_path / "out")
+        assert remedy in str(refused.stopped_by)
+        done = run_quietly(videos / "v0.mp4", recipe(fake, changed), tmp_path / "out")
+    assert done.stopped_by is None
+    assert done.records[0].description is not None
