@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,14 @@ _LETTER_ALONE = re.compile(
     r"(?P<letter>[A-Za-z])\W*",
     re.IGNORECASE,
 )
+_ANNOUNCED = re.compile(
+    r"(?i)^(?:the\s+)?(?:(?:correct|right|best)\s+)?answer(?:\s+is)?\s*[:=]\s*(?=\S)"
+)
+# What marks the right choice in its own text.
+_MARK = re.compile(
+    r"(?i)\s*(?:[(\[]\s*(?:correct|right|true)(?:\s+answer)?\s*[)\]]|[✓✔✅☑])\ufe0f?\s*$"
+)
+_ROMAN = ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii")
 _WRONG_KEYS = ("wrong_answers", "distractors", "incorrect_answers", "wrong", "incorrect",
                "wrong_options", "wrong_choices", "incorrect_options", "false_answers")  # fmt: skip
 _ALL_KEYS = ("options", "choices", "answers", "alternatives", "candidates")
@@ -77,9 +86,15 @@ def read_choices(pair: dict[str, Any], num_choices: int, base: int | None = None
         base: what `index_base` found in all pairs of the answer.
     """
     value = read_answer(pair)
-    texts, labels = _texts(_first(pair, _ALL_KEYS))
+    lettered = {key: pair[key] for key in "abcdefgh" if isinstance(pair.get(key), str)}
+    listed = _first(pair, _ALL_KEYS) or (lettered if len(lettered) > 1 else None)
+    texts, labels = _texts(listed)
     wrong, wrong_labels = _texts(_first(pair, _WRONG_KEYS))
     answer, answer_label = _answer_text(value)
+    if any(_is_roman(text) for text in _listed(listed)[0]) and _arabic(answer) != answer:
+        answer = _arabic(answer)
+        answer_label = answer.partition(")")[0] if ")" in answer else ""
+        value = int(answer) if answer.isdigit() else value
     if len(texts) < 2:
         texts, labels = [], []
     if not texts and len(wrong) >= num_choices:
@@ -148,6 +163,8 @@ def _texts(value: Any) -> tuple[list[str], list[str]]:
     texts, labels = _listed(value)
     if labels:
         return texts, labels
+    if len(texts) > 1 and [_roman_of(text) for text in texts] == list(_ROMAN[: len(texts)]):
+        texts = [_arabic(text) for text in texts]
     matches = [_LABEL.match(text) for text in texts]
     found = [_label_of(match) for match in matches if match is not None]
     if len(found) == len(texts) > 1 and _numbers(found, len(texts) + 1):
@@ -162,17 +179,19 @@ def _listed(value: Any) -> tuple[list[str], list[str]]:
         keys = [str(key).strip() for key in value]
         labels = [re.sub(r"(?i)^(?:option|choice|answer)[\s_]*", "", key).upper() for key in keys]
         is_numbering = all(re.fullmatch(r"[A-Z]|\d{1,2}", label) for label in labels)
-        return [one_line(text) for text in value.values()], labels if is_numbering else []
+        return [_plain(text) for text in value.values()], labels if is_numbering else []
     if isinstance(value, str):
         lines = value.split("\n") if "\n" in value.strip() else value.split("|")
         if len(lines) == 1:
             lines = re.split(r"(?:^|[\s,;]+)(?=\(?[A-H][.)]\s)", value)
-        return [one_line(line) for line in lines if line.strip()], []
+        if len(lines) == 1 and value.count(";") > 1:
+            lines = value.split(";")
+        return [_plain(line) for line in lines if line.strip()], []
     if not isinstance(value, list):
         return [], []
     if value and all(isinstance(item, dict) for item in value):
         return _listed_dicts(value)
-    return [one_line(item) for item in value if item is not None], []
+    return [_plain(item) for item in value if item is not None], []
 
 
 def _listed_dicts(items: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
@@ -188,7 +207,7 @@ def _listed_dicts(items: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
         else:
             marks = ("label", "letter", "id", "key", "index")
             labels += [str(lower[n]).strip().upper() for n in marks if n in lower][:1]
-        texts.append(one_line("" if text is None else text))
+        texts.append(_plain("" if text is None else text))
     whole = len(labels) == len(texts) and all(re.fullmatch(r"[A-Z]|\d{1,2}", x) for x in labels)
     return texts, labels if whole else []
 
@@ -201,9 +220,35 @@ def _answer_text(value: Any) -> tuple[str, str]:
         texts, labels = _listed(value) if len(value) == 1 else _listed_dicts([value])
         if len(texts) == 1:
             return (f"{labels[0]}) {texts[0]}", labels[0]) if labels else (texts[0], "")
-    text = one_line(value)
+    text = re.sub(r"(?i)^(?:option|choice)_(?=[a-z0-9]$)", "", _ANNOUNCED.sub("", _plain(value)))
     match = _LABEL.match(text)
     return text, _label_of(match) if match else ""
+
+
+def _plain(value: Any) -> str:
+    """A choice on one line, without a bullet, a mark that it is right, or wide characters."""
+    text = one_line(value)
+    head = unicodedata.normalize("NFKC", text[:3]).replace("、", ".")
+    head = re.sub(r"^([A-Za-z0-9][.):])(?=\S)", r"\1 ", head) if head != text[:3] else head
+    return _MARK.sub("", re.sub(r"^[-*•–]\s+", "", head + text[3:])) or text
+
+
+def _is_roman(text: str) -> bool:
+    return _roman_of(text) in _ROMAN[1:]
+
+
+def _roman_of(text: str) -> str:
+    match = re.match(r"\(?([ivx]+)[.)]\s", text)
+    return match[1] if match else ""
+
+
+def _arabic(text: str) -> str:
+    """A text whose roman label is a number: ``ii) red`` as ``2) red``, and ``ii`` as ``2``."""
+    match = re.fullmatch(r"\(?([ivx]+)(?:[.)]\s*(.*)|\)?)", text, re.DOTALL)
+    if match is None or match[1] not in _ROMAN:
+        return text
+    number = _ROMAN.index(match[1]) + 1
+    return f"{number}) {match[2]}" if match[2] else str(number)
 
 
 def _by_label(label: str, labels: list[str], count: int) -> int | None:
