@@ -76,6 +76,8 @@ class Captions(Section):
 
     refusals: bool = True
     """Whether to look for refusals."""
+    whole_sentences: bool = True
+    """Whether to look for an end within a sentence."""
     min_words: int = Field(default=3, ge=1)
     """Fewest words."""
     language: str | None = "en"

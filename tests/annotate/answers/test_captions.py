@@ -87,6 +87,7 @@ def test_every_rule_can_be_changed():
     assert reason("Ein Mann geht durch die Tür und setzt sich.", language=None) is None
     assert reason("Ein Mann geht durch die Tür und setzt sich.", language="de") is None
     assert reason("I'm sorry, I cannot see the video.", refusals=False) is None
+    assert reason("A man walks in. He sits", whole_sentences=False) is None
 
 
 @given(st.text(max_size=300))

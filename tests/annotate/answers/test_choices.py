@@ -15,6 +15,7 @@ RIGHT = "The dog stops"
 WRONG = ("The dog runs", "The cat runs", "The cat stops")
 LETTERED = [f"{letter}) {text}" for letter, text in zip("ABCD", TEXTS, strict=True)]
 LETTERED_WRONG = [f"{letter}) {text}" for letter, text in zip("ABC", WRONG, strict=True)]
+ROMAN = [f"{n}) {text}" for n, text in zip(("i", "ii", "iii", "iv"), TEXTS, strict=True)]
 BY_LETTER = dict(zip("ABCD", TEXTS, strict=True))
 BY_SMALL_LETTER = dict(zip("abcd", TEXTS, strict=True))
 BY_NUMBER = dict(zip("1234", TEXTS, strict=True))
@@ -58,8 +59,8 @@ NUMBERED = [f"{number}. {text}" for number, text in enumerate(TEXTS, 1)]
         {"answer": "2. The dog stops", "options": NUMBERED},
         {"answer": 2, "options": BY_NUMBER},
         {"answer_index": 1, "options": list(TEXTS)},
-        {"answer": "ii", "options": [f"{n}) {t}" for n, t in zip(("i", "ii", "iii", "iv"), TEXTS, strict=True)]},
-        {"answer": "ii) The dog stops", "options": [f"{n}) {t}" for n, t in zip(("i", "ii", "iii", "iv"), TEXTS, strict=True)]},
+        {"answer": "ii", "options": ROMAN},
+        {"answer": "ii) The dog stops", "options": ROMAN},
         {"answer": "B", "options": [f"{c}、{t}" for c, t in BY_LETTER.items()]},
         {"answer": "Ｂ", "options": [f"{c}．{t}" for c, t in zip("ＡＢＣＤ", TEXTS, strict=True)]},
         {"answer": "option_b", "options": {f"option_{c}": t for c, t in BY_SMALL_LETTER.items()}},

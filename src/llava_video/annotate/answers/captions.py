@@ -158,7 +158,7 @@ def judge_caption(text: str, rules: Captions, before: Iterable[str] = ()) -> Ver
         return "refusal", refusal or text
     if num_words < rules.min_words:
         return "too_short", f"{num_words} words < {rules.min_words}"
-    half = half_sentence(text)
+    half = half_sentence(text) if rules.whole_sentences else None
     if half is not None:
         return "half_sentence", f"it ends with {half!r}"
     repeated = repetition(text)
