@@ -339,6 +339,28 @@ def test_an_update_larger_than_the_data_is_said_to_repeat_it(
     assert result in (tmp_path / "run" / "report.html").read_text()
 
 
+def test_a_dry_run_counts_what_rows_lack(
+    shell: Shell, toy_data: Path, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    good = json.loads((toy_data / "toyworld_oe.json").read_text())[0]
+    turns = [{"from": "human", "value": "What?"}, {"from": "gpt", "value": "It."}]
+    address = "data:image/jpeg;base64,/9j/AAAA"
+    bad = [{"video_path": f"{number}.mp4", "conversations": turns} for number in range(3)]
+    bad += [{"image": address, "conversations": turns}, {"video": "", "conversations": turns}]
+    rows = [good, *bad, {**good, "difficulty": "hard", "id": "more"}]
+    (toy_data / "rows.json").write_text("\n".join(map(json.dumps, rows)))
+    words = changes(toy_data, small_checkpoint, tmp_path / "run")
+    words = [*words, f"mixture={toy_data / 'rows.json'}"]
+    result = json.loads(shell("train", "projector", *words, "--dry-run", "--json").out)
+    assert result["num_samples"] == 2
+    assert [reason["num_samples"] for reason in result["reasons"]] == [3, 1, 1]
+    assert len(result["left_out"]) == len(bad)
+    assert "rows.json: the key 'difficulty' of 1 samples is not read" in result["warnings"]
+    said = shell("train", "projector", *words, "--dry-run").out
+    assert said.count("left out: ") == 3
+    assert "'video_path', which is not read" in said
+
+
 def test_a_dry_run_shows_the_plan_and_trains_nothing(
     shell: Shell, toy_data: Path, small_checkpoint: Path, tmp_path: Path
 ) -> None:

@@ -189,3 +189,10 @@ def test_a_stream_cut_out_in_mid_air_starts_at_its_first_keyframe(tmp_path):
     assert codes == sorted(codes)
     assert codes[-1] == 59
     assert [code - codes[0] for code in codes] == frames.indices.tolist()
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x/" * 4000, "a\0.mp4"])
+def test_names_that_no_file_has_are_one_line(name: str) -> None:
+    with pytest.raises(VideoError, match="is no name of a file") as caught:
+        read_video(name)
+    assert len(str(caught.value)) < 300

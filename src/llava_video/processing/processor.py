@@ -420,7 +420,10 @@ def _per_row(name: str, given: Any, num_rows: int) -> list[Any]:
         return [None] * num_rows
     rows = list(given) if isinstance(given, list | tuple) else [given]
     if len(rows) != num_rows:
-        raise InputError(f"{num_rows} questions need as many {name}, got {len(rows)}")
+        raise InputError(
+            f"{num_rows} questions need as many {name}, got {len(rows)}; a list holds one for each "
+            "question"
+        )
     return rows
 
 

@@ -33,6 +33,13 @@ def check_local_file(path: str | os.PathLike[str]) -> Path:
     if "://" in name:
         raise VideoError(f"{name}: only local files are read; download it first")
     file = Path(name)
+    try:
+        file.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # said below
+    except (OSError, ValueError) as error:  # too long, a zero byte, a folder that is closed
+        reason = getattr(error, "strerror", None) or error
+        raise VideoError(f"{name[:120]!r}: is no name of a file here ({reason})") from error
     if file.is_dir():
         raise VideoError(f"{name}: is a directory; name one video file in it")
     if not file.exists():
