@@ -1,11 +1,10 @@
-"""Checkpoints on the model hub: short names of the known ones, and downloads."""
+"""Checkpoints on the model hub: downloads, and what to say where one fails."""
 
 from __future__ import annotations
 
 import difflib
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,73 +22,11 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from llava_video.checkpoints.known_models import KNOWN_MODELS
 from llava_video.errors import CheckpointError
 
 DOWNLOADED = ["*.json", "*.safetensors", "*.txt", "*.jinja"]
 """Files of a checkpoint that are of use here; pickles are never loaded."""
-
-
-@dataclass(frozen=True, slots=True)
-class KnownModel:
-    """A released checkpoint that has a short name.
-
-    Attributes:
-        short_name: what ``--model`` takes.
-        hub_name: its name on the hub.
-        num_parameters: of the whole model, rounded.
-        download_bytes: of its weights in bfloat16, rounded.
-        license: as its model card says.
-        about: what it is for, in a few words.
-    """
-
-    short_name: str
-    hub_name: str
-    num_parameters: float
-    download_bytes: float
-    license: str
-    about: str
-
-
-KNOWN_MODELS = (
-    KnownModel(
-        "0.5b",
-        "lmms-lab/llava-onevision-qwen2-0.5b-ov",
-        0.894e9,
-        1.79e9,
-        "apache-2.0",
-        "OneVision: images and short videos, on a laptop",
-    ),
-    KnownModel(
-        "7b",
-        "lmms-lab/LLaVA-Video-7B-Qwen2",
-        8.03e9,
-        16.06e9,
-        "apache-2.0",
-        "LLaVA-Video: 64 frames with their times",
-    ),
-    KnownModel(
-        "7b-video-only",
-        "lmms-lab/LLaVA-Video-7B-Qwen2-Video-Only",
-        8.03e9,
-        16.06e9,
-        "apache-2.0",
-        "the same without images in its training",
-    ),
-    KnownModel(
-        "72b",
-        "lmms-lab/LLaVA-Video-72B-Qwen2",
-        73.2e9,
-        146.4e9,
-        "apache-2.0 (its language model: Tongyi Qianwen)",
-        "LLaVA-Video, for several GPUs",
-    ),
-)
-
-
-def hub_name_of(name: str) -> str:
-    """The hub name of a short name; other names as they are."""
-    found = {model.short_name: model.hub_name for model in KNOWN_MODELS}
-    return found.get(name.lower(), name)
 
 
 def is_hub_name(name: str) -> bool:
