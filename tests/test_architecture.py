@@ -32,6 +32,11 @@ COVERED_BY = {
     "annotate/views/explain.py": "annotate/views/test_report.py",
     "budget/devices.py": "budget/test_planner.py",
     "calls/annotator.py": "calls/test_rate_limit.py",
+    "chat/local/generation.py": "chat/test_local_model.py",
+    "chat/local/limits.py": "chat/test_local_model.py",
+    "chat/local/media.py": "chat/test_local_model.py",
+    "chat/local/rows.py": "chat/local/test_prefill.py",
+    "chat/local/vision.py": "chat/test_local_model.py",
     "calls/endpoint.py": "calls/test_caller.py",
     "calls/make_annotator.py": "annotate/views/test_report.py",
     "calls/messages.py": "calls/test_caller.py",
@@ -94,11 +99,11 @@ COVERED_BY = {
     "video/contact_sheet.py": "cli/test_frames.py",
     "video/decoding.py": "video/test_exactness.py",
     "video/in_order.py": "video/test_exactness.py",
-    "video/info.py": "video/test_sampling.py",
     "video/opening.py": "video/test_hostile.py",
     "video/picture.py": "video/test_pictures.py",
     "video/planning.py": "video/test_exactness.py",
     "video/reading.py": "video/test_exactness.py",
+    "video/start.py": "video/test_claims.py",
 }
 """Modules without a test of their own path, and the test that runs them."""
 

@@ -97,6 +97,8 @@ def read_frames(
     fps: float | None,
     max_frames: int,
     size: tuple[int, int],
+    start_seconds: float = 0.0,
+    end_seconds: float | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> Frames:
     """Sample the frames of a video.
@@ -110,6 +112,8 @@ def read_frames(
         fps: frames per second instead, up to ``max_frames``.
         max_frames: upper bound.
         size: ``(height, width)`` of the vision encoder, to which callers resize.
+        start_seconds: of a file, take frames that appear from here on.
+        end_seconds: of a file, take frames that appear before this; None for the end.
         metadata: transformers' `VideoMetadata` of pictures in memory: ``fps``, and where they are a
             sample already, ``frames_indices`` and ``total_num_frames``.
 
@@ -122,7 +126,7 @@ def read_frames(
     if isinstance(video, Frames):
         return video
     if isinstance(video, str | Path):
-        return _sample_file(video, num_frames, fps, max_frames, size)
+        return _sample_file(video, num_frames, fps, max_frames, size, start_seconds, end_seconds)
     frames = _with_metadata(_pixels_of(video, size), metadata or {})
     if num_frames is not None:
         return _choose(frames, spread_indices(len(frames), num_frames))
@@ -138,18 +142,25 @@ def _sample_file(
     fps: float | None,
     max_frames: int,
     size: tuple[int, int],
+    start_seconds: float,
+    end_seconds: float | None,
 ) -> Frames:
     """Sample the frames of a file, of a folder of pictures, or of what an address holds."""
-    wanted = (max_frames if num_frames is None else num_frames) if fps is None else None
-    most = None if fps is None else max_frames
+    wanted: dict[str, Any] = {"size": size, "num_frames": None, "fps": fps, "max_frames": None}
+    if fps is None:
+        wanted["num_frames"] = max_frames if num_frames is None else num_frames
+    else:
+        wanted["max_frames"] = max_frames
+    span: dict[str, Any] = {"start_seconds": start_seconds, "end_seconds": end_seconds}
     with local_file(video) as file:
+        if file.is_dir() and span != {"start_seconds": 0.0, "end_seconds": None}:
+            raise InputError(f"{video}: a part of a folder of pictures cannot be chosen by time")
         try:
-            if file.is_dir():
-                frames = read_folder(file, num_frames=wanted, fps=fps, max_frames=most, size=size)
-            else:
-                frames = read_video(file, num_frames=wanted, fps=fps, max_frames=most, size=size)
-        except VideoError as error:
-            raise VideoError(str(error).replace(str(file), name_of(video))) from error
+            frames = (
+                read_folder(file, **wanted) if file.is_dir() else read_video(file, **wanted, **span)
+            )
+        except (VideoError, InputError) as error:
+            raise type(error)(str(error).replace(str(file), name_of(video))) from error
     return replace(frames, source=name_of(video))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from llava_video.processing.media import (
     Picture,
     Video,
     media_of,
+    name_of,
     read_frames,
     read_picture,
     show_tiles,
@@ -242,7 +244,7 @@ class LlavaVideoProcessor(ProcessorMixin):
         if not tokenize:
             texts = [str(self.tokenizer.decode(prompt.input_ids)) for prompt in prompts]
             return texts if conversations is conversation else texts[0]
-        self._check_lengths(prompts, slots)
+        self.check_lengths(prompts, slots)
         inputs = BatchFeature({**self._pad_left(prompts, loaded), **self.pixels(loaded)})
         return inputs if return_dict else inputs["input_ids"]
 
@@ -252,6 +254,8 @@ class LlavaVideoProcessor(ProcessorMixin):
         *,
         num_frames: int | None = None,
         fps: float | None = None,
+        start_seconds: float = 0.0,
+        end_seconds: float | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Frames:
         """Frames of a video for the size of the vision encoder, at most ``max_frames``.
@@ -259,19 +263,19 @@ class LlavaVideoProcessor(ProcessorMixin):
         See `media.read_frames`; without a number, ``max_frames`` are sampled from a file.
         """
         most = self.representation.max_frames
+        if num_frames is not None and isinstance(video, str | Path):  # before it is decoded
+            self._check_num_frames(name_of(video), num_frames)
         frames = read_frames(
             video,
             num_frames=num_frames,
             fps=fps,
             max_frames=most,
             size=(self.image_size, self.image_size),
+            start_seconds=start_seconds,
+            end_seconds=end_seconds,
             metadata=metadata,
         )
-        if len(frames) > most:
-            raise InputError(
-                f"{frames.source}: {len(frames)} frames are more than T = {most} of the video "
-                "representation; sample fewer frames or pass a representation with a larger T"
-            )
+        self._check_num_frames(frames.source, len(frames))
         return frames
 
     def preprocess(self, frames: Frames) -> Tensor:
@@ -354,7 +358,16 @@ class LlavaVideoProcessor(ProcessorMixin):
             pixels = np.stack([resize(picture, size, exact=True) for picture in pixels])
         return _as_tensor(pixels)
 
-    def _check_lengths(self, prompts: Sequence[Prompt], slots: Sequence[Sequence[Slot]]) -> None:
+    def _check_num_frames(self, name: str, num_frames: int) -> None:
+        most = self.representation.max_frames
+        if num_frames > most:
+            raise InputError(
+                f"{name}: {num_frames} frames are more than T = {most} of the video "
+                "representation; sample fewer frames or pass a representation with a larger T"
+            )
+
+    def check_lengths(self, prompts: Sequence[Prompt], slots: Sequence[Sequence[Slot]]) -> None:
+        """Raise `InputError` where a prompt leaves no room for an answer in the model's context."""
         for prompt, row in zip(prompts, slots, strict=True):
             num_tokens = len(prompt.input_ids)
             if num_tokens >= self.max_positions:
