@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from llava_video.budget.cpu_dtype import fastest_dtype
 from llava_video.budget.devices import free_memory_bytes
+from llava_video.budget.dtypes import fastest_dtype
 from llava_video.budget.inference_memory import MemoryModel
 from llava_video.budget.latency import Rates, measure_rates
 from llava_video.budget.planner import Option, Planner

@@ -285,6 +285,7 @@ def fit_memory(
     *,
     num_frames: int | None = None,
     num_new_tokens: int = 256,
+    int8: bool = False,
     may_change: bool = True,
 ) -> tuple[VideoRepresentation, str | None]:
     """The representation with which an answer fits into a device's free memory.
@@ -295,6 +296,7 @@ def fit_memory(
         device: where it is to run.
         num_frames: frames that are wanted; by default T of the representation.
         num_new_tokens: the longest answer.
+        int8: whether linear layers have int8 weights.
         may_change: whether another representation may be taken.
 
     Returns:
@@ -308,7 +310,7 @@ def fit_memory(
     free_bytes = free_memory_bytes(device)
     if free_bytes is None:
         return own, None
-    planner = _planner_of(config, directory, device, free_bytes, num_new_tokens)
+    planner = planner_of(config, directory, device, free_bytes, num_new_tokens, int8=int8)
     wanted = planner.judge(_with_frames(own, min(num_frames or own.max_frames, own.max_frames)))
     needed = planner.needed_bytes(wanted)
     if needed <= free_bytes:
@@ -325,7 +327,12 @@ def fit_memory(
 
 
 def spare_bytes(
-    config: LlavaVideoConfig, directory: Path, device: torch.device, *, num_new_tokens: int = 256
+    config: LlavaVideoConfig,
+    directory: Path,
+    device: torch.device,
+    *,
+    num_new_tokens: int = 256,
+    int8: bool = False,
 ) -> int | None:
     """Free memory of a device that the model and an answer with all its frames will not take.
 
@@ -335,19 +342,23 @@ def spare_bytes(
     free_bytes = free_memory_bytes(device)
     if free_bytes is None:
         return None
-    planner = _planner_of(config, directory, device, free_bytes, num_new_tokens)
+    planner = planner_of(config, directory, device, free_bytes, num_new_tokens, int8=int8)
     return max(0, free_bytes - planner.needed_bytes(planner.judge(config.representation)))
 
 
-def _planner_of(
+def planner_of(
     config: LlavaVideoConfig,
     directory: Path,
     device: torch.device,
     free_bytes: int,
-    num_new_tokens: int,
+    num_new_tokens: int = 256,
+    *,
+    dtype: torch.dtype | None = None,
+    int8: bool = False,
 ) -> Planner:
+    """For a checkpoint whose files are here, in the dtype of its configuration unless given."""
     num_values = sum(tensor.num_values for shard in read_headers(directory) for tensor in shard)
-    model = MemoryModel(config, dtype_of(config), num_values, device.type)
+    model = MemoryModel(config, dtype or dtype_of(config), num_values, device.type, int8)
     return Planner(model, free_bytes, num_new_tokens=num_new_tokens)
 
 

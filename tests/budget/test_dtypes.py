@@ -8,7 +8,7 @@ import sys
 import pytest
 import torch
 
-from llava_video.budget.cpu_dtype import fastest_dtype
+from llava_video.budget.dtypes import fastest_dtype
 
 
 def test_float32_stays_and_others_become_the_faster_of_two() -> None:
@@ -21,7 +21,7 @@ def test_float32_stays_and_others_become_the_faster_of_two() -> None:
 def test_without_instructions_for_bfloat16_it_is_float32() -> None:
     limited = {**os.environ, "DNNL_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
     code = (
-        "import torch; from llava_video.budget.cpu_dtype import fastest_dtype; "
+        "import torch; from llava_video.budget.dtypes import fastest_dtype; "
         "print(fastest_dtype(torch.bfloat16))"
     )
     found = subprocess.run(
