@@ -1,9 +1,14 @@
 """Linear layers with 8-bit weights: what they compute, and what they refuse."""
 
+from importlib.resources import files
+
 import pytest
 import torch
 from torch import nn
 
+from llava_video.budget.inference_memory import MemoryModel
+from llava_video.chat.local_model import LocalModel
+from llava_video.chat.protocol import answer_one
 from llava_video.errors import CheckpointError, InputError
 from llava_video.model.int8 import Int8Linear, quantize_linear_layers
 
@@ -75,3 +80,25 @@ def test_what_cannot_be_quantized_is_refused() -> None:
         quantize_linear_layers(broken)
     with pytest.raises(InputError, match="the model is on meta"):
         quantize_linear_layers(nn.Linear(8, 8, device="meta"))
+
+
+def test_the_embedded_model_answers_with_int8_weights() -> None:
+    video = files("llava_video") / "assets" / "samples" / "three_shapes.mp4"
+    shown = {"type": "video", "video": str(video)}
+    question = {"type": "text", "text": "In which direction does the ring move?"}
+    model = LocalModel.load("tiny", device="cpu", int8=True)
+    assert answer_one(model, [{"role": "user", "content": [shown, question]}]).text == "left"
+    assert model.precision == "int8"
+    network = model.network
+    # What is counted before is what is held: linear weights in bytes, the rest in float32.
+    held = sum(p.numel() * p.element_size() for p in network.parameters())
+    held += sum(
+        m.in_features * m.out_features for m in network.modules() if isinstance(m, Int8Linear)
+    )
+    counted = MemoryModel.of(model.config, int8=True).weight_bytes
+    assert held == pytest.approx(counted, rel=0.05)
+
+
+def test_int8_is_refused_where_it_makes_no_sense() -> None:
+    with pytest.raises(InputError, match="the rest is float32"):
+        LocalModel.load("tiny", device="cpu", int8=True, dtype="bfloat16")

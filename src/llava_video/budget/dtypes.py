@@ -16,7 +16,7 @@ import torch
 
 from llava_video.budget.devices import free_memory_bytes
 from llava_video.budget.inference_memory import dtype_of
-from llava_video.budget.planner import planner_of, size_text
+from llava_video.budget.planner import planner_of
 from llava_video.errors import InputError
 from llava_video.model.configuration import LlavaVideoConfig
 
@@ -58,38 +58,25 @@ def _product_seconds(dtype: torch.dtype) -> float:
     return time.perf_counter() - start
 
 
-def choose_dtype(
-    config: LlavaVideoConfig, directory: Path, device: torch.device, *, int8: bool = False
-) -> tuple[torch.dtype, str | None]:
+def choose_dtype(config: LlavaVideoConfig, directory: Path, device: torch.device) -> torch.dtype:
     """The dtype to run a checkpoint in, where none is asked for.
 
-    Its own, but on a CPU that is faster in float32 that one, if it fits into what is free.
+    Its own; but on a CPU that is faster in float32 that one, if it fits into what is free.
 
     Args:
         config: of the checkpoint.
         directory: its files, whose tensors are counted.
         device: where it is to run.
-        int8: whether linear layers have int8 weights; everything else is float32 then.
-
-    Returns:
-        The dtype, and why it is not the checkpoint's own, or None.
     """
     stored = dtype_of(config)
-    if int8:
-        return torch.float32, None
     if device.type != "cpu" or fastest_dtype(stored) == stored:
-        return stored, None
-    name = str(stored).removeprefix("torch.")
+        return stored
     free_bytes = free_memory_bytes(device)
     if free_bytes is not None:
         planner = planner_of(config, directory, device, free_bytes, dtype=torch.float32)
-        needed = planner.needed_bytes(planner.judge(config.representation))
-        if needed > free_bytes:
-            return stored, (
-                f"runs in {name}: this CPU is faster in float32, which needs {size_text(needed)} "
-                f"of {size_text(free_bytes)}"
-            )
-    return torch.float32, f"runs in float32, in which this CPU is faster than in {name}"
+        if planner.needed_bytes(planner.judge(config.representation)) > free_bytes:
+            return stored
+    return torch.float32
 
 
 def check_dtype(dtype: torch.dtype, device: torch.device) -> None:

@@ -19,6 +19,7 @@ from llava_video.budget.inference_memory import MemoryEstimate, MemoryModel, dty
 from llava_video.budget.latency import Latency, Rates, count_work
 from llava_video.budget.units import size_text
 from llava_video.checkpoints.files.json_files import read_json
+from llava_video.checkpoints.known_models import find_known
 from llava_video.checkpoints.load import (
     TINY,
     find_checkpoint,
@@ -349,7 +350,7 @@ def fit_video_tokens(
     """
     free_bytes = free_memory_bytes(device)
     free_bytes = sys.maxsize if free_bytes is None else free_bytes
-    planner = _planner_of(config, directory, device, free_bytes, num_new_tokens)
+    planner = planner_of(config, directory, device, free_bytes, num_new_tokens)
     plan = replace(planner, max_video_tokens=max_video_tokens).plan()
     if plan.pick is None or plan.pick.representation is None:
         raise RepresentationError(f"{plan.reason}; allow more video tokens")
@@ -388,7 +389,8 @@ def planner_of(
 ) -> Planner:
     """For a checkpoint whose files are here, in the dtype of its configuration unless given."""
     num_values = sum(tensor.num_values for shard in read_headers(directory) for tensor in shard)
-    model = MemoryModel(config, dtype or dtype_of(config), num_values, device.type, int8)
+    dtype = torch.float32 if int8 else dtype or dtype_of(config)
+    model = MemoryModel(config, dtype, num_values, device.type, int8)
     return Planner(model, free_bytes, num_new_tokens=num_new_tokens)
 
 
@@ -396,12 +398,14 @@ def read_config(model: str | Path) -> LlavaVideoConfig:
     """The configuration of a model whose weights need not be there.
 
     Args:
-        model: ``"tiny"``, a directory with a config.json, or a hub name, of which only config.json
-            is downloaded.
+        model: ``"tiny"``, a directory with a config.json, or a name on the hub, short or long, of
+            which only config.json is downloaded.
 
     Raises:
         CheckpointError: there is no configuration, or it is of another architecture.
     """
+    known = find_known(str(model))
+    model = model if known is None else known.hub_name
     directory = Path(model).expanduser()
     if model == TINY or (directory.is_dir() and any(directory.glob("*.safetensors"))):
         return load_config(find_checkpoint(model), with_vision=False)

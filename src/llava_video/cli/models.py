@@ -93,7 +93,7 @@ def get(
 
 def expectations_table(expected: list[Expectation]) -> Table:
     """What each model needs on a device, and how fast it answers there."""
-    from llava_video.budget.planner import size_text
+    from llava_video.budget.units import size_text
     from llava_video.pages.blocks import Table
 
     rows = [
