@@ -341,7 +341,7 @@ def test_dtype_is_the_checkpoints(copy: Path) -> None:
 
 
 def test_hub_names_say_what_failed_without_a_network() -> None:
-    with pytest.raises(CheckpointError, match="nobody/nothing: neither a directory nor"):
+    with pytest.raises(CheckpointError, match="nobody/nothing: there is no complete copy"):
         load("nobody/nothing")
 
 

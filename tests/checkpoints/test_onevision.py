@@ -13,7 +13,8 @@ from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGener
 
 import llava_video as lv
 from llava_video.budget.planner import read_config
-from llava_video.chat.answer import answer_question
+from llava_video.chat.local_model import LocalModel
+from llava_video.chat.protocol import AnswerOptions, Sampling, answer_one
 from llava_video.checkpoints.convert import convert_checkpoint
 from llava_video.checkpoints.load import load_config, load_model
 from llava_video.checkpoints.parity import check_parity, first_difference
@@ -120,8 +121,11 @@ def test_images_are_those_of_transformers(tmp_path: Path) -> None:
 @pytest.mark.parametrize("spelling", SPELLINGS)
 def test_every_command_reads_it(spelling: str, tmp_path: Path) -> None:
     directory = write_onevision(tmp_path / "there", spelling)
-    answer = answer_question(VIDEO, "What?", model=directory, num_frames=3, max_new_tokens=2)
-    assert answer.num_video_tokens == 3 * 16 + 1
+    shown = {"type": "video", "video": VIDEO}
+    asked = [{"role": "user", "content": [shown, {"type": "text", "text": "What?"}]}]
+    options = AnswerOptions(max_new_tokens=2, sampling=Sampling(num_frames=3))
+    answer = answer_one(LocalModel.load(directory), asked, options)
+    assert answer.videos[0].num_tokens == 3 * 16 + 1
     planned, loaded = read_config(directory), load_config(directory)
     assert planned.representation == loaded.representation
     assert first_difference(check_parity(directory, VIDEO, num_frames=3)) is None

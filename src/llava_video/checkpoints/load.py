@@ -9,8 +9,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from transformers import BitsAndBytesConfig
 
 from llava_video.checkpoints.config_values import (
@@ -27,6 +25,8 @@ from llava_video.checkpoints.files.side_files import (
     load_generation_config,
     load_tokenizer,
 )
+from llava_video.checkpoints.hub import fetch_checkpoint, is_hub_name, nearest_names
+from llava_video.checkpoints.known_models import find_known
 from llava_video.checkpoints.layouts import native_name, released_name
 from llava_video.checkpoints.onevision import is_onevision_layout, translate_onevision
 from llava_video.checkpoints.released import (
@@ -42,6 +42,7 @@ from llava_video.checkpoints.safetensors_files import read_headers
 from llava_video.errors import CheckpointError, InputError, RepresentationError
 from llava_video.model.configuration import LlavaVideoConfig
 from llava_video.model.grouped_attention import GROUPED
+from llava_video.model.int8 import quantize_linear_layers
 from llava_video.model.modeling import LlavaVideoForConditionalGeneration
 from llava_video.processing.processor import LlavaVideoProcessor, processor_values
 from llava_video.representation import PRESETS, VideoRepresentation, parse_representation
@@ -53,8 +54,6 @@ NEVER_QUANTIZED = ["model.vision_encoder", "model.projector", "lm_head"]
 """Parts that stay in their dtype where the language model is loaded in 4 or 8 bits."""
 
 _NAMES_CODE = re.compile(r"^auto_map$|^custom_|_implementation")
-
-_DOWNLOADED = ["*.json", "*.safetensors", "*.txt", "*.jinja"]
 
 
 def load(
@@ -87,8 +86,13 @@ def load(
     return load_model(directory, config, **options), processor
 
 
-def find_checkpoint(name_or_dir: str | Path) -> Path:
-    """The directory of a checkpoint; a hub name is downloaded if there is a network.
+def find_checkpoint(name_or_dir: str | Path, *, refresh: bool = False) -> Path:
+    """The directory of a checkpoint; one on the hub is downloaded unless a copy is here.
+
+    Args:
+        name_or_dir: ``"tiny"``, a directory, a short name of `KNOWN_MODELS`, or ``owner/name`` or
+            ``owner/name@revision`` on the hub.
+        refresh: ask the hub for a newer version even where there is a copy.
 
     Raises:
         CheckpointError: no such directory, and no such name that can be downloaded.
@@ -101,18 +105,17 @@ def find_checkpoint(name_or_dir: str | Path) -> Path:
     if directory.exists():
         raise CheckpointError(f"{directory} is a file; give the directory of a checkpoint")
     name = str(name_or_dir)
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise CheckpointError(
-            f"{name}: no such directory; give 'tiny', the directory of a checkpoint, or a hub name "
-            "like lmms-lab/LLaVA-Video-7B-Qwen2"
-        )
-    try:
-        return Path(snapshot_download(name, allow_patterns=_DOWNLOADED))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise CheckpointError(
-            f"{name}: neither a directory nor a checkpoint that can be downloaded "
-            f"({type(error).__name__}); check the name and the network"
-        ) from error
+    known = find_known(name)
+    if known is not None:
+        return fetch_checkpoint(known.hub_name, refresh=refresh)
+    if is_hub_name(name):
+        return fetch_checkpoint(name, refresh=refresh)
+    nearest = nearest_names(name)
+    guess = f"did you mean {nearest[0]}? " if nearest else ""
+    raise CheckpointError(
+        f"{name}: no such directory; {guess}give 'tiny', the directory of a checkpoint, or a name "
+        "that `llava-video models` lists or the hub has"
+    )
 
 
 def load_config(
@@ -194,13 +197,18 @@ def translate(
 
 
 def load_model(
-    directory: Path, config: LlavaVideoConfig | None = None, **options: Any
+    directory: Path,
+    config: LlavaVideoConfig | None = None,
+    *,
+    int8: bool = False,
+    **options: Any,
 ) -> LlavaVideoForConditionalGeneration:
     """Load the weights of a checkpoint directory in any layout.
 
     Args:
         directory: a checkpoint.
         config: what `load_config` read from it.
+        int8: give linear layers int8 weights, for running on a CPU; everything else is float32.
         **options: passed to ``from_pretrained`` of transformers.
 
     Raises:
@@ -231,6 +239,8 @@ def load_model(
     settings = load_generation_config(directory)
     if settings is not None:
         model.generation_config = settings
+    if int8:
+        quantize_linear_layers(model)
     return model.eval()  # type: ignore[no-any-return]
 
 
