@@ -23,7 +23,7 @@ from llava_video.model.pixels import normalise
 from llava_video.model.projector import Projector
 from llava_video.model.token_types import IMAGE, VIDEO
 from llava_video.model.weight_names import WEIGHT_NAMES
-from llava_video.representation import LINEAR_POOLINGS, make_layout
+from llava_video.representation import LINEAR_POOLINGS, VideoRepresentation, make_layout
 from llava_video.representation.image_layout import make_image_layout
 from llava_video.representation.image_packing import pack_image
 from llava_video.representation.packing import pack_video
@@ -148,13 +148,15 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
         features = self.encode_frames(pixel_values_videos)
         return tuple(self.tokens_of(video) for video in features.split(counts))
 
-    def tokens_of(self, features_TMC: Tensor) -> Tensor:
+    def tokens_of(
+        self, features_TMC: Tensor, representation: VideoRepresentation | None = None
+    ) -> Tensor:
         """Project and pack the features of one video's frames: (T, M, C) -> (V, D).
 
         A linear pooling commutes with the last linear layer, so it goes first: that layer then has
-        a quarter of the rows or fewer.
+        a quarter of the rows or fewer. The configuration's representation is the default.
         """
-        representation = self.config.representation
+        representation = representation or self.config.representation
         poolings = {representation.pooling, representation.fast_pooling or representation.pooling}
         early = poolings <= LINEAR_POOLINGS
         return pack_video(
@@ -389,10 +391,8 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
         logits = self.lm_head(hidden[:, keep])  # (B, L or logits_to_keep, vocabulary)
         loss = None
         if labels is not None:
-            text = self.config.text
-            loss = self.loss_function(
-                logits=logits, labels=labels, vocab_size=text.vocab_size, **kwargs
-            )
+            num_ids = self.config.text.vocab_size
+            loss = self.loss_function(logits=logits, labels=labels, vocab_size=num_ids, **kwargs)
         return LlavaVideoOutput(
             loss=loss,
             logits=logits,
@@ -412,14 +412,16 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
         Each video and image is encoded once, before decoding starts, whatever the number of beams
         or samples. ``repetition_penalty``, which the released generation_config.json sets to 1.05,
         applies to generated tokens only, as in the official code; 1.0 switches it off.
-        On a GPU decoding is recorded as one graph (see `decoding`), unless a cache is chosen.
+        On a GPU decoding is recorded as one graph (see `decoding`), unless a cache is chosen. With
+        a cache that holds the media, ``input_ids`` may be what follows them.
 
         Returns:
             ``(B, L + new)`` ids: the prompt, placeholders included, and what follows it.
         """
         input_ids = inputs if input_ids is None else input_ids
         media = {name: kwargs.pop(name) for name in MEDIA_INPUTS if name in kwargs}
-        if input_ids is not None and "inputs_embeds" not in kwargs:
+        continues = not media and kwargs.get(CACHE) is not None
+        if input_ids is not None and "inputs_embeds" not in kwargs and not continues:
             types = media.get("mm_token_type_ids")
             kwargs["inputs_embeds"] = self.model.embed(
                 input_ids, *self.model.encode_media(**media), types

@@ -86,6 +86,8 @@ def read_frames(
     fps: float | None,
     max_frames: int,
     size: tuple[int, int],
+    start_seconds: float = 0.0,
+    end_seconds: float | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> Frames:
     """Sample the frames of a video.
@@ -99,6 +101,8 @@ def read_frames(
         fps: frames per second instead, up to ``max_frames``.
         max_frames: upper bound.
         size: ``(height, width)`` of the vision encoder, to which callers resize.
+        start_seconds: of a file, take frames that appear from here on.
+        end_seconds: of a file, take frames that appear before this; None for the end.
         metadata: transformers' `VideoMetadata` of pictures in memory: ``fps``, and where they are a
             sample already, ``frames_indices`` and ``total_num_frames``.
 
@@ -111,15 +115,18 @@ def read_frames(
     if isinstance(video, Frames):
         return video
     if isinstance(video, str | Path):
+        if fps is None:
+            wanted: dict[str, Any] = {
+                "num_frames": max_frames if num_frames is None else num_frames
+            }
+        else:
+            wanted = {"fps": fps, "max_frames": max_frames}
+        wanted |= {"size": size, "start_seconds": start_seconds, "end_seconds": end_seconds}
         with local_file(video) as file:
             try:
-                if fps is None:
-                    wanted = max_frames if num_frames is None else num_frames
-                    frames = read_video(file, num_frames=wanted, size=size)
-                else:
-                    frames = read_video(file, fps=fps, max_frames=max_frames, size=size)
-            except VideoError as error:
-                raise VideoError(str(error).replace(str(file), name_of(video))) from error
+                frames = read_video(file, **wanted)
+            except (VideoError, InputError) as error:
+                raise type(error)(str(error).replace(str(file), name_of(video))) from error
         return replace(frames, source=name_of(video))
     if not isinstance(video, np.ndarray):
         video = np.stack([resize(read_picture(picture), size, exact=True) for picture in video])

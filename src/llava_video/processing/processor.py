@@ -242,7 +242,7 @@ class LlavaVideoProcessor(ProcessorMixin):
         if not tokenize:
             texts = [str(self.tokenizer.decode(prompt.input_ids)) for prompt in prompts]
             return texts if conversations is conversation else texts[0]
-        self._check_lengths(prompts, slots)
+        self.check_lengths(prompts, slots)
         inputs = BatchFeature({**self._pad_left(prompts, loaded), **self.pixels(loaded)})
         return inputs if return_dict else inputs["input_ids"]
 
@@ -252,6 +252,8 @@ class LlavaVideoProcessor(ProcessorMixin):
         *,
         num_frames: int | None = None,
         fps: float | None = None,
+        start_seconds: float = 0.0,
+        end_seconds: float | None = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> Frames:
         """Frames of a video for the size of the vision encoder, at most ``max_frames``.
@@ -265,6 +267,8 @@ class LlavaVideoProcessor(ProcessorMixin):
             fps=fps,
             max_frames=most,
             size=(self.image_size, self.image_size),
+            start_seconds=start_seconds,
+            end_seconds=end_seconds,
             metadata=metadata,
         )
         if len(frames) > most:
@@ -354,7 +358,12 @@ class LlavaVideoProcessor(ProcessorMixin):
             pixels = np.stack([resize(picture, size, exact=True) for picture in pixels])
         return _as_tensor(pixels)
 
-    def _check_lengths(self, prompts: Sequence[Prompt], slots: Sequence[Sequence[Slot]]) -> None:
+    def check_lengths(self, prompts: Sequence[Prompt], slots: Sequence[Sequence[Slot]]) -> None:
+        """Refuse prompts that are longer than the model's context.
+
+        Raises:
+            InputError: one leaves no room for an answer.
+        """
         for prompt, row in zip(prompts, slots, strict=True):
             num_tokens = len(prompt.input_ids)
             if num_tokens >= self.max_positions:

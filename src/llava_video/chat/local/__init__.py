@@ -1,0 +1,1 @@
+"""How `LocalModel` answers: media, prompts, keys and values, decoding, and what is kept of each."""

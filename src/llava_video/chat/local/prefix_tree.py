@@ -1,0 +1,143 @@
+"""Keys and values of prompts by their prefix, bounded in bytes.
+
+A tree: every node holds a run of tokens that follows the run of its parent, with their keys and
+values. Prompts that begin alike share nodes from the root to where they part, so that the turns of
+a conversation and the questions about a video hold its tokens once. The leaf used longest ago is
+dropped first, as the nodes above it serve more prompts than it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from llava_video.chat.local.rows import common_length
+
+KeysValues = tuple[tuple[Tensor, Tensor], ...]
+"""Keys and values of each layer, (key heads, S, d)."""
+
+
+@dataclass(slots=True, eq=False)
+class _Node:
+    keys: NDArray[np.int64]
+    held: KeysValues
+    parent: _Node | None
+    last_used: int
+    children: dict[int, _Node] = field(default_factory=dict)
+
+
+class PrefixTree:
+    """Keys and values of the prompts that were answered.
+
+    Args:
+        max_bytes: of all of them.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.max_bytes = max_bytes
+        self.num_bytes = 0
+        self._root = _Node(np.zeros(0, np.int64), (), None, 0)
+        self._clock = count(1)
+        self._lock = Lock()
+
+    def match(self, keys: NDArray[np.int64]) -> tuple[int, list[KeysValues]]:
+        """The longest prefix that is held: its length, and its keys and values in parts."""
+        with self._lock:
+            now = next(self._clock)
+            parts = []
+            length = 0
+            for node, num_common in self._path(keys):
+                node.last_used = now
+                parts.append(part_of(node.held, slice(0, num_common)))
+                length += num_common
+        return length, parts
+
+    def insert(self, keys: NDArray[np.int64], start: int, keys_values: KeysValues) -> None:
+        """Hold the end of a prompt whose beginning is held.
+
+        What does not fit, or does not follow what is held, is left out; that only costs its reuse.
+
+        Args:
+            keys: of the prompt, from its first token.
+            start: index of the first token in ``keys_values``.
+            keys_values: of the tokens from there on; they are copied.
+        """
+        if _num_bytes_of(keys_values) > self.max_bytes:
+            return
+        with self._lock:
+            now = next(self._clock)
+            parent, length = self._root, 0
+            for node, num_common in self._path(keys):
+                length += num_common
+                node.last_used = now
+                parent = node if num_common == len(node.keys) else self._split(node, num_common)
+            if not start <= length < len(keys):
+                return
+            held = _copy(part_of(keys_values, slice(length - start, len(keys) - start)))
+            leaf = _Node(keys[length:].copy(), held, parent, now)
+            parent.children[int(keys[length])] = leaf
+            self.num_bytes += _num_bytes_of(held)
+            while self.num_bytes > self.max_bytes:
+                self._drop_oldest_leaf()
+
+    def _path(self, keys: NDArray[np.int64]) -> Iterator[tuple[_Node, int]]:
+        """The nodes along a prompt, each with how many of its tokens are in common."""
+        node, length = self._root, 0
+        while length < len(keys):
+            child = node.children.get(int(keys[length]))
+            if child is None:
+                return
+            num_common = common_length(child.keys, keys[length:])
+            yield child, num_common
+            if num_common < len(child.keys):
+                return
+            node, length = child, length + num_common
+
+    def _split(self, node: _Node, length: int) -> _Node:
+        """Part a node after some tokens; returns the new one above."""
+        assert node.parent is not None
+        above = _Node(
+            node.keys[:length],
+            _copy(part_of(node.held, slice(0, length))),
+            node.parent,
+            node.last_used,
+        )
+        node.parent.children[int(node.keys[0])] = above
+        # A copy: a view would keep the memory of both alive when one of them is dropped.
+        node.held = _copy(part_of(node.held, slice(length, None)))
+        node.keys = node.keys[length:]
+        node.parent = above
+        above.children[int(node.keys[0])] = node
+        return above
+
+    def _drop_oldest_leaf(self) -> None:
+        oldest: _Node | None = None
+        waiting = list(self._root.children.values())
+        while waiting:
+            node = waiting.pop()
+            waiting += node.children.values()
+            if not node.children and (oldest is None or node.last_used < oldest.last_used):
+                oldest = node
+        assert oldest is not None
+        assert oldest.parent is not None
+        del oldest.parent.children[int(oldest.keys[0])]
+        self.num_bytes -= _num_bytes_of(oldest.held)
+
+
+def part_of(keys_values: KeysValues, positions: slice) -> KeysValues:
+    """Keys and values of some positions; views."""
+    return tuple((keys[:, positions], values[:, positions]) for keys, values in keys_values)
+
+
+def _copy(keys_values: KeysValues) -> KeysValues:
+    return tuple((keys.clone(), values.clone()) for keys, values in keys_values)
+
+
+def _num_bytes_of(keys_values: KeysValues) -> int:
+    return sum(keys.nbytes + values.nbytes for keys, values in keys_values)

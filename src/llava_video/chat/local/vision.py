@@ -1,0 +1,52 @@
+"""Vision features of media, kept; and the tokens that are packed from them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from llava_video.chat.local.byte_cache import ByteCache
+from llava_video.chat.local.media import Loaded, LoadedVideo
+from llava_video.model.modeling import LlavaVideoForConditionalGeneration
+from llava_video.representation import VideoRepresentation
+from llava_video.representation.image_packing import pack_image
+
+
+class VisionFeatures:
+    """Features of frames and tiles by the digest of their pixels, in the memory of the CPU.
+
+    Video tokens are not kept: packing them from features takes a hundredth of what the language
+    model takes to read them, and another representation only packs again.
+
+    Args:
+        max_bytes: of all features.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.kept: ByteCache[str, Tensor] = ByteCache(max_bytes, lambda features: features.nbytes)
+
+    def of(self, loaded: Loaded, network: LlavaVideoForConditionalGeneration) -> tuple[Tensor, int]:
+        """Features of the pictures of a medium, (N, M, C), and how many were encoded for them."""
+        num_encoded = 0
+
+        def encode() -> Tensor:
+            nonlocal num_encoded
+            num_encoded = len(loaded.pixels)
+            pixels = torch.tensor(loaded.pixels).permute(0, 3, 1, 2).to(network.device)
+            return network.model.encode_frames(pixels).cpu()
+
+        features = self.kept.get_or_make(loaded.digest, encode)
+        return features.to(network.device), num_encoded
+
+    def tokens_of(
+        self,
+        loaded: Loaded,
+        network: LlavaVideoForConditionalGeneration,
+        representation: VideoRepresentation,
+    ) -> tuple[Tensor, int]:
+        """The tokens of a medium, (V, D), and how many pictures were encoded for them."""
+        features, num_encoded = self.of(loaded, network)
+        model = network.model
+        if isinstance(loaded, LoadedVideo):
+            return model.tokens_of(features, representation), num_encoded
+        return pack_image(model.projector(features), loaded.layout, model.newline), num_encoded

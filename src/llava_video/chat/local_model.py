@@ -1,0 +1,305 @@
+"""`LocalModel`: a checkpoint that answers conversations here, and keeps what it computed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from threading import Lock
+
+import torch
+from transformers import Cache
+from transformers.utils import logging as transformers_logging
+
+from llava_video.budget.devices import AUTO, free_memory_bytes, parse_device
+from llava_video.budget.planner import fit_memory
+from llava_video.chat.local.answer_text import AnswerText
+from llava_video.chat.local.generation import Ended, Watcher, decode, end_ids_of
+from llava_video.chat.local.limits import CacheCounts, CacheLimits
+from llava_video.chat.local.media import LoadedVideo, MediaLoader
+from llava_video.chat.local.prefill import Prefiller, columns_of, decoding_cache
+from llava_video.chat.local.prefix_tree import PrefixTree
+from llava_video.chat.local.rows import Row, make_row
+from llava_video.chat.local.vision import VisionFeatures
+from llava_video.chat.protocol import (
+    Answered,
+    AnswerOptions,
+    Conversation,
+    Piece,
+    Sampling,
+    ShownVideo,
+    Usage,
+)
+from llava_video.checkpoints.load import (
+    TINY,
+    find_checkpoint,
+    fit_representation,
+    load_config,
+    load_model,
+    load_processor,
+)
+from llava_video.model.configuration import LlavaVideoConfig
+from llava_video.model.modeling import LlavaVideoForConditionalGeneration
+from llava_video.processing.processor import LlavaVideoProcessor
+from llava_video.representation import VideoRepresentation
+
+LARGE_BYTES = 1 << 30
+"""Weights from here on take long enough to load for a bar."""
+
+
+class Stopwatch:
+    """Wall time between calls, by stage."""
+
+    def __init__(self) -> None:
+        self.start = self._last = time.perf_counter()
+        self.seconds: dict[str, float] = {}
+
+    def stage(self, name: str) -> None:
+        """End a stage that began where the last one ended."""
+        now = time.perf_counter()
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + now - self._last, 4)
+        self._last = now
+
+
+class LocalModel:
+    """A checkpoint that answers conversations on this machine; made by `load`.
+
+    Weights are loaded with the first answer, after its videos: a file that cannot be read should
+    not wait for gigabytes.
+
+    Attributes:
+        name: that of the checkpoint, or its directory.
+        config: of the model; its representation is the default.
+        device: where it runs.
+        limits: of the caches.
+        counts: what was computed and what was saved since the model was loaded.
+        warnings: what was changed to fit the memory.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        directory: Path,
+        config: LlavaVideoConfig,
+        device: torch.device,
+        limits: CacheLimits,
+        warnings: Sequence[str] = (),
+    ) -> None:
+        self.name = name
+        self.config = config
+        self.device = device
+        self.limits = limits
+        self.warnings = tuple(warnings)
+        self.counts = CacheCounts()
+        self.processor = load_processor(directory, config)
+        self._directory = directory
+        self._media = MediaLoader(limits.frames_bytes)
+        self._features = VisionFeatures(limits.features_bytes)
+        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="load-ahead")
+        self._ahead: Future[None] | None = None
+        self._tree = PrefixTree(limits.keys_values_bytes)
+        self._loading = Lock()
+        self._counting = Lock()
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path = TINY,
+        *,
+        device: str = AUTO,
+        representation: VideoRepresentation | str | None = None,
+        num_frames: int | None = None,
+        num_new_tokens: int = 256,
+        limits: CacheLimits | None = None,
+    ) -> LocalModel:
+        """Read the configuration of a checkpoint, and see whether its answers fit into memory.
+
+        Args:
+            model: see `llava_video.load`.
+            device: where to run; see `parse_device`.
+            representation: see `llava_video.load`. Where the checkpoint's own does not fit into
+                what is free on the device, another is taken, and ``warnings`` says which and why;
+                one that was asked for is never changed.
+            num_frames: frames that will be sampled, if fewer than T.
+            num_new_tokens: the longest answer.
+            limits: of the caches; by default shares of the memory that an answer leaves free.
+
+        Raises:
+            LlavaVideoError: the model or the representation cannot be used.
+        """
+        place = parse_device(device)
+        directory = find_checkpoint(model)
+        config = load_config(directory, representation)
+        config.representation, changed = fit_memory(
+            config,
+            directory,
+            place,
+            num_frames=num_frames,
+            num_new_tokens=num_new_tokens,
+            may_change=representation is None,
+        )
+        if limits is None:
+            limits = CacheLimits.within(
+                free_memory_bytes(torch.device("cpu")), free_memory_bytes(place)
+            )
+        return cls(str(model), directory, config, place, limits, [changed] if changed else [])
+
+    @property
+    def network(self) -> LlavaVideoForConditionalGeneration:
+        """The model itself; its weights are loaded when it is first asked for."""
+        with self._loading:
+            return self._network
+
+    @cached_property
+    def _network(self) -> LlavaVideoForConditionalGeneration:
+        weights = self._directory.glob("*.safetensors")
+        if sum(file.stat().st_size for file in weights) < LARGE_BYTES:
+            transformers_logging.disable_progress_bar()  # it loads in a blink
+        return load_model(self._directory, self.config).to(self.device)  # type: ignore[no-any-return]
+
+    def answer(
+        self, conversations: Sequence[Conversation], options: AnswerOptions
+    ) -> Iterator[Piece | Answered]:
+        """Answer several conversations at once; see `ChatModel.answer`."""
+        if not conversations:
+            return
+        watch = Stopwatch()
+        processor, sampling = self._for(options)
+        loaded, num_decoded = zip(
+            *(self._media.load(row, processor, sampling) for row in conversations), strict=True
+        )
+        watch.stage("frames")
+        rows = [
+            make_row(row, media, processor)
+            for row, media in zip(conversations, loaded, strict=True)
+        ]
+        watch.stage("prepare")
+        network = self.network
+        watch.stage("weights")
+        with torch.inference_mode():
+            prefiller = self._prefiller(processor.representation)
+            states = prefiller.match(rows)
+            watch.stage("vision")
+            prefiller.run(states)
+            cache, mask = decoding_cache(network, states, options.max_new_tokens)
+        watch.stage("prefill")
+        usages = [
+            Usage(
+                num_prompt_tokens=len(state.row),
+                num_frames_decoded=num,
+                num_frames_encoded=state.num_encoded,
+                num_tokens_prefilled=state.num_prefilled + 1,  # the last starts the decoding
+            )
+            for state, num in zip(states, num_decoded, strict=True)
+        ]
+        del states  # decoding grows copies of what they hold
+        self._count(rows, usages)
+        texts = [AnswerText(processor.tokenizer, options.stop) for _ in rows]
+        watcher = Watcher(texts, end_ids_of(network), options.max_new_tokens)
+        last_ids = torch.tensor([[int(row.ids[-1])] for row in rows], device=network.device)
+        events = decode(network, self._decoder, watcher, last_ids, mask, cache, options)
+        try:
+            for event in events:
+                if not isinstance(event, Ended):
+                    yield Piece(*event)
+                    continue
+                watch.stage("answer")
+                text = texts[event.row]
+                first = (watcher.first_token_seconds or watch.start) - watch.start
+                yield Answered(
+                    row=event.row,
+                    text=text.text,
+                    finish_reason=event.reason,
+                    usage=replace(usages[event.row], num_new_tokens=len(text.token_ids)),
+                    seconds={**watch.seconds, "first_token": round(first, 4)},
+                    videos=_shown(rows[event.row], processor),
+                    warnings=self.warnings,
+                )
+        finally:
+            events.close()  # nothing writes to the cache from here on
+            self._hold_answers(rows, texts, cache)
+
+    def _prefiller(self, representation: VideoRepresentation) -> Prefiller:
+        return Prefiller(
+            self.network,
+            self._tree,
+            lambda medium: self._features.tokens_of(medium, self.network, representation),
+        )
+
+    def _count(self, rows: Sequence[Row], usages: Sequence[Usage]) -> None:
+        with self._counting:
+            for row, usage in zip(rows, usages, strict=True):
+                num_frames = sum(len(m.pixels) for m in row.loaded if isinstance(m, LoadedVideo))
+                num_pictures = sum(len(medium.pixels) for medium in row.loaded)
+                self.counts.add(usage, num_frames=num_frames, num_pictures=num_pictures)
+
+    def _hold_answers(self, rows: Sequence[Row], texts: Sequence[AnswerText], cache: Cache) -> None:
+        """Hold keys and values of answers, which the next turns begin with."""
+        longest = max(map(len, rows))
+        for index, (row, text) in enumerate(zip(rows, texts, strict=True)):
+            if text.token_ids:  # those of the last are not computed
+                keys = row.followed_by(text.token_ids[:-1]).keys
+                columns = slice(longest - 1, longest + len(text.token_ids) - 1)
+                with torch.inference_mode():
+                    self._tree.insert(keys, len(row) - 1, columns_of(cache, index, columns))
+
+    def load_ahead(
+        self, conversations: Sequence[Conversation], options: AnswerOptions, *, encode: bool = False
+    ) -> None:
+        """Load the media of the next conversations in the background, while this one is answered.
+
+        One call runs at a time: the next waits for it. What fails here fails again, and is said,
+        when the conversations are answered.
+
+        Args:
+            conversations: that will be answered next.
+            options: with which.
+            encode: whether to run the vision encoder too.
+        """
+        if self._ahead is not None:
+            self._ahead.exception()
+        self._ahead = self._loader.submit(self._load_ahead, list(conversations), options, encode)
+
+    def _load_ahead(
+        self, conversations: Sequence[Conversation], options: AnswerOptions, encode: bool
+    ) -> None:
+        processor, sampling = self._for(options)
+        for conversation in conversations:
+            loaded, num_decoded = self._media.load(conversation, processor, sampling)
+            num_encoded = 0
+            if encode:
+                with torch.inference_mode():
+                    num_encoded = sum(self._features.of(m, self.network)[1] for m in loaded)
+            with self._counting:
+                self.counts.num_frames_decoded += num_decoded
+                self.counts.num_frames_encoded += num_encoded
+
+    def _for(self, options: AnswerOptions) -> tuple[LlavaVideoProcessor, Sampling]:
+        """The processor of the wanted representation, and which frames fit into it."""
+        processor, sampling = self.processor, options.sampling
+        if options.representation is not None:
+            wanted = fit_representation(options.representation, self.config)
+            processor = processor.with_representation(wanted)
+        elif self.warnings and sampling.num_frames is not None:
+            most = self.config.representation.max_frames  # fewer than the checkpoint's own
+            sampling = replace(sampling, num_frames=min(sampling.num_frames, most))
+        return processor, sampling
+
+
+def _shown(row: Row, processor: LlavaVideoProcessor) -> tuple[ShownVideo, ...]:
+    return tuple(
+        ShownVideo(
+            source=medium.frames.source,
+            duration_seconds=medium.frames.duration_seconds,
+            timestamps_seconds=tuple(map(float, medium.frames.timestamps_seconds)),
+            num_tokens=row.num_tokens_of(index),
+            representation=str(processor.representation),
+            warnings=medium.frames.warnings,
+        )
+        for index, medium in enumerate(row.loaded)
+        if isinstance(medium, LoadedVideo)
+    )
