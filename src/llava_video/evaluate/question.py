@@ -20,7 +20,6 @@ class Question:
         text: the question alone.
         options: without letters; none for an open-ended question.
         answer: letter of the right option, or the reference answer; empty where it is not public.
-        also_right: further reference answers of an open-ended question.
         type: what the benchmark sorts its questions by; empty where it does not.
         duration: the benchmark's duration group; empty where it has none.
         written: question with options as the annotations write them, where prompts repeat that.
@@ -32,7 +31,6 @@ class Question:
     text: str
     options: tuple[str, ...] = ()
     answer: str = ""
-    also_right: tuple[str, ...] = ()
     type: str = ""
     duration: str = ""
     written: str = ""

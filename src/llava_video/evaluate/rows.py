@@ -68,8 +68,6 @@ class Row:
             InputError: it is something else.
         """
         value = self.values.get(name)
-        if hasattr(value, "tolist"):  # Parquet
-            value = value.tolist()
         if not isinstance(value, Sequence) or isinstance(value, str) or not value:
             raise self.error(f"{name!r} is not a list of texts; correct it")
         return tuple(str(item).strip() for item in value)

@@ -9,7 +9,7 @@ from llava_video.evaluate.tasks.egoschema import EGOSCHEMA, EGOSCHEMA_SUBSET
 from llava_video.evaluate.tasks.longvideobench import LONGVIDEOBENCH
 from llava_video.evaluate.tasks.mlvu import MLVU
 from llava_video.evaluate.tasks.mvbench import MVBENCH
-from llava_video.evaluate.tasks.nextqa import NEXTQA, NEXTQA_OPEN
+from llava_video.evaluate.tasks.nextqa import NEXTQA
 from llava_video.evaluate.tasks.own import OWN
 from llava_video.evaluate.tasks.perceptiontest import PERCEPTIONTEST
 from llava_video.evaluate.tasks.tempcompass import TEMPCOMPASS
@@ -22,7 +22,6 @@ BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark
     for benchmark in (
         NEXTQA,
-        NEXTQA_OPEN,
         PERCEPTIONTEST,
         EGOSCHEMA,
         EGOSCHEMA_SUBSET,

@@ -20,9 +20,8 @@ LETTER = "Answer with the option's letter from the given choices directly."
 Prompt = Callable[[Question], str]
 """The text of a question, beside its video."""
 
-OpenMetric = Literal["match", "wups", "yes_no_judge", "score_judge", "submission"]
-"""How answers without options are scored: the same words; WUPS; a judge's yes or no; a judge's
-score of 0 to 5; not here, as the answers are not public."""
+OpenMetric = Literal["match", "yes_no_judge", "score_judge"]
+"""How answers without options are scored: the same words; a judge's yes or no; a judge's score."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """NExT-QA: causal, temporal and descriptive questions (Xiao et al., 2021).
 
 Multiple choice: ``test.csv`` (8,564 questions) and ``val.csv`` of doc-doc/NExT-QA, or the ``MC``
-configuration of lmms-eval/NExTQA, which have the same columns. lmms-eval adds no ending.
+configuration of lmms-eval/NExTQA, which have the same columns. lmms-eval adds no ending. The
+open-ended questions are left out: their metric, WUPS, needs WordNet and a lemmatizer.
 """
 
 from __future__ import annotations
@@ -27,18 +28,6 @@ def _parse(row: Row) -> Question:
     )
 
 
-def _parse_open(row: Row) -> Question:
-    more = row.text("additional_ref_answer", "")
-    return Question(
-        id=f"{row.text('video')}_{row.text('qid')}",
-        video=row.text("video"),
-        text=row.text("question"),
-        answer=row.text("answer"),
-        also_right=(more,) if more else (),
-        type=row.text("type"),
-    )
-
-
 NEXTQA = Benchmark(
     name="nextqa",
     title="NExT-QA, multiple choice",
@@ -51,17 +40,4 @@ NEXTQA = Benchmark(
         Reference("LLaVA-Video-7B-Video-Only", 82.2, _CARD),
         Reference("LLaVA-Video-72B", 85.4, _CARD),
     ),
-)
-
-NEXTQA_OPEN = Benchmark(
-    name="nextqa-open",
-    title="NExT-QA, open-ended",
-    forms=(Form("NExT-QA OE", ("video", "question", "answer", "qid", "type"), _parse_open),),
-    prompts={
-        "lmms-eval": lambda question: (
-            f"{question.text}\nAnswer a question using a short phrase or sentence."
-        )
-    },
-    max_new_tokens=1024,
-    open_metric="wups",
 )
