@@ -267,6 +267,7 @@ def _run(
         model=model,
         model_roles={"judge": _open_judge(judge, out)} if judge is not None else None,
         retry_attempts=0,
+        retry_immediate=False,
         fail_on_error=False,
         log_images=False,
         log_realtime=False,

@@ -5,26 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from inspect_ai import Task
 from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.model import ChatMessageUser, Content, ContentText, ContentVideo, GenerateConfig
-from inspect_ai.solver import Solver
+from inspect_ai.model import ChatMessageUser, GenerateConfig
 
 from llava_video.evaluate.asked import Asked
 from llava_video.evaluate.extraction import OWN
 from llava_video.evaluate.harness.scorer import answer_scorer
-from llava_video.evaluate.harness.solvers import always, answer_once, frames_as_pictures
+from llava_video.evaluate.harness.solvers import always, answer_once
 from llava_video.evaluate.question import Question
 from llava_video.evaluate.tasks.benchmark import Benchmark
-
-_FORMATS: dict[str, Literal["mp4", "mpeg", "mov"]] = {
-    ".mpg": "mpeg",
-    ".mpeg": "mpeg",
-    ".mov": "mov",
-}
-"""inspect_ai knows three formats only; whoever decodes looks at the file."""
 
 
 def build_task(
@@ -48,17 +40,16 @@ def build_task(
         num_pictures: send so many frames as pictures, to models that take no video.
         settings: what else answers depend on.
     """
-    solvers: list[Solver] = []
-    if always_answer is not None:
-        solvers.append(always(always_answer))
-    else:
-        if num_pictures is not None:
-            solvers.append(frames_as_pictures(num_pictures))
-        solvers.append(answer_once(str(answers_file) if answers_file else None, settings))
+    kept = str(answers_file) if answers_file else None
+    solver = (
+        answer_once(kept, settings, num_pictures)
+        if always_answer is None
+        else always(always_answer)
+    )
     return Task(
         name=benchmark.name,
         dataset=MemoryDataset([_sample(each) for each in asked], name=benchmark.name),
-        solver=solvers,
+        solver=solver,
         scorer=answer_scorer(benchmark.name, extraction),
         config=GenerateConfig(temperature=0.0, max_tokens=benchmark.max_new_tokens),
         metadata={"title": benchmark.title},
@@ -66,18 +57,18 @@ def build_task(
 
 
 def _sample(asked: Asked) -> Sample:
-    content: list[Content] = []
-    if asked.video is not None:
-        kind = _FORMATS.get(asked.video.suffix.lower(), "mp4")
-        content.append(ContentVideo(video=str(asked.video), format=kind))
-    content.append(ContentText(text=asked.prompt))
+    """A sample of text; the video is a path among its metadata.
+
+    inspect_ai reads every file of a sample's input into memory as base64 when the sample starts.
+    """
     return Sample(
         id=asked.question.id,
-        input=[ChatMessageUser(content=content)],
+        input=[ChatMessageUser(content=asked.prompt)],
         target=asked.question.answer,
         metadata={
             "video": asked.question.video,
             "question": _plain(asked.question),
+            "file": str(asked.video) if asked.video is not None else "",
             "video_digest": asked.video_digest,
             "missing": asked.missing,
             "batch": asked.batch,

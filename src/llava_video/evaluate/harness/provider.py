@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,39 @@ from llava_video.errors import InputError
 from llava_video.evaluate.harness.batcher import Batcher
 from llava_video.types import Frames
 
-BATCH = "llava_video_batch"
-"""Key of ``extra_body`` for ``[batch, size]``; see `Batcher`."""
+_KEY = "llava_video"
 
 NUM_WAITING = 64
 """Questions under way at a time: enough that whole batches wait while one is answered."""
 
 SHOWN = ("all", "first-frame", "shuffled")
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """What goes to the provider beside a message of text, in ``extra_body``.
+
+    inspect_ai lets no path through to a provider, only base64.
+
+    Attributes:
+        file: the video that the message is about; empty for none.
+        batch: questions of one batch are answered together.
+        size: how many these are.
+    """
+
+    file: str
+    batch: str
+    size: int
+
+    def config(self) -> dict[str, Any]:
+        """As arguments of ``generate``."""
+        return {"extra_body": {_KEY: asdict(self)}}
+
+    @classmethod
+    def of(cls, config: GenerateConfig) -> Together | None:
+        """From the configuration of a call; None for messages of somebody else's task."""
+        found = (config.extra_body or {}).get(_KEY)
+        return cls(**found) if found else None
 
 
 class LlavaVideoAPI(ModelAPI):
@@ -104,9 +130,14 @@ class LlavaVideoAPI(ModelAPI):
     ) -> ModelOutput:
         """Answer a conversation, together with the others of its batch."""
         conversation = [_message(message) for message in input]
-        batch, size = (config.extra_body or {}).get(BATCH, (_video_of(conversation), 1))
-        if self.shown == "shuffled":
-            conversation = [self._shuffle(message) for message in conversation]
+        together = Together.of(config)
+        if together is None:
+            batch, size = _video_of(conversation), 1
+        else:
+            batch, size = together.batch, together.size
+            if together.file:
+                shown = {"type": "video", "video": self._shown_of(together.file)}
+                conversation[-1]["content"].insert(0, shown)
         answered = await self._batcher.ask(conversation, self._options(config), batch, size)
         return _output(self.model_name, answered)
 
@@ -123,12 +154,8 @@ class LlavaVideoAPI(ModelAPI):
             sampling=Sampling(num_frames=num_frames),
         )
 
-    def _shuffle(self, message: dict[str, Any]) -> dict[str, Any]:
-        parts = [
-            part if part["type"] != "video" else {**part, "video": self._shuffled_of(part["video"])}
-            for part in message["content"]
-        ]
-        return {**message, "content": parts}
+    def _shown_of(self, file: str) -> Any:
+        return self._shuffled_of(file) if self.shown == "shuffled" else file
 
     def _shuffled_of(self, path: str) -> Frames:
         """The frames of a video in another order, at the times of before; the last is kept."""
@@ -145,8 +172,6 @@ class LlavaVideoAPI(ModelAPI):
 
 def shuffle(frames: Frames) -> Frames:
     """Frames in another order, the same in every run, at the times of before."""
-    from dataclasses import replace
-
     order = np.random.default_rng(len(frames)).permutation(len(frames))
     return replace(frames, pixels=frames.pixels[order])
 

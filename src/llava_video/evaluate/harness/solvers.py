@@ -7,43 +7,57 @@ import io
 from pathlib import Path
 from typing import Any
 
-from inspect_ai.model import ContentImage, ContentText, ContentVideo, ModelOutput, get_model
+from inspect_ai.model import (
+    Content,
+    ContentImage,
+    ContentText,
+    ContentVideo,
+    ModelOutput,
+    get_model,
+)
 from inspect_ai.solver import Generate, Solver, TaskState, solver
+from inspect_ai.util import materialize_media
 from PIL import Image
 
 from llava_video.errors import LlavaVideoError, VideoError
 from llava_video.evaluate.harness.kept_answers import KeptAnswer, KeptAnswers, key_of
-from llava_video.evaluate.harness.provider import BATCH, LlavaVideoAPI, fingerprint
+from llava_video.evaluate.harness.provider import LlavaVideoAPI, Together, fingerprint
 
 FAILURE, FAILURE_KIND, DETAILS = "failure", "failure_kind", "details"
 """Keys of a sample's metadata."""
 
 
 @solver
-def answer_once(answers_file: str | None = None, settings: str = "") -> Solver:
+def answer_once(
+    answers_file: str | None = None, settings: str = "", num_pictures: int | None = None
+) -> Solver:
     """Ask the model, unless its answer is known; the answer is on disk before it is used.
 
     Args:
         answers_file: where answers are kept; None keeps none.
         settings: what else an answer depends on, as text.
+        num_pictures: send so many frames as pictures, to models that take no video.
     """
     kept = KeptAnswers(Path(answers_file)) if answers_file else None
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         metadata = state.metadata
-        if metadata.get("missing"):
+        if metadata["missing"]:
             return _fail(state, "video", metadata["missing"])
         content = (settings, str(state.sample_id), state.input_text, metadata["video_digest"])
-        key = key_of(_identity(), *content)
+        key = key_of(_identity(), *content, str(num_pictures))
         found = kept.find(key) if kept is not None else None
         if found is not None:
             return _answered(state, found)
         is_ours = isinstance(get_model().api, LlavaVideoAPI)
         batch, size = metadata["batch"], metadata["batch_size"] if is_ours else 1
         try:
-            found = await _ask(
-                state, generate, {"extra_body": {BATCH: [batch, size]}} if is_ours else {}
-            )
+            if is_ours:
+                found = await _ask(
+                    state, generate, Together(metadata["file"], batch, size).config()
+                )
+            else:
+                found = await _show_and_ask(state, generate, num_pictures)
         finally:
             if kept is not None:
                 if found is None:
@@ -65,35 +79,37 @@ def always(text: str) -> Solver:
     return solve
 
 
-@solver
-def frames_as_pictures(num_frames: int) -> Solver:
-    """Send frames as pictures with their times, to models that take no video.
-
-    Args:
-        num_frames: of each video, spread evenly.
-    """
-
-    async def solve(state: TaskState, generate: Generate) -> TaskState:
-        for message in state.messages:
-            if isinstance(message.content, str):
-                continue
-            message.content = [
-                shown
-                for part in message.content
-                for shown in (
-                    _pictures(part, num_frames) if isinstance(part, ContentVideo) else [part]
-                )
-            ]
-        return state
-
-    return solve
+async def _show_and_ask(
+    state: TaskState, generate: Generate, num_pictures: int | None
+) -> KeptAnswer:
+    """Ask a model of others, which gets the file itself, or pictures."""
+    [message] = state.messages
+    text = message.text
+    file = state.metadata["file"]
+    try:
+        if file:
+            shown = _pictures(file, num_pictures) if num_pictures else [await _inline(file)]
+            message.content = [*shown, ContentText(text=text)]
+        return await _ask(state, generate, {})
+    except VideoError as error:
+        return KeptAnswer("", str(error), "video")
+    finally:
+        message.content = text
 
 
-def _pictures(part: ContentVideo, num_frames: int) -> list[Any]:
+async def _inline(file: str) -> Content:
+    """A file as inspect_ai sends it: base64, in one of three formats."""
+    suffix = Path(file).suffix.lower()
+    kind: Any = {".mpg": "mpeg", ".mpeg": "mpeg", ".mov": "mov"}.get(suffix, "mp4")
+    return ContentVideo(video=await materialize_media(file), format=kind)
+
+
+def _pictures(file: str, num_frames: int) -> list[Content]:
+    """Frames as pictures with their times."""
     from llava_video.video import read_video
 
-    shown: list[Any] = []
-    frames = read_video(part.video, num_frames=num_frames)
+    shown: list[Content] = []
+    frames = read_video(file, num_frames=num_frames)
     for pixels, seconds in zip(frames.pixels, frames.timestamps_seconds, strict=True):
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "JPEG", quality=90)

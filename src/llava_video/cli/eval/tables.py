@@ -1,0 +1,5 @@
+"""``llava-video eval tables``: a grid over representations."""
+
+
+def command() -> None:
+    """Tables 4 and 5."""
