@@ -244,48 +244,52 @@ def _run(
     display: Any,
 ) -> dict[str, Any]:
     """The logs of the tasks, by name."""
-    from inspect_ai import eval_set
-    from inspect_ai.log import read_eval_log
+    from inspect_ai import eval
 
     from llava_video.evaluate.harness.build import build_task
+    from llava_video.evaluate.harness.kept_answers import KeptAnswers
 
+    kept = [KeptAnswers(out / "answers" / f"{each.benchmark.name}.jsonl") for each in prepared]
     tasks = [
         build_task(
             each.benchmark,
             each.asked,
             extraction=settings.extraction,
-            answers_file=out / "answers" / f"{each.benchmark.name}.jsonl",
+            kept=answers,
             always_answer="A" if settings.baseline == "always-a" else None,
             num_pictures=settings.frames_as_pictures,
             settings=settings.baseline,
         )
-        for each in prepared
+        for each, answers in zip(prepared, kept, strict=True)
     ]
-    _, logs = eval_set(
-        tasks,
-        log_dir=str(out / "logs"),
-        model=model,
-        model_roles={"judge": _open_judge(judge, out)} if judge is not None else None,
-        retry_attempts=0,
-        retry_immediate=False,
-        fail_on_error=False,
-        log_images=False,
-        log_realtime=False,
-        log_dir_allow_dirty=True,
-        max_tasks=1,
-        ctl_server=False,
-        display=display,
-        score_display=False,
-        log_level="error",
-    )
-    found = {}
+    judging = _open_judge(judge, out) if judge is not None else None
+    try:
+        logs = eval(
+            tasks,
+            log_dir=str(out / "logs"),
+            model=model,
+            model_roles={"judge": judging} if judging is not None else None,
+            fail_on_error=False,
+            log_images=False,
+            log_realtime=False,
+            max_tasks=1,
+            ctl_server=False,
+            display=display,
+            score_display=False,
+            log_level="error",
+        )
+    finally:
+        if judging is not None:
+            judging.api.close()
+    for source in (*kept, *([judging.api] if judging is not None else [])):
+        error = getattr(source, "error", None)
+        if error is not None:
+            raise error
     for log in logs:
-        whole = read_eval_log(log.location)
-        if whole.status != "success":
-            reason = whole.error.message if whole.error else whole.status
+        if log.status != "success":
+            reason = log.error.message if log.error else log.status
             raise InputError(f"{log.location}: ended as {reason}; run again to resume")
-        found[whole.eval.task.rpartition("/")[2]] = whole
-    return found
+    return {log.eval.task.rpartition("/")[2]: log for log in logs}
 
 
 def _open_judge(judge: Judge, out: Path) -> Model:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from inspect_ai import Task
@@ -13,6 +12,7 @@ from inspect_ai.model import ChatMessageUser, GenerateConfig
 
 from llava_video.evaluate.asked import Asked
 from llava_video.evaluate.extraction import OWN
+from llava_video.evaluate.harness.kept_answers import KeptAnswers
 from llava_video.evaluate.harness.scorer import answer_scorer
 from llava_video.evaluate.harness.solvers import always, answer_once
 from llava_video.evaluate.question import Question
@@ -24,7 +24,7 @@ def build_task(
     asked: Sequence[Asked],
     *,
     extraction: str = OWN,
-    answers_file: Path | None = None,
+    kept: KeptAnswers | None = None,
     always_answer: str | None = None,
     num_pictures: int | None = None,
     settings: str = "",
@@ -35,12 +35,11 @@ def build_task(
         benchmark: whose questions they are.
         asked: the questions as they are put.
         extraction: name of an extractor.
-        answers_file: where answers are kept.
+        kept: where answers are kept.
         always_answer: the answer to every question, instead of a model's.
         num_pictures: send so many frames as pictures, to models that take no video.
         settings: what else answers depend on.
     """
-    kept = str(answers_file) if answers_file else None
     solver = (
         answer_once(kept, settings, num_pictures)
         if always_answer is None

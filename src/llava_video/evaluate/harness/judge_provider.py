@@ -8,12 +8,13 @@ from typing import Any
 from inspect_ai.model import ChatMessage, GenerateConfig, ModelAPI, ModelOutput
 from inspect_ai.tool import ToolChoice, ToolInfo
 
-from llava_video.calls.caller import Caller
+from llava_video.calls.caller import ENDS_THE_RUN, Caller
 from llava_video.calls.endpoint import Endpoint
 from llava_video.calls.ledger import Ledger
 from llava_video.calls.make_annotator import check_endpoint, make_annotator
 from llava_video.calls.messages import Request
 from llava_video.calls.pricing import load_prices
+from llava_video.errors import LlavaVideoError
 
 ATTEMPT = "llava_video_attempt"
 """Key of ``extra_body`` for the number of the attempt: the same question, asked again."""
@@ -30,6 +31,9 @@ class JudgeAPI(ModelAPI):
         ledger: SQLite file that keeps every call.
         max_usd: what all calls together may cost.
         attempts: at one call.
+
+    Attributes:
+        error: why no call can be made any more, such as a budget that is spent.
     """
 
     def __init__(
@@ -48,10 +52,12 @@ class JudgeAPI(ModelAPI):
             model=model_name, base_url=base_url, temperature=0.0, attempts=attempts
         )
         check_endpoint(self.settings)
-        self._path = Path(ledger)
-        self._max_usd = max_usd
-        self._caller: Caller | None = None
-        self._ledger: Ledger | None = None
+        self.error: LlavaVideoError | None = None
+        Path(ledger).parent.mkdir(parents=True, exist_ok=True)
+        self._ledger = Ledger(Path(ledger), max_usd)
+        self._caller = Caller(
+            make_annotator(self.settings), self._ledger, self.settings, load_prices()
+        )
 
     def max_connections(self) -> int:
         """Calls at a time."""
@@ -78,23 +84,17 @@ class JudgeAPI(ModelAPI):
             max_output_tokens=config.max_tokens or 64,
             sample=(config.extra_body or {}).get(ATTEMPT, 0),
         )
-        reply = await self._open().call(request)
+        try:
+            reply = await self._caller.call(request)
+        except ENDS_THE_RUN as error:
+            self.error = error
+            raise
         return ModelOutput.from_content(self.model_name, reply.text)
-
-    def _open(self) -> Caller:
-        if self._caller is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._ledger = Ledger(self._path, self._max_usd)
-            self._caller = Caller(
-                make_annotator(self.settings), self._ledger, self.settings, load_prices()
-            )
-        return self._caller
 
     def should_retry(self, ex: BaseException) -> bool:
         """Never: the caller has its own attempts."""
         return False
 
-    async def aclose(self) -> None:
-        if self._ledger is not None:
-            await self._ledger.aclose()
-            self._ledger = self._caller = None
+    def close(self) -> None:
+        """Close the ledger, which one process uses at a time."""
+        self._ledger.close()

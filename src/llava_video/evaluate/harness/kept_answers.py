@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,19 +20,15 @@ from llava_video.records.json_lines import append_line, read_lines
 
 @dataclass(frozen=True, slots=True)
 class KeptAnswer:
-    """An answer of the model, or why there is none.
+    """An answer of the model.
 
     Attributes:
         text: what it said.
-        failure: why it said nothing; empty if it did.
-        failure_kind: ``video`` or ``model``.
         details: how: videos as they were seen, seconds, tokens.
     """
 
     text: str
-    failure: str = ""
-    failure_kind: str = ""
-    details: dict[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 def key_of(*content: str) -> str:
@@ -44,10 +41,14 @@ class KeptAnswers:
 
     Args:
         path: JSON lines, one batch of answers a line; begun if it is missing.
+
+    Attributes:
+        error: why the file could not be written; nothing is asked from then on.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.error: InputError | None = None
         self._unwritten: dict[str, dict[str, KeptAnswer]] = defaultdict(dict)
         self._num_lost: Counter[str] = Counter()
         self._kept = {
@@ -60,7 +61,13 @@ class KeptAnswers:
         return len(self._kept)
 
     def find(self, key: str) -> KeptAnswer | None:
-        """An answer that is in the file."""
+        """An answer that is in the file.
+
+        Raises:
+            InputError: the file could not be written before.
+        """
+        if self.error is not None:
+            raise self.error
         return self._kept.get(key)
 
     def add(self, key: str, answer: KeptAnswer, batch: str, size: int) -> None:
@@ -73,7 +80,7 @@ class KeptAnswers:
         self._write_if_whole(batch, size)
 
     def lose(self, batch: str, size: int) -> None:
-        """Note that one question of a batch ended without an answer; the others are kept."""
+        """Note that a question of a batch failed: it is asked again by the next run."""
         self._num_lost[batch] += 1
         self._write_if_whole(batch, size)
 
@@ -91,7 +98,8 @@ class KeptAnswers:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             append_line(self.path, record)
         except OSError as error:
-            raise InputError(
+            self.error = InputError(
                 f"{self.path}: cannot be written ({error.strerror}); make room and run again"
-            ) from error
+            )
+            raise self.error from error
         self._kept |= answers

@@ -19,6 +19,7 @@ def read_sample(sample: Any, asked: Asked) -> Outcome:
         failure, kind = "the log has no such sample; run again to resume", "model"
     elif sample.error is not None:
         failure, kind = " ".join(sample.error.message.split()), "model"
+        text = sample.output.completion
     else:
         [score] = sample.scores.values()
         text, said = score.explanation or "", score.answer

@@ -14,6 +14,7 @@ from inspect_ai.model import ModelAPI, modelapi
 from llava_video.evaluate.asked import ask_all
 from llava_video.evaluate.extraction import OWN
 from llava_video.evaluate.harness.build import build_task
+from llava_video.evaluate.harness.kept_answers import KeptAnswers
 from llava_video.evaluate.source import load_questions
 from llava_video.evaluate.tasks import BENCHMARKS
 
@@ -57,7 +58,7 @@ def _register(name: str) -> Callable[..., Task]:
             benchmark,
             asked,
             extraction=extraction,
-            answers_file=Path(answers) if answers else None,
+            kept=KeptAnswers(Path(answers)) if answers else None,
         )
 
     return make

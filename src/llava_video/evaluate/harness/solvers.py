@@ -29,16 +29,15 @@ FAILURE, FAILURE_KIND, DETAILS = "failure", "failure_kind", "details"
 
 @solver
 def answer_once(
-    answers_file: str | None = None, settings: str = "", num_pictures: int | None = None
+    kept: KeptAnswers | None = None, settings: str = "", num_pictures: int | None = None
 ) -> Solver:
     """Ask the model, unless its answer is known; the answer is on disk before it is used.
 
     Args:
-        answers_file: where answers are kept; None keeps none.
+        kept: where answers are kept; None keeps none.
         settings: what else an answer depends on, as text.
         num_pictures: send so many frames as pictures, to models that take no video.
     """
-    kept = KeptAnswers(Path(answers_file)) if answers_file else None
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
         metadata = state.metadata
@@ -53,11 +52,14 @@ def answer_once(
         batch, size = metadata["batch"], metadata["batch_size"] if is_ours else 1
         try:
             if is_ours:
-                found = await _ask(
-                    state, generate, Together(metadata["file"], batch, size).config()
-                )
+                together = Together(metadata["file"], batch, size)
+                state = await generate(state, **together.config())
             else:
-                found = await _show_and_ask(state, generate, num_pictures)
+                state = await _show(state, generate, num_pictures)
+            found = KeptAnswer(state.output.completion, state.output.metadata or {})
+        except LlavaVideoError as error:
+            kind = "video" if isinstance(error, VideoError) else "model"
+            return _fail(state, kind, str(error))
         finally:
             if kept is not None:
                 if found is None:
@@ -79,9 +81,7 @@ def always(text: str) -> Solver:
     return solve
 
 
-async def _show_and_ask(
-    state: TaskState, generate: Generate, num_pictures: int | None
-) -> KeptAnswer:
+async def _show(state: TaskState, generate: Generate, num_pictures: int | None) -> TaskState:
     """Ask a model of others, which gets the file itself, or pictures."""
     [message] = state.messages
     text = message.text
@@ -90,9 +90,7 @@ async def _show_and_ask(
         if file:
             shown = _pictures(file, num_pictures) if num_pictures else [await _inline(file)]
             message.content = [*shown, ContentText(text=text)]
-        return await _ask(state, generate, {})
-    except VideoError as error:
-        return KeptAnswer("", str(error), "video")
+        return await generate(state)
     finally:
         message.content = text
 
@@ -129,18 +127,7 @@ def _identity() -> str:
     return f"{api.model_name} {fingerprint(api.model_name)} {shown}"
 
 
-async def _ask(state: TaskState, generate: Generate, more: dict[str, Any]) -> KeptAnswer:
-    try:
-        state = await generate(state, **more)
-    except LlavaVideoError as error:
-        kind = "video" if isinstance(error, VideoError) else "model"
-        return KeptAnswer("", str(error), kind)
-    return KeptAnswer(state.output.completion, details=dict(state.output.metadata or {}))
-
-
 def _answered(state: TaskState, answer: KeptAnswer) -> TaskState:
-    if answer.failure:
-        return _fail(state, answer.failure_kind, answer.failure)
     if state.output.empty:
         state.output = ModelOutput.from_content(str(state.model), answer.text)
     state.metadata[DETAILS] = answer.details
