@@ -25,15 +25,21 @@ _HOMES = {
     "LlavaVideoForConditionalGeneration": "llava_video.model",
     "LlavaVideoProcessor": "llava_video.processing.processor",
     "load": "llava_video.checkpoints.load",
+    "LocalModel": "llava_video.chat.local_model",
+    "AnswerOptions": "llava_video.chat.protocol",
+    "ChatModel": "llava_video.chat.protocol",
     "LlavaVideoError": "llava_video.errors",
 }
 
 __all__ = [
+    "AnswerOptions",
+    "ChatModel",
     "Frames",
     "LlavaVideoConfig",
     "LlavaVideoError",
     "LlavaVideoForConditionalGeneration",
     "LlavaVideoProcessor",
+    "LocalModel",
     "TokenLayout",
     "VideoInfo",
     "VideoRepresentation",
@@ -44,6 +50,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from llava_video.chat.local_model import LocalModel
+    from llava_video.chat.protocol import AnswerOptions, ChatModel
     from llava_video.checkpoints.load import load
     from llava_video.errors import LlavaVideoError
     from llava_video.model import LlavaVideoConfig, LlavaVideoForConditionalGeneration

@@ -137,6 +137,10 @@ class Planner:
         """What the device's runtime takes for itself; a CPU's is this program, running already."""
         return 0 if self.model.device_type == "cpu" else RUNTIME_BYTES
 
+    def needed_bytes(self, option: Option) -> int:
+        """What an option takes of the device, its runtime included."""
+        return self.reserve_bytes + (option.memory.peak if option.memory else 0)
+
     def judge(self, representation: VideoRepresentation, name: str | None = None) -> Option:
         """Count the tokens and the bytes of a representation with all its frames."""
         num_frames = representation.max_frames
@@ -304,11 +308,9 @@ def fit_memory(
     free_bytes = free_memory_bytes(device)
     if free_bytes is None:
         return own, None
-    num_values = sum(tensor.num_values for shard in read_headers(directory) for tensor in shard)
-    model = MemoryModel(config, dtype_of(config), num_values, device.type)
-    planner = Planner(model, free_bytes, num_new_tokens=num_new_tokens)
+    planner = _planner_of(config, directory, device, free_bytes, num_new_tokens)
     wanted = planner.judge(_with_frames(own, min(num_frames or own.max_frames, own.max_frames)))
-    needed = planner.reserve_bytes + (wanted.memory.peak if wanted.memory else 0)
+    needed = planner.needed_bytes(wanted)
     if needed <= free_bytes:
         return own, None
     short = (
@@ -320,6 +322,33 @@ def fit_memory(
     if plan.pick is None or plan.pick.representation is None:
         raise RepresentationError(f"{short}; {plan.reason}")
     return plan.pick.representation, f"{short}; took V = {plan.pick.name}: {plan.reason}"
+
+
+def spare_bytes(
+    config: LlavaVideoConfig, directory: Path, device: torch.device, *, num_new_tokens: int = 256
+) -> int | None:
+    """Free memory of a device that the model and an answer with all its frames will not take.
+
+    Returns:
+        At least 0; None where the system does not say what is free.
+    """
+    free_bytes = free_memory_bytes(device)
+    if free_bytes is None:
+        return None
+    planner = _planner_of(config, directory, device, free_bytes, num_new_tokens)
+    return max(0, free_bytes - planner.needed_bytes(planner.judge(config.representation)))
+
+
+def _planner_of(
+    config: LlavaVideoConfig,
+    directory: Path,
+    device: torch.device,
+    free_bytes: int,
+    num_new_tokens: int,
+) -> Planner:
+    num_values = sum(tensor.num_values for shard in read_headers(directory) for tensor in shard)
+    model = MemoryModel(config, dtype_of(config), num_values, device.type)
+    return Planner(model, free_bytes, num_new_tokens=num_new_tokens)
 
 
 def read_config(model: str | Path) -> LlavaVideoConfig:

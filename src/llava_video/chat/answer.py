@@ -7,23 +7,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers.utils import logging as transformers_logging
-
-from llava_video.budget.devices import AUTO, parse_device
-from llava_video.budget.planner import fit_memory
-from llava_video.checkpoints.load import (
-    TINY,
-    find_checkpoint,
-    load_config,
-    load_model,
-    load_processor,
-)
+from llava_video.budget.devices import AUTO
+from llava_video.chat.local.limits import CacheLimits
+from llava_video.chat.local_model import LocalModel
+from llava_video.chat.protocol import AnswerOptions, Sampling, answer_one
+from llava_video.checkpoints.load import TINY
 from llava_video.errors import InputError
 from llava_video.representation import VideoRepresentation
-
-LARGE_BYTES = 1 << 30
-"""Weights from here on take long enough to load for a bar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +47,6 @@ class Answer:
         return asdict(self)
 
 
-class Stopwatch:
-    """Wall time between calls, by stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def stage(self, name: str) -> None:
-        """End a stage that began where the last one ended."""
-        now = time.perf_counter()
-        self.seconds[name] = round(now - self._last, 4)
-        self._last = now
-
-
-@torch.inference_mode()
 def answer_question(
     video: str | Path,
     question: str,
@@ -102,56 +77,36 @@ def answer_question(
     """
     if not question.strip():
         raise InputError("the question is empty; ask something about the video")
-    watch = Stopwatch()
-    place = parse_device(device)
-    directory = find_checkpoint(model)
-    if sum(file.stat().st_size for file in directory.glob("*.safetensors")) < LARGE_BYTES:
-        transformers_logging.disable_progress_bar()  # it loads in a blink
-    config = load_config(directory, representation)
-    config.representation, changed = fit_memory(
-        config,
-        directory,
-        place,
+    start = time.perf_counter()
+    local = LocalModel.load(
+        model,
+        device=device,
+        representation=representation,
         num_frames=num_frames,
         num_new_tokens=max_new_tokens,
-        may_change=representation is None,
+        limits=CacheLimits(0, 0, 0),  # nothing is asked again
     )
-    if changed is not None and num_frames is not None:
-        num_frames = min(num_frames, config.representation.max_frames)
-    processor = load_processor(directory, config)
-    watch.stage("processor")
-    # Before the weights: a file that cannot be read should not wait for gigabytes.
-    frames = processor.sample_frames(video, num_frames=num_frames, fps=fps)
-    watch.stage("frames")
-    network = load_model(directory, config).to(place)
-    watch.stage("weights")
-    inputs = processor(question, frames).to(network.device)
-    watch.stage("prepare")
-    video_tokens = network.get_video_features(
-        inputs["pixel_values_videos"], inputs["num_frames_per_video"]
+    loaded_seconds = round(time.perf_counter() - start, 4)
+    content = [{"type": "video", "video": video}, {"type": "text", "text": question}]
+    answered = answer_one(
+        local,
+        [{"role": "user", "content": content}],
+        AnswerOptions(max_new_tokens=max_new_tokens, sampling=Sampling(num_frames, fps)),
     )
-    inputs_embeds = network.model.embed(inputs["input_ids"], video_tokens)
-    watch.stage("vision")
-    output = network.generate(
-        input_ids=inputs["input_ids"],
-        attention_mask=inputs["attention_mask"],
-        inputs_embeds=inputs_embeds,
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-        temperature=None,
-        top_p=None,
-        top_k=None,
-    )
-    text = processor.decode_answer(output[0], inputs["input_ids"].shape[1])
-    watch.stage("answer")
+    (shown,) = answered.videos
+    seconds = answered.seconds
     return Answer(
-        answer=text,
+        answer=answered.text,
         model=str(model),
-        device=str(network.device),
-        num_frames=len(frames),
-        timestamps_seconds=[round(float(seconds), 4) for seconds in frames.timestamps_seconds],
-        num_video_tokens=len(video_tokens[0]),
-        representation=str(network.config.representation),
-        seconds=watch.seconds,
-        warnings=[warning for warning in (changed, *frames.warnings) if warning],
+        device=str(local.network.device),
+        num_frames=len(shown.timestamps_seconds),
+        timestamps_seconds=[round(value, 4) for value in shown.timestamps_seconds],
+        num_video_tokens=shown.num_tokens,
+        representation=shown.representation,
+        seconds={
+            "processor": loaded_seconds,
+            **{stage: seconds[stage] for stage in ("frames", "weights", "prepare", "vision")},
+            "answer": round(seconds["prefill"] + seconds["answer"], 4),
+        },
+        warnings=[*answered.warnings, *shown.warnings],
     )

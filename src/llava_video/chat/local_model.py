@@ -15,14 +15,15 @@ from transformers import Cache
 from transformers.utils import logging as transformers_logging
 
 from llava_video.budget.devices import AUTO, free_memory_bytes, parse_device
-from llava_video.budget.planner import fit_memory
+from llava_video.budget.planner import fit_memory, spare_bytes
+from llava_video.chat.influence import Influence, measure_influence
 from llava_video.chat.local.answer_text import AnswerText
 from llava_video.chat.local.generation import Ended, Watcher, decode, end_ids_of
 from llava_video.chat.local.limits import CacheCounts, CacheLimits
 from llava_video.chat.local.media import LoadedVideo, MediaLoader
 from llava_video.chat.local.prefill import Prefiller, columns_of, decoding_cache
 from llava_video.chat.local.prefix_tree import PrefixTree
-from llava_video.chat.local.rows import Row, make_row
+from llava_video.chat.local.rows import Row, answer_ids_of, make_row
 from llava_video.chat.local.vision import VisionFeatures
 from llava_video.chat.protocol import (
     Answered,
@@ -143,15 +144,23 @@ class LocalModel:
             may_change=representation is None,
         )
         if limits is None:
-            limits = CacheLimits.within(
-                free_memory_bytes(torch.device("cpu")), free_memory_bytes(place)
-            )
+            spare = spare_bytes(config, directory, place, num_new_tokens=num_new_tokens)
+            on_cpu = spare if place.type == "cpu" else free_memory_bytes(torch.device("cpu"))
+            limits = CacheLimits.within(on_cpu, spare)
         return cls(str(model), directory, config, place, limits, [changed] if changed else [])
+
+    @property
+    def kept_bytes(self) -> CacheLimits:
+        """What the caches hold now."""
+        return CacheLimits(
+            self._media.kept.num_bytes, self._features.kept.num_bytes, self._tree.num_bytes
+        )
 
     @property
     def network(self) -> LlavaVideoForConditionalGeneration:
         """The model itself; its weights are loaded when it is first asked for."""
-        with self._loading:
+        # Whoever asks first: weights made in inference mode could never be trained.
+        with self._loading, torch.inference_mode(False):
             return self._network
 
     @cached_property
@@ -246,6 +255,43 @@ class LocalModel:
                 columns = slice(longest - 1, longest + len(text.token_ids) - 1)
                 with torch.inference_mode():
                     self._tree.insert(keys, len(row) - 1, columns_of(cache, index, columns))
+
+    def influence(
+        self,
+        conversation: Conversation,
+        answer: str,
+        options: AnswerOptions | None = None,
+        *,
+        span_frames: int = 1,
+    ) -> Influence:
+        """How much each span of frames mattered for an answer; see `measure_influence`.
+
+        Every span takes a pass through the language model over what follows it, and nothing is
+        decoded or encoded that was kept.
+
+        Args:
+            conversation: that was asked.
+            answer: that was given.
+            options: with which.
+            span_frames: frames of a span.
+
+        Raises:
+            InputError: the conversation shows no video.
+        """
+        processor, sampling = self._for(options or AnswerOptions())
+        loaded, _ = self._media.load(conversation, processor, sampling)
+        prompt = make_row(conversation, loaded, processor)
+        answer_ids = answer_ids_of(conversation, answer, prompt, processor)
+        representation = processor.representation
+        with torch.inference_mode():
+            return measure_influence(
+                self.network,
+                self._prefiller(representation),
+                prompt,
+                answer_ids,
+                representation,
+                span_frames,
+            )
 
     def load_ahead(
         self, conversations: Sequence[Conversation], options: AnswerOptions, *, encode: bool = False

@@ -22,6 +22,7 @@ from llava_video.processing.prompt import ImageSlot, Slot
 from llava_video.processing.tiles import cut_tiles
 from llava_video.representation.image_layout import ImageLayout, make_image_layout
 from llava_video.types import Frames
+from llava_video.video.resize import resize
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +106,7 @@ class MediaLoader:
         self, source: Any, processor: LlavaVideoProcessor, sampling: Sampling
     ) -> tuple[LoadedVideo, int]:
         if not isinstance(source, str | Path):
-            frames = processor.sample_frames(source)
+            frames = _squares(processor.sample_frames(source), processor.image_size)
             return LoadedVideo(frames, _digest(frames.pixels)), 0
         num_decoded = 0
 
@@ -151,6 +152,14 @@ def _cut(medium: Medium, processor: LlavaVideoProcessor, *, tiled: bool) -> Load
     layout = make_image_layout(processor.images, *picture.shape[:2], tiled=tiled)
     tiles = cut_tiles(picture, layout)
     return LoadedImage(tiles, layout, _digest(tiles, repr(layout)))
+
+
+def _squares(frames: Frames, side: int) -> Frames:
+    """Frames at the size of the vision encoder."""
+    if (frames.height, frames.width) == (side, side):
+        return frames
+    pixels = [resize(picture, (side, side), exact=True) for picture in frames.pixels]
+    return replace(frames, pixels=np.stack(pixels))
 
 
 def _digest(pixels: NDArray[np.uint8], more: str = "") -> str:

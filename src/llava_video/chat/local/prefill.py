@@ -88,13 +88,18 @@ class Prefiller:
         """The rows with what is held of them; tokens of the media after it are made."""
         states = [PromptState(row, *self._tree.match(row.keys[:-1])) for row in rows]
         for state in states:
-            for index in np.unique(state.row.media[state.length :]):
-                if index >= 0:
-                    medium = state.row.loaded[index]
-                    if medium.digest not in self._tokens:
-                        self._tokens[medium.digest], num = self._tokens_of(medium)
-                        state.num_encoded += num
+            state.num_encoded = self.encode(state.row, state.length)
         return states
+
+    def encode(self, row: Row, start: int) -> int:
+        """Make the tokens of the media from a position on; returns how many pictures that took."""
+        num_encoded = 0
+        for index in np.unique(row.media[start:]):
+            medium = row.loaded[index] if index >= 0 else None
+            if medium is not None and medium.digest not in self._tokens:
+                self._tokens[medium.digest], num = self._tokens_of(medium)
+                num_encoded += num
+        return num_encoded
 
     def run(self, states: Sequence[PromptState]) -> None:
         """Compute what is missing."""
@@ -113,8 +118,15 @@ class Prefiller:
         for group in _groups(states, shared):
             self.advance(group, [len(state.row) - 1 for state in group])
 
-    def advance(self, states: Sequence[PromptState], ends: Sequence[int]) -> list[Tensor]:
+    def advance(
+        self, states: Sequence[PromptState], ends: Sequence[int], *, hold: bool = True
+    ) -> list[Tensor]:
         """Compute rows that have the same tokens so far up to their ends.
+
+        Args:
+            states: rows of one length so far.
+            ends: the length that each shall have.
+            hold: whether to hold the results for later prompts.
 
         Returns:
             Last hidden states of the tokens that were computed, (end - length, D) of each row.
@@ -150,7 +162,8 @@ class Prefiller:
         ).last_hidden_state
         for index, (state, end) in enumerate(zip(states, ends, strict=True)):
             new = columns_of(cache, index, slice(start + paddings[index], None))
-            self._tree.insert(state.row.keys[:end], start, new)
+            if hold:
+                self._tree.insert(state.row.keys[:end], start, new)
             whole = columns_of(cache, index, slice(None)) if len(tails) == 1 else None
             state.parts = [*state.parts, new] if whole is None else [whole]
             state.num_prefilled += end - start

@@ -73,7 +73,7 @@ class PrefixTree:
         with self._lock:
             now = next(self._clock)
             parent, length = self._root, 0
-            for node, num_common in self._path(keys):
+            for node, num_common in list(self._path(keys)):  # before one of them is parted
                 length += num_common
                 node.last_used = now
                 parent = node if num_common == len(node.keys) else self._split(node, num_common)

@@ -95,6 +95,25 @@ def make_row(
     return Row(ids, keys, media, offsets, tuple(loaded))
 
 
+def answer_ids_of(
+    conversation: Conversation, answer: str, prompt: Row, processor: LlavaVideoProcessor
+) -> list[int]:
+    """The tokens of an answer and of its end, as they would follow a prompt.
+
+    Args:
+        conversation: that was asked.
+        answer: its text.
+        prompt: what `make_row` makes of the conversation.
+        processor: with which it was made.
+    """
+    slots = [slot_of(medium, processor) for medium in prompt.loaded]
+    told = [*conversation, {"role": "assistant", "content": answer}]
+    rendered = processor.renderer.render(told, slots, add_generation_prompt=False)
+    start = len(prompt)
+    answered = zip(rendered.input_ids[start:], rendered.supervised[start:], strict=True)
+    return [token_id for token_id, is_answer in answered if is_answer]
+
+
 def common_length(one: NDArray[np.int64], other: NDArray[np.int64]) -> int:
     """How many values two arrays have in common from their start."""
     shorter = min(len(one), len(other))
