@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ class LlavaVideoAPI(ModelAPI):
         api_key: not used.
         config: of inspect_ai.
         device: see `LocalModel.load`.
-        representation: see `LocalModel.load`.
+        representation: see `LocalModel.load`, or JSON of `VideoRepresentation.to_dict`.
         num_frames: frames of each video, spread; T by default.
         shown: which frames: ``all``, ``first-frame`` or ``shuffled``.
         chat_model: takes the place of the named model.
@@ -222,6 +223,7 @@ def _output(name: str, answered: Answered) -> ModelOutput:
     )
 
 
+@lru_cache
 def fingerprint(model: str) -> str:
     """What tells the weights behind a name from others of the same name; empty for no directory."""
     from llava_video.evaluate.asked import digest_of
