@@ -113,7 +113,13 @@ def _changed(pairs: Sequence[tuple[Outcome, Outcome]]) -> Block:
     if not pairs:
         return Text("No question changed.")
     rows = [
-        (thumbnails(before), before.prompt, before.text, after.text, before.target)
+        (
+            thumbnails(before if before.file else after),
+            before.prompt,
+            before.text,
+            after.text,
+            before.target,
+        )
         for before, after in pairs
     ]
     return Table(("seen", "prompt", "first", "second", "right"), rows)

@@ -24,6 +24,7 @@ class Question:
         duration: the benchmark's duration group; empty where it has none.
         written: question with options as the annotations write them, where prompts repeat that.
         subtitles: file of subtitles, below the folder of the videos.
+        before: prompt and answer of the turn before; empty for a first question.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Question:
     duration: str = ""
     written: str = ""
     subtitles: str = ""
+    before: tuple[str, ...] = ()
 
     @property
     def letters(self) -> str:

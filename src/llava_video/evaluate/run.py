@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from llava_video.errors import InputError
 from llava_video.evaluate.asked import Asked, Baseline, ask_all
@@ -28,6 +28,7 @@ from llava_video.evaluate.outcomes import Outcome, write_outcomes
 from llava_video.evaluate.results import write_results
 from llava_video.evaluate.scores import Failures
 from llava_video.evaluate.source import load_questions
+from llava_video.evaluate.submission import known_ids, write_submission
 from llava_video.evaluate.tasks import find_benchmark
 from llava_video.evaluate.tasks.benchmark import Benchmark
 from llava_video.records.files import write_whole
@@ -138,9 +139,12 @@ def evaluate(
     for each in prepared:
         outcomes = _outcomes(logs[each.benchmark.name], each)
         folder = out / each.benchmark.name
+        _check_some_answered(each.benchmark.name, outcomes)
         write_outcomes(folder, outcomes)
         about = _about(each, settings, judge, seconds)
         results[each.benchmark.name] = write_results(folder, each.benchmark, outcomes, about)
+        if not each.benchmark.is_answer_public and settings.limit is None:
+            write_submission(folder, outcomes, known_ids(each.annotations))
     return results
 
 
@@ -225,7 +229,7 @@ def _open_model(settings: Settings) -> Model:
         return get_model(settings.model.removeprefix(INSPECT))
     if settings.frames_as_pictures is not None:
         raise InputError(f"--frames-as-pictures is for {INSPECT} models; others take videos")
-    return get_model(
+    model = get_model(
         f"llava_video/{settings.model}",
         device=settings.device,
         representation=settings.representation,
@@ -233,6 +237,8 @@ def _open_model(settings: Settings) -> Model:
         shown=settings.baseline if settings.baseline in ("first-frame", "shuffled") else "all",
         memoize=False,
     )
+    cast(Any, model.api).open()  # what is wrong with it fails now, not once per question
+    return model
 
 
 def _run(
@@ -314,6 +320,13 @@ def _outcomes(log: Any, prepared: _Prepared) -> list[Outcome]:
 
     samples = {sample.id: sample for sample in log.samples or []}
     return [read_sample(samples.get(each.question.id), each) for each in prepared.asked]
+
+
+def _check_some_answered(task: str, outcomes: Sequence[Outcome]) -> None:
+    if all(outcome.failure for outcome in outcomes):
+        raise InputError(
+            f"all {len(outcomes)} questions of {task} failed, the first: {outcomes[0].failure}"
+        )
 
 
 def _about(

@@ -79,17 +79,36 @@ def test_every_judgement_is_paid_once(tmp_path: Path, annotations: Path) -> None
 
 
 def test_prose_is_a_failure_after_a_second_call(tmp_path: Path, annotations: Path) -> None:
-    model, _ = scripted(lambda prompt: "right")
-    with FakeEndpoint(write=lambda body: "They mean the same.") as fake:
+    model, _ = scripted(lambda prompt: "prose" if "0" in prompt or "1" in prompt else "right")
+
+    def write(body: dict) -> str:
+        asked = body["messages"][1]["content"][0]["text"]
+        return "They mean the same." if "Answer: prose" in asked else says_yes(body)
+
+    with FakeEndpoint(write=write) as fake:
         results = evaluate(
             ["activitynetqa"], tmp_path / "out", Settings(),
             annotations=annotations, judge=Judge("judge", fake.url), model=model,
         )["activitynetqa"]  # fmt: skip
-        assert fake.num_requests == 12
-    assert results["scores"]["num_failed"] == {"judge": 6}
-    assert results["headline"] is None
-    [first, *_] = read_outcomes(tmp_path / "out/activitynetqa")
+        assert fake.num_requests == 4 + 2 * 2
+    assert results["scores"]["num_failed"] == {"judge": 2}
+    assert results["headline"] == 1.0
+    [first, *_] = [o for o in read_outcomes(tmp_path / "out/activitynetqa") if o.failure]
     assert first.failure == "the judge answered 'They mean the same.', not a judgement"
+
+
+def test_a_judge_that_only_answers_prose_is_one_line(tmp_path: Path, annotations: Path) -> None:
+    model, _ = scripted(lambda prompt: "right")
+    with (
+        FakeEndpoint(write=lambda body: "They mean the same.") as fake,
+        pytest.raises(
+            InputError, match="all 6 questions of activitynetqa failed, the first: the j"
+        ),
+    ):
+        evaluate(
+            ["activitynetqa"], tmp_path / "out", Settings(),
+            annotations=annotations, judge=Judge("judge", fake.url), model=model,
+        )  # fmt: skip
 
 
 def test_a_spent_budget_ends_the_run(tmp_path: Path, annotations: Path) -> None:

@@ -124,3 +124,15 @@ def test_toyworld_makes_questions_of_all_types_about_its_videos(tmp_path: Path) 
         f"videos/toyworld_standard_000000{n}.mp4" for n in range(2)
     }
     assert all(question.answer in question.letters for question in questions if question.options)
+
+
+def test_follow_ups_come_after_the_right_answer_to_the_question_before(tmp_path: Path) -> None:
+    row = {"type": "t", "kind": "k", "video": "a.mp4"}
+    path = save(tmp_path / "q.json", [
+        row | {"question": "which?", "answer": "two", "options": ["one", "two"]},
+        row | {"question": "colour?", "answer": "red", "options": []},
+        row | {"video": "b.mp4", "question": "other?", "answer": "x", "options": []},
+    ])  # fmt: skip
+    [question] = find_benchmark("toyworld-follow-ups").load(path).questions
+    assert (question.text, question.type) == ("colour?", "open after choice")
+    assert question.before == (f"which?\nA. one\nB. two\n{LETTER_ENDING}", "B.")

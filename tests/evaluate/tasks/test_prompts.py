@@ -37,6 +37,7 @@ ROWS = {
     "own": {"video": "a.mp4", "question": "What?", "answer": "dog", "options": ["cat", "dog"]},
 }  # fmt: skip
 ROWS["egoschema-subset"] = ROWS["egoschema"] | {"answer": "2"}
+ROWS["toyworld-follow-ups"] = ROWS["toyworld"]
 ROWS["videomme-subtitles"] = ROWS["videomme"]
 
 _SELECT = "Select the best answer to the following multiple-choice question based on the video"
@@ -112,6 +113,10 @@ GOLDEN = {
         "How many?\nA. one\nB. two\nPlease respond with only the letter of the correct answer."
     ),
     ("toyworld", "lmms-eval"): f"How many?\nA. one\nB. two\n{DIRECTLY}",
+    ("toyworld-follow-ups", "official"): (
+        "How many?\nA. one\nB. two\nPlease respond with only the letter of the correct answer."
+    ),
+    ("toyworld-follow-ups", "lmms-eval"): f"How many?\nA. one\nB. two\n{DIRECTLY}",
     ("own", "official"): (
         "What?\nA. cat\nB. dog\nPlease respond with only the letter of the correct answer."
     ),
@@ -126,7 +131,8 @@ def test_every_preset_of_every_task_has_a_golden_prompt() -> None:
 @pytest.mark.parametrize(("task", "preset"), GOLDEN)
 def test_golden(tmp_path: Path, task: str, preset: str) -> None:
     path = tmp_path / "count.json"
-    path.write_text(json.dumps([ROWS[task]]))
+    rows = [ROWS[task]] * (2 if task == "toyworld-follow-ups" else 1)
+    path.write_text(json.dumps(rows))
     [question] = find_benchmark(task).load(path).questions
     assert find_benchmark(task).prompts[preset](question) == GOLDEN[task, preset]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from inspect_ai import Task
 from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.model import ChatMessageUser, GenerateConfig
+from inspect_ai.model import ChatMessage, ChatMessageAssistant, ChatMessageUser, GenerateConfig
 
 from llava_video.evaluate.asked import Asked
 from llava_video.evaluate.extraction import OWN
@@ -60,9 +60,17 @@ def _sample(asked: Asked) -> Sample:
 
     inspect_ai reads every file of a sample's input into memory as base64 when the sample starts.
     """
+    messages: list[ChatMessage] = [ChatMessageUser(content=asked.prompt)]
+    if asked.question.before:
+        before, answer = asked.question.before
+        messages = [
+            ChatMessageUser(content=before),
+            ChatMessageAssistant(content=answer),
+            *messages,
+        ]
     return Sample(
         id=asked.question.id,
-        input=[ChatMessageUser(content=asked.prompt)],
+        input=messages,
         target=asked.question.answer,
         metadata={
             "video": asked.question.video,

@@ -43,7 +43,7 @@ class Together:
     inspect_ai lets no path through to a provider, only base64.
 
     Attributes:
-        file: the video that the message is about; empty for none.
+        file: the video that the first message is about; empty for none.
         batch: questions of one batch are answered together.
         size: how many these are.
     """
@@ -138,7 +138,7 @@ class LlavaVideoAPI(ModelAPI):
             batch, size = together.batch, together.size
             if together.file:
                 shown = {"type": "video", "video": self._shown_of(together.file)}
-                conversation[-1]["content"].insert(0, shown)
+                conversation[0]["content"].insert(0, shown)
         answered = await self._batcher.ask(conversation, self._options(config), batch, size)
         return _output(self.model_name, answered)
 

@@ -80,4 +80,5 @@ async def _ask_role(kind: Any, question: Question, text: str) -> Verdict:
 
 def question_of(values: dict[str, Any]) -> Question:
     """A question from the metadata of its sample."""
-    return Question(**{**values, "options": tuple(values.get("options", ()))})
+    listed = {name: tuple(values.get(name, ())) for name in ("options", "before")}
+    return Question(**{**values, **listed})

@@ -43,7 +43,8 @@ def answer_once(
         metadata = state.metadata
         if metadata["missing"]:
             return _fail(state, "video", metadata["missing"])
-        content = (settings, str(state.sample_id), state.input_text, metadata["video_digest"])
+        said = "\0".join(message.text for message in state.messages)
+        content = (settings, str(state.sample_id), said, metadata["video_digest"])
         key = key_of(_identity(), *content, str(num_pictures))
         found = kept.find(key) if kept is not None else None
         if found is not None:
@@ -83,7 +84,7 @@ def always(text: str) -> Solver:
 
 async def _show(state: TaskState, generate: Generate, num_pictures: int | None) -> TaskState:
     """Ask a model of others, which gets the file itself, or pictures."""
-    [message] = state.messages
+    message = state.messages[0]
     text = message.text
     file = state.metadata["file"]
     try:

@@ -13,7 +13,7 @@ from llava_video.evaluate.tasks.nextqa import NEXTQA
 from llava_video.evaluate.tasks.own import OWN
 from llava_video.evaluate.tasks.perceptiontest import PERCEPTIONTEST
 from llava_video.evaluate.tasks.tempcompass import TEMPCOMPASS
-from llava_video.evaluate.tasks.toyworld import TOYWORLD
+from llava_video.evaluate.tasks.toyworld import TOYWORLD, TOYWORLD_FOLLOW_UPS
 from llava_video.evaluate.tasks.videodetailcaption import VIDEODETAILCAPTION
 from llava_video.evaluate.tasks.videomme import VIDEOMME, VIDEOMME_SUBTITLES
 from llava_video.recipes import nearest
@@ -34,6 +34,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         TEMPCOMPASS,
         VIDEODETAILCAPTION,
         TOYWORLD,
+        TOYWORLD_FOLLOW_UPS,
         OWN,
     )
 }

@@ -2,15 +2,19 @@
 
 ``toyworld`` makes its videos and questions (level ``standard`` has all 16 types of question).
 Questions of a folder that ``llava-video toyworld make`` wrote are read from its
-``questions.jsonl``.
+``questions.jsonl``. ``toyworld-follow-ups`` asks each question after the one before it, which was
+answered correctly; its type says the forms of the two.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 from llava_video.evaluate.question import Question
-from llava_video.evaluate.rows import Form, Row
+from llava_video.evaluate.rows import Form, Row, read_rows
 from llava_video.evaluate.tasks.benchmark import LETTER, Benchmark, Prompt
 from llava_video.records.options import LETTER_ENDING
 
@@ -38,6 +42,28 @@ def _prompt(ending: str) -> Prompt:
     )
 
 
+def _form(question: Question) -> str:
+    return "choice" if question.options else "open"
+
+
+def _parse_follow_up(row: Row) -> Question:
+    question = _parse(row)
+    earlier = _parse(replace(row, values=row.values["before"]))
+    right = f"{earlier.answer}." if earlier.options else earlier.answer
+    return replace(
+        question,
+        type=f"{_form(question)} after {_form(earlier)}",
+        before=(_prompt(LETTER_ENDING)(earlier), right),
+    )
+
+
+def _read_pairs(path: Path) -> Iterator[Row]:
+    """Rows with the row before, where both are about one video."""
+    for earlier, row in pairwise(read_rows(path)):
+        if earlier.values.get("video") == row.values.get("video"):
+            yield replace(row, values={**row.values, "before": earlier.values})
+
+
 TOYWORLD = Benchmark(
     name="toyworld",
     title="Toyworld",
@@ -45,6 +71,14 @@ TOYWORLD = Benchmark(
     prompts={"official": _prompt(LETTER_ENDING), "lmms-eval": _prompt(LETTER)},
     max_new_tokens=20,
     is_generated=True,
+)
+
+TOYWORLD_FOLLOW_UPS = replace(
+    TOYWORLD,
+    name="toyworld-follow-ups",
+    title="Toyworld, second questions",
+    forms=(Form("toyworld", (*_COLUMNS, "before"), _parse_follow_up),),
+    read=_read_pairs,
 )
 
 
