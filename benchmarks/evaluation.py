@@ -21,8 +21,8 @@ import llava_video as lv
 from llava_video.chat.scripted import ScriptedModel
 from llava_video.evaluate.asked import Asked, ask_all
 from llava_video.evaluate.harness import registry  # noqa: F401  registers the provider
-from llava_video.evaluate.outcomes import read_outcomes
 from llava_video.evaluate.run import Settings, evaluate
+from llava_video.evaluate.scoring.outcomes import read_outcomes
 from llava_video.evaluate.source import load_questions
 from llava_video.evaluate.tasks import find_benchmark
 from llava_video.pages.blocks import Table

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from llava_video.errors import InputError, VideoError
-from llava_video.evaluate.outcomes import read_outcomes
 from llava_video.evaluate.run import Settings, evaluate
+from llava_video.evaluate.scoring.outcomes import read_outcomes
 from llava_video.records.json_lines import append_line, read_lines
 from tests.evaluate.runs import scripted, text_of, video_of, write_questions
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from llava_video.errors import InputError
-from llava_video.evaluate.question import Question
+from llava_video.evaluate.annotations.question import Question
+from llava_video.evaluate.annotations.videos import VideoFolder
 from llava_video.evaluate.subtitles import NONE, parse_srt, read_subtitles
-from llava_video.evaluate.videos import VideoFolder
 from tests.evaluate.runs import write_questions
 
 SRT = """1

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from llava_video.errors import InputError, VideoError
-from llava_video.evaluate.question import Question
+from llava_video.evaluate.annotations.question import Question
+from llava_video.evaluate.annotations.videos import VideoFolder
 from llava_video.evaluate.subtitles import read_subtitles
 from llava_video.evaluate.tasks.benchmark import Benchmark
 from llava_video.evaluate.tasks.videomme import SUBTITLES
-from llava_video.evaluate.videos import VideoFolder
 
 Baseline = Literal["none", "no-video", "first-frame", "shuffled", "other-video", "always-a"]
 """What is changed to see whether a model looks: nothing; the video is left out; only its first

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llava_video.errors import InputError
-from llava_video.evaluate.outcomes import Outcome, read_outcomes, task_folders
-from llava_video.evaluate.power import differing_share, num_questions_needed
-from llava_video.evaluate.scores import Paired, compare_paired
+from llava_video.evaluate.scoring.outcomes import Outcome, read_outcomes, task_folders
+from llava_video.evaluate.scoring.power import differing_share, num_questions_needed
+from llava_video.evaluate.scoring.scores import Paired, compare_paired
 from llava_video.evaluate.thumbnails import thumbnails
 from llava_video.pages.blocks import Block, Page, Section, Table, Text, Tiles
 from llava_video.pages.html import to_html

@@ -8,8 +8,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from llava_video.evaluate.outcomes import Outcome, read_outcomes, task_folders
-from llava_video.evaluate.results import read_results
+from llava_video.evaluate.scoring.outcomes import Outcome, read_outcomes, task_folders
+from llava_video.evaluate.scoring.results import read_results
 from llava_video.evaluate.thumbnails import thumbnails
 from llava_video.pages.blocks import Bar, Bars, Block, Cell, Page, Section, Table, Text, Tiles
 from llava_video.pages.html import to_html

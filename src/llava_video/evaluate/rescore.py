@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from llava_video.evaluate.extraction import find_extractor
-from llava_video.evaluate.outcomes import Outcome, read_outcomes, task_folders, write_outcomes
-from llava_video.evaluate.results import read_results, write_results
-from llava_video.evaluate.scores import Failures
+from llava_video.evaluate.scoring.outcomes import (
+    Outcome,
+    read_outcomes,
+    task_folders,
+    write_outcomes,
+)
+from llava_video.evaluate.scoring.results import read_results, write_results
+from llava_video.evaluate.scoring.scores import Failures
+from llava_video.evaluate.scoring.verdicts import judge_choice
 from llava_video.evaluate.tasks import find_benchmark
-from llava_video.evaluate.verdicts import judge_choice
 
 
 def rescore(

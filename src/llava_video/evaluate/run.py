@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any, cast
 from llava_video.errors import InputError
 from llava_video.evaluate.asked import Asked, Baseline, ask_all
 from llava_video.evaluate.extraction import OWN, find_extractor
-from llava_video.evaluate.outcomes import Outcome, write_outcomes
-from llava_video.evaluate.results import write_results
-from llava_video.evaluate.scores import Failures
+from llava_video.evaluate.scoring.outcomes import Outcome, write_outcomes
+from llava_video.evaluate.scoring.results import write_results
+from llava_video.evaluate.scoring.scores import Failures
+from llava_video.evaluate.scoring.submission import known_ids, write_submission
 from llava_video.evaluate.source import load_questions
-from llava_video.evaluate.submission import known_ids, write_submission
 from llava_video.evaluate.tasks import find_benchmark
 from llava_video.evaluate.tasks.benchmark import Benchmark
 from llava_video.records.files import write_whole

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llava_video.errors import InputError
-from llava_video.evaluate.question import Question
+from llava_video.evaluate.annotations.question import Question
+from llava_video.evaluate.annotations.videos import VideoFolder
 from llava_video.evaluate.tasks import toyworld
 from llava_video.evaluate.tasks.benchmark import Benchmark
-from llava_video.evaluate.videos import VideoFolder
 
 
 @dataclass(frozen=True, slots=True)

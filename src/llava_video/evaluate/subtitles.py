@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from llava_video.errors import InputError
-from llava_video.evaluate.question import Question
-from llava_video.evaluate.videos import VideoFolder
+from llava_video.evaluate.annotations.question import Question
+from llava_video.evaluate.annotations.videos import VideoFolder
 
 NUM_TIMES = 768
 """Spread over the video; a subtitle that none of them falls into is left out, as in lmms-eval."""

@@ -14,14 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llava_video.evaluate.outcomes import Outcome, read_outcomes
-from llava_video.evaluate.power import (
+from llava_video.evaluate.run import Settings, evaluate
+from llava_video.evaluate.scoring.outcomes import Outcome, read_outcomes
+from llava_video.evaluate.scoring.power import (
     differing_share,
     num_questions_needed,
     num_seeds_needed,
 )
-from llava_video.evaluate.run import Settings, evaluate
-from llava_video.evaluate.scores import Mean, compare_paired, mean_of, score
+from llava_video.evaluate.scoring.scores import Mean, compare_paired, mean_of, score
 from llava_video.evaluate.source import load_questions
 from llava_video.evaluate.table_recipe import TableRecipe, TableRow, representation_text
 from llava_video.evaluate.tasks import find_benchmark

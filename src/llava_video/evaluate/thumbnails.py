@@ -8,7 +8,7 @@ import io
 from PIL import Image
 
 from llava_video.errors import LlavaVideoError
-from llava_video.evaluate.outcomes import Outcome
+from llava_video.evaluate.scoring.outcomes import Outcome
 from llava_video.pages.blocks import Figure, Figures
 
 _MOST_FRAMES = 6

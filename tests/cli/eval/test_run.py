@@ -116,6 +116,7 @@ def test_bad_input_is_one_line(
 
 def test_a_model_without_video_is_one_line(shell: Shell, run: Path, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
+    (tmp_path / "model/model.safetensors").write_bytes(b"\x02" + b"\0" * 7 + b"{}")
     (tmp_path / "model/config.json").write_text('{"model_type": "qwen2"}')
     made = run / "video/toyworld-made/questions.jsonl"
     found = shell(

@@ -7,8 +7,8 @@ from ours, theirs is a known error that published figures contain.
 import pytest
 
 from llava_video.errors import InputError
+from llava_video.evaluate.annotations.question import Question
 from llava_video.evaluate.extraction import extract_own, find_extractor, lmms_eval, vlmevalkit
-from llava_video.evaluate.question import Question
 
 PETS = Question("q", "v", "what is it", ("a cat", "a dog", "a bird", "no animal"), answer="B")
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from llava_video.errors import BudgetError, InputError
+from llava_video.evaluate.annotations.question import Question
 from llava_video.evaluate.harness.judge import judge_prompt, read_judgement
-from llava_video.evaluate.outcomes import read_outcomes
-from llava_video.evaluate.question import Question
 from llava_video.evaluate.run import Judge, Settings, evaluate
+from llava_video.evaluate.scoring.outcomes import read_outcomes
 from llava_video.toyworld import generate_script
 from llava_video.toyworld.dataset import write_video
 from tests.annotate.fake_endpoint import FakeEndpoint

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from llava_video.errors import InputError
-from llava_video.evaluate.question import Question
+from llava_video.evaluate.annotations.question import Question
 from llava_video.recipes import nearest
 from llava_video.records.options import chosen_letter
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from llava_video.evaluate.question import Question
+from llava_video.evaluate.annotations.question import Question
 
 _ENDS = (",", ".", "!", "?", ";", ":", "'")
 _PREFIXES = (

@@ -10,12 +10,12 @@ from inspect_ai import Task
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import ChatMessage, ChatMessageAssistant, ChatMessageUser, GenerateConfig
 
+from llava_video.evaluate.annotations.question import Question
 from llava_video.evaluate.asked import Asked
 from llava_video.evaluate.extraction import OWN
 from llava_video.evaluate.harness.kept_answers import KeptAnswers
 from llava_video.evaluate.harness.scorer import answer_scorer
 from llava_video.evaluate.harness.solvers import always, answer_once
-from llava_video.evaluate.question import Question
 from llava_video.evaluate.tasks.benchmark import Benchmark
 
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
-from llava_video.evaluate.question import Question
-from llava_video.evaluate.verdicts import Verdict
+from llava_video.evaluate.annotations.question import Question
+from llava_video.evaluate.scoring.verdicts import Verdict
 
 Ask = Callable[[str, str, int], Awaitable[str]]
 """From a system message, a question and the number of the attempt to the judge's answer."""

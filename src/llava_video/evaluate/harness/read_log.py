@@ -7,7 +7,7 @@ from typing import Any
 
 from llava_video.evaluate.asked import Asked
 from llava_video.evaluate.harness.solvers import DETAILS, FAILURE, FAILURE_KIND
-from llava_video.evaluate.outcomes import Outcome, shown_of
+from llava_video.evaluate.scoring.outcomes import Outcome, shown_of
 
 
 def read_sample(sample: Any, asked: Asked) -> Outcome:

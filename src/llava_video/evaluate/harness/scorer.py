@@ -10,13 +10,13 @@ from inspect_ai.scorer import Score, Scorer, Target, mean, scorer, stderr
 from inspect_ai.solver import TaskState
 
 from llava_video.calls.annotator import AttemptError
+from llava_video.evaluate.annotations.question import Question
 from llava_video.evaluate.extraction import OWN, find_extractor
 from llava_video.evaluate.harness.judge import MAX_NEW_TOKENS, ask_judge
 from llava_video.evaluate.harness.judge_provider import ATTEMPT, JudgeAPI
 from llava_video.evaluate.harness.solvers import FAILURE, FAILURE_KIND
-from llava_video.evaluate.question import Question
+from llava_video.evaluate.scoring.verdicts import Verdict, judge_choice, judge_words
 from llava_video.evaluate.tasks import find_benchmark
-from llava_video.evaluate.verdicts import Verdict, judge_choice, judge_words
 
 CLUSTER = "video"
 """Key of a sample's metadata: questions about one video are not independent."""

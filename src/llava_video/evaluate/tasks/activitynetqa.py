@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from llava_video.errors import InputError
-from llava_video.evaluate.question import Question
-from llava_video.evaluate.rows import Form, Row, read_json, read_rows
+from llava_video.evaluate.annotations.question import Question
+from llava_video.evaluate.annotations.rows import Form, Row, read_json, read_rows
 from llava_video.evaluate.tasks.benchmark import Benchmark, Reference
 
 _SOURCE = "model card; lmms-eval, judge gpt-3.5-turbo-0613"

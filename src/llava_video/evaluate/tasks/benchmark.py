@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from llava_video.errors import InputError
+from llava_video.evaluate.annotations.question import Question
+from llava_video.evaluate.annotations.rows import Annotations, Form, Row, parse_rows, read_rows
 from llava_video.evaluate.extraction import Extractor
-from llava_video.evaluate.question import Question
-from llava_video.evaluate.rows import Annotations, Form, Row, parse_rows, read_rows
 from llava_video.records.options import LETTERS
 
 LETTER = "Answer with the option's letter from the given choices directly."

@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from llava_video.evaluate.annotations.question import Question
+from llava_video.evaluate.annotations.rows import Form, Row, read_json, read_rows
 from llava_video.evaluate.extraction.lmms_eval import first_marked
-from llava_video.evaluate.question import Question
-from llava_video.evaluate.rows import Form, Row, read_json, read_rows
 from llava_video.evaluate.tasks.benchmark import (
     LETTER,
     Benchmark,

@@ -6,9 +6,9 @@ to ``option4``, "N/A" where there is none).
 
 from __future__ import annotations
 
+from llava_video.evaluate.annotations.question import Question
+from llava_video.evaluate.annotations.rows import Form, Row
 from llava_video.evaluate.extraction import lmms_eval, vlmevalkit
-from llava_video.evaluate.question import Question
-from llava_video.evaluate.rows import Form, Row
 from llava_video.evaluate.tasks.benchmark import LETTER, Benchmark, Reference, dotted
 
 _NAMES = tuple(f"option{number}" for number in range(5))

@@ -6,9 +6,9 @@ or the hub's sy1998/MLVU_dev and MLVU_Test, whose questions have the options ins
 
 from __future__ import annotations
 
+from llava_video.evaluate.annotations.question import Question
+from llava_video.evaluate.annotations.rows import Form, Row
 from llava_video.evaluate.extraction import lmms_eval, vlmevalkit
-from llava_video.evaluate.question import Question
-from llava_video.evaluate.rows import Form, Row
 from llava_video.evaluate.tasks.benchmark import Benchmark, Reference, split_options
 
 _ONLY = "Only give the best option."

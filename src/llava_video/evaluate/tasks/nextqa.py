@@ -7,9 +7,9 @@ open-ended questions are left out: their metric, WUPS, needs WordNet and a lemma
 
 from __future__ import annotations
 
+from llava_video.evaluate.annotations.question import Question
+from llava_video.evaluate.annotations.rows import Form, Row
 from llava_video.evaluate.extraction.lmms_eval import last_marked
-from llava_video.evaluate.question import Question
-from llava_video.evaluate.rows import Form, Row
 from llava_video.evaluate.tasks.benchmark import LETTER, Benchmark, Reference, dotted
 
 _OPTIONS = tuple(f"a{number}" for number in range(5))

@@ -13,8 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from llava_video.errors import InputError
-from llava_video.evaluate.question import Question
-from llava_video.evaluate.rows import Form, Row, read_rows
+from llava_video.evaluate.annotations.question import Question
+from llava_video.evaluate.annotations.rows import Form, Row, read_rows
 from llava_video.evaluate.tasks.benchmark import LETTER, Benchmark, Prompt, split_options
 from llava_video.records.llava_format import Shown, read_turns
 from llava_video.records.options import LETTER_ENDING, LETTERS, OPTION_ENDING, chosen_letter

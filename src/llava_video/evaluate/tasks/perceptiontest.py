@@ -5,9 +5,9 @@ Rows: ``mc_question_val`` of lmms-eval/PerceptionTest_Val (Parquet, or exported 
 
 from __future__ import annotations
 
+from llava_video.evaluate.annotations.question import Question
+from llava_video.evaluate.annotations.rows import Form, Row
 from llava_video.evaluate.extraction.lmms_eval import word_letter
-from llava_video.evaluate.question import Question
-from llava_video.evaluate.rows import Form, Row
 from llava_video.evaluate.tasks.benchmark import LETTER, Benchmark, Reference, dotted
 
 _COLUMNS = ("video_name", "question", "question_id", "options", "answer_id")

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from llava_video.evaluate.annotations.question import Question
+from llava_video.evaluate.annotations.rows import Form, Row, read_json, read_rows
 from llava_video.evaluate.extraction import lmms_eval, vlmevalkit
-from llava_video.evaluate.question import Question
-from llava_video.evaluate.rows import Form, Row, read_json, read_rows
 from llava_video.evaluate.tasks.benchmark import Benchmark, split_options
 
 _BEST = "\nPlease directly give the best option:"

@@ -13,8 +13,8 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from llava_video.evaluate.question import Question
-from llava_video.evaluate.rows import Form, Row, read_rows
+from llava_video.evaluate.annotations.question import Question
+from llava_video.evaluate.annotations.rows import Form, Row, read_rows
 from llava_video.evaluate.tasks.benchmark import LETTER, Benchmark, Prompt
 from llava_video.records.options import LETTER_ENDING
 

@@ -6,8 +6,8 @@ judge that fails is a failure, in lmms-eval a score of 0.
 
 from __future__ import annotations
 
-from llava_video.evaluate.question import Question
-from llava_video.evaluate.rows import Form, Row
+from llava_video.evaluate.annotations.question import Question
+from llava_video.evaluate.annotations.rows import Form, Row
 from llava_video.evaluate.tasks.benchmark import Benchmark, Reference
 
 _SOURCE = "model card; lmms-eval, judge gpt-3.5-turbo-0613"

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from llava_video.evaluate.annotations.question import Question
+from llava_video.evaluate.annotations.rows import Form, Row, read_rows
 from llava_video.evaluate.extraction import lmms_eval, vlmevalkit
-from llava_video.evaluate.question import Question
-from llava_video.evaluate.rows import Form, Row, read_rows
 from llava_video.evaluate.tasks.benchmark import (
     LETTER,
     Benchmark,

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from llava_video.errors import InputError
-from llava_video.evaluate.outcomes import Outcome
-from llava_video.evaluate.scores import Failures, Scores, score
+from llava_video.evaluate.scoring.outcomes import Outcome
+from llava_video.evaluate.scoring.scores import Failures, Scores, score
 from llava_video.evaluate.tasks.benchmark import Benchmark
 from llava_video.records.files import write_whole
 from llava_video.records.json_lines import dump_json

@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from llava_video.evaluate.outcomes import Outcome
+from llava_video.evaluate.scoring.outcomes import Outcome
 
 Failures = Literal["excluded", "wrong"]
 """What a question counts whose video, model or judge failed: nothing, or 0."""

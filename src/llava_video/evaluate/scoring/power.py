@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from llava_video.evaluate.outcomes import Outcome
-from llava_video.evaluate.scores import valued_outcomes
+from llava_video.evaluate.scoring.outcomes import Outcome
+from llava_video.evaluate.scoring.scores import valued_outcomes
 
 Z = 1.959964 + 0.841621
 """Of a two-sided test at 5 % plus that of a power of 80 %."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llava_video.errors import InputError
-from llava_video.evaluate.question import Question
+from llava_video.evaluate.annotations.question import Question
 from llava_video.records.files import write_whole
 from llava_video.records.json_lines import dump_lines, read_lines
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from llava_video.errors import InputError
-from llava_video.evaluate.question import Question
+from llava_video.evaluate.annotations.question import Question
 from llava_video.records.options import LETTERS
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".parquet")

@@ -9,7 +9,7 @@ import pytest
 from pyarrow import parquet
 
 from llava_video.errors import InputError
-from llava_video.evaluate.rows import read_rows
+from llava_video.evaluate.annotations.rows import read_rows
 from llava_video.evaluate.tasks import find_benchmark
 
 ROW = {

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from llava_video.evaluate.outcomes import Outcome
-from llava_video.evaluate.power import (
+from llava_video.evaluate.scoring.outcomes import Outcome
+from llava_video.evaluate.scoring.power import (
     differing_share,
     num_questions_needed,
     num_seeds_needed,
 )
-from llava_video.evaluate.scores import (
+from llava_video.evaluate.scoring.scores import (
     compare_paired,
     mean_of,
     score,

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from llava_video.errors import InputError, VideoError
-from llava_video.evaluate.videos import VideoFolder
+from llava_video.evaluate.annotations.videos import VideoFolder
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from llava_video.errors import InputError
-from llava_video.evaluate.outcomes import Outcome
-from llava_video.evaluate.rows import read_json
+from llava_video.evaluate.annotations.rows import read_json
+from llava_video.evaluate.scoring.outcomes import Outcome
 from llava_video.evaluate.tasks.egoschema import NUM_QUESTIONS
 from llava_video.records.files import write_whole
 from llava_video.records.json_lines import dump_json

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from llava_video.evaluate.annotations.question import Question
 from llava_video.evaluate.extraction import Extractor
-from llava_video.evaluate.question import Question
 
 
 @dataclass(frozen=True, slots=True)

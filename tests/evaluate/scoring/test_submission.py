@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from llava_video.errors import InputError
-from llava_video.evaluate.outcomes import Outcome
-from llava_video.evaluate.submission import known_ids, write_submission
+from llava_video.evaluate.scoring.outcomes import Outcome
+from llava_video.evaluate.scoring.submission import known_ids, write_submission
 
 BLANK = Outcome("", "v", "", "", "q", tuple("vwxyz"), "", "p", "", "B", "B", None)
 OUTCOMES = [replace(BLANK, id=f"u{n}", said=letter) for n, letter in enumerate("ACE")]
