@@ -93,9 +93,10 @@ COVERED_BY = {
     "model/projector.py": "model/test_modeling.py",
     "model/token_types.py": "model/test_modeling.py",
     "model/weight_names.py": "checkpoints/test_load.py",
-    "processing/media.py": "processing/test_conventions.py",
     "processing/tiles.py": "model/test_images.py",
+    "processing/frames_folder.py": "processing/test_media.py",
     "records/question_types.py": "annotate/steps/test_describe.py",
+    "records/row_keys.py": "records/test_rows.py",
     "registration.py": "test_package.py",
     "representation/image_packing.py": "representation/test_image_layout.py",
     "representation/presets.py": "representation/test_layout.py",
@@ -136,11 +137,11 @@ COVERED_BY = {
     "video/contact_sheet.py": "cli/test_frames.py",
     "video/decoding.py": "video/test_exactness.py",
     "video/in_order.py": "video/test_exactness.py",
-    "video/info.py": "video/test_sampling.py",
     "video/opening.py": "video/test_hostile.py",
     "video/picture.py": "video/test_pictures.py",
     "video/planning.py": "video/test_exactness.py",
     "video/reading.py": "video/test_exactness.py",
+    "video/start.py": "video/test_claims.py",
 }
 """Modules without a test of their own path, and the test that runs them."""
 
