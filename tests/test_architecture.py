@@ -66,6 +66,7 @@ COVERED_BY = {
     "evaluate/scoring/outcomes.py": "evaluate/test_run.py",
     "evaluate/scoring/power.py": "evaluate/scoring/test_scores.py",
     "evaluate/annotations/question.py": "evaluate/tasks/test_prompts.py",
+    "evaluate/interval_plot.py": "evaluate/test_tables.py",
     "evaluate/report.py": "cli/eval/test_run.py",
     "evaluate/rescore.py": "cli/eval/test_run.py",
     "evaluate/scoring/results.py": "evaluate/test_run.py",

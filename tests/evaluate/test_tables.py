@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -11,6 +12,8 @@ from llava_video.evaluate.tables import as_table, make_tables, power_in_words
 from llava_video.recipes import bundled_recipes, load_recipe
 from llava_video.representation import PRESETS, VideoRepresentation
 from tests.evaluate.runs import scripted, write_questions
+
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 def recipe_of(folder: Path, rows: list[dict], **changes: object) -> TableRecipe:
@@ -67,6 +70,8 @@ def test_the_files_say_the_same(tmp_path: Path) -> None:
     markdown = (tmp_path / "out/table.md").read_text()
     assert "| one |" in markdown
     assert "https://" not in (tmp_path / "out/table.html").read_text()
+    texts = [t.text for t in ElementTree.parse(tmp_path / "out/table.svg").iter(f"{SVG}text")]
+    assert texts == ["t", "one", lines[0].overall.text, "two", lines[1].overall.text]
 
 
 def test_a_folder_of_another_table_is_refused(tmp_path: Path) -> None:

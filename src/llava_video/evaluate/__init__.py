@@ -6,7 +6,7 @@ The rooms, in the order of the data::
     tasks/        one module per benchmark: its rows, its prompts, its extractors
     extraction/   from an answer to the option it chooses: ours, and the rules of other harnesses
     asked         questions as they are put: prompt, video, baseline
-    harness/      inspect_ai's side: tasks, the provider of our models, scorers, judges, answers kept
+    harness/      inspect_ai's side: tasks, our provider, scorers, judges, kept answers
     scoring/      outcomes, and accuracy with intervals clustered by video; paired; power
     run, doctor, rescore, compare, report, tables     the verbs of ``llava-video eval``
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llava_video.evaluate.interval_plot import plot_intervals
 from llava_video.evaluate.run import Settings, evaluate
 from llava_video.evaluate.scoring.outcomes import Outcome, read_outcomes
 from llava_video.evaluate.scoring.power import (
@@ -66,7 +67,7 @@ def make_tables(
     open_model: Callable[[str, str | None], Any] = lambda model, representation: None,
     notice: Callable[[str], None] = lambda text: None,
 ) -> list[Line]:
-    """Evaluate every row, and write ``table.md``, ``table.csv`` and ``table.html``.
+    """Evaluate every row, and write ``table.md``, ``.csv``, ``.svg`` and ``.html``.
 
     Args:
         recipe: what to compare; its folder may hold a part of the runs already.
@@ -234,6 +235,8 @@ def _write(recipe: TableRecipe, lines: Sequence[Line]) -> None:
     writer.writerows(table.rows)
     writer.writerows([[], types.head, *types.rows])
     write_whole(recipe.out / "table.csv", buffer.getvalue())
+    plot = plot_intervals(recipe.title, [(line.name, line.overall) for line in lines])
+    write_whole(recipe.out / "table.svg", plot)
     bars = [Bar(line.name, line.overall.mean, line.overall.text) for line in lines]
     tokens = [Bar(line.name, line.num_video_tokens, f"{line.num_video_tokens:,}") for line in lines]
     sections = [

@@ -13,9 +13,11 @@ from llava_video.cli.eval import compare, doctor, rescore, run, tables
 class _RunByDefault(TyperGroup):
     """``eval TASK`` is ``eval run TASK``."""
 
+    default = "run"
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in (*self.commands, "--help"):
-            args = ["run", *args]
+            args = [self.default, *args]
         return super().parse_args(ctx, args)
 
 
