@@ -39,5 +39,5 @@ def test_inspect_finds_tasks_and_models(tmp_path: Path) -> None:
     assert log.status == "success"
     assert log.eval.task == "own"
     assert len(log.samples) == 4
-    frames = [sample.metadata["details"]["videos"][0]["num_tokens"] for sample in log.samples]
+    frames = [sample.output.metadata["videos"][0]["num_tokens"] for sample in log.samples]
     assert frames == [96] * 4

@@ -6,14 +6,15 @@ import math
 from typing import Any
 
 from llava_video.evaluate.asked import Asked
-from llava_video.evaluate.harness.solvers import DETAILS, FAILURE, FAILURE_KIND
+from llava_video.evaluate.harness.solvers import FAILURE, FAILURE_KIND
 from llava_video.evaluate.scoring.outcomes import Outcome, shown_of
 
 
 def read_sample(sample: Any, asked: Asked) -> Outcome:
     """The outcome of a sample; one that ended in an error, or is missing, is a failure."""
     question = asked.question
-    said, value, text, details = None, None, "", {}
+    said, value, text = None, None, ""
+    details: dict[str, Any] = {}
     failure, kind = "", ""
     if sample is None:
         failure, kind = "the log has no such sample; run again to resume", "model"
@@ -25,7 +26,7 @@ def read_sample(sample: Any, asked: Asked) -> Outcome:
         text, said = score.explanation or "", score.answer
         more = score.metadata or {}
         failure, kind = more.get(FAILURE, ""), more.get(FAILURE_KIND, "")
-        details = sample.metadata.get(DETAILS, {})
+        details = sample.output.metadata or {}
         is_number = isinstance(score.value, int | float) and not math.isnan(score.value)
         value = float(score.value) if is_number else None
     return Outcome(

@@ -23,7 +23,7 @@ from llava_video.errors import LlavaVideoError, VideoError
 from llava_video.evaluate.harness.kept_answers import KeptAnswer, KeptAnswers, key_of
 from llava_video.evaluate.harness.provider import LlavaVideoAPI, Together, fingerprint
 
-FAILURE, FAILURE_KIND, DETAILS = "failure", "failure_kind", "details"
+FAILURE, FAILURE_KIND = "failure", "failure_kind"
 """Keys of a sample's metadata."""
 
 
@@ -129,9 +129,10 @@ def _identity() -> str:
 
 
 def _answered(state: TaskState, answer: KeptAnswer) -> TaskState:
+    """Put an answer that was kept where one that was just given is."""
     if state.output.empty:
         state.output = ModelOutput.from_content(str(state.model), answer.text)
-    state.metadata[DETAILS] = answer.details
+        state.output.metadata = dict(answer.details)
     return state
 
 
