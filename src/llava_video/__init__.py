@@ -25,8 +25,10 @@ _HOMES = {
     "LlavaVideoForConditionalGeneration": "llava_video.model",
     "LlavaVideoProcessor": "llava_video.processing.processor",
     "load": "llava_video.checkpoints.load",
+    "Session": "llava_video.chat.session",
     "LocalModel": "llava_video.chat.local_model",
     "AnswerOptions": "llava_video.chat.protocol",
+    "Sampling": "llava_video.chat.protocol",
     "ChatModel": "llava_video.chat.protocol",
     "LlavaVideoError": "llava_video.errors",
 }
@@ -40,10 +42,13 @@ __all__ = [
     "LlavaVideoForConditionalGeneration",
     "LlavaVideoProcessor",
     "LocalModel",
+    "Sampling",
+    "Session",
     "TokenLayout",
     "VideoInfo",
     "VideoRepresentation",
     "__version__",
+    "chat",
     "load",
     "probe_video",
     "read_video",
@@ -51,7 +56,9 @@ __all__ = [
 
 if TYPE_CHECKING:
     from llava_video.chat.local_model import LocalModel
-    from llava_video.chat.protocol import AnswerOptions, ChatModel
+    from llava_video.chat.protocol import AnswerOptions, ChatModel, Sampling
+    from llava_video.chat.session import Session
+    from llava_video.chat.session import open_session as chat
     from llava_video.checkpoints.load import load
     from llava_video.errors import LlavaVideoError
     from llava_video.model import LlavaVideoConfig, LlavaVideoForConditionalGeneration
@@ -62,6 +69,8 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
+    if name == "chat":  # a package that can be called, and from then on an attribute of this one
+        return importlib.import_module("llava_video.chat")
     if name not in _HOMES:
         raise AttributeError(f"module 'llava_video' has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)

@@ -10,7 +10,8 @@ import torch
 from llava_video.budget import devices
 from llava_video.budget.inference_memory import MemoryModel
 from llava_video.budget.latency import Rates
-from llava_video.budget.planner import Planner, fit_memory, parse_bytes, parse_dtype, read_config
+from llava_video.budget.planner import Planner, fit_memory, read_config
+from llava_video.budget.units import parse_bytes, parse_dtype
 from llava_video.checkpoints.load import TINY, load_config, load_processor
 from llava_video.errors import CheckpointError, InputError, RepresentationError
 from llava_video.model import LlavaVideoConfig
@@ -224,6 +225,7 @@ def test_a_configuration_is_enough(tmp_path: Path) -> None:
         **SEVEN_B["text_config"],  # type: ignore[dict-item]
         "mm_vision_tower": "google/siglip-so400m-patch14-384",
         "mm_newline_position": "grid",
+        "mm_patch_merge_type": "spatial_unpad",
         "torch_dtype": "bfloat16",
     }
     (tmp_path / "config.json").write_text(json.dumps(values))

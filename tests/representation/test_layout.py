@@ -181,5 +181,19 @@ def test_a_near_miss_names_the_preset_meant() -> None:
 
 
 @given(representations())
+def test_text_round_trip(representation: VideoRepresentation) -> None:
+    again = VideoRepresentation.from_text(str(representation))
+    assert str(again) == str(representation)
+    one, other = (make_layout(layout, layout.max_frames) for layout in (again, representation))
+    assert list(one.blocks()) == list(other.blocks())
+
+
+@pytest.mark.parametrize("text", ["", "64,729,3", "64,729,3,2 soft", "64,729,3,2 phase=x"])
+def test_text_that_is_no_representation_is_refused(text: str) -> None:
+    with pytest.raises(RepresentationError):
+        VideoRepresentation.from_text(text)
+
+
+@given(representations())
 def test_dictionary_round_trip(representation: VideoRepresentation) -> None:
     assert VideoRepresentation.from_dict(representation.to_dict()) == representation

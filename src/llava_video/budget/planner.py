@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
-import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,11 +17,14 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from llava_video.budget.devices import free_memory_bytes
 from llava_video.budget.inference_memory import MemoryEstimate, MemoryModel, dtype_of
 from llava_video.budget.latency import Latency, Rates, count_work
-from llava_video.checkpoints.load import TINY, find_checkpoint, fit_representation, load_config
-from llava_video.checkpoints.released import (
-    implied_weight_names,
-    is_released_layout,
-    translate_config,
+from llava_video.budget.units import size_text
+from llava_video.checkpoints.files.json_files import read_json
+from llava_video.checkpoints.load import (
+    TINY,
+    find_checkpoint,
+    fit_representation,
+    load_config,
+    translate,
 )
 from llava_video.checkpoints.safetensors_files import read_headers
 from llava_video.errors import CheckpointError, InputError, RepresentationError
@@ -112,6 +114,7 @@ class Planner:
         num_new_tokens: the longest answer.
         rates: what the device does per second; without them no latency is reported.
         max_latency_seconds: the longest that the longest answer may take.
+        max_video_tokens: the most tokens that the video may become; None for any number.
     """
 
     model: MemoryModel
@@ -121,8 +124,12 @@ class Planner:
     num_new_tokens: int = 256
     rates: Rates | None = None
     max_latency_seconds: float | None = None
+    max_video_tokens: int | None = None
 
     def __post_init__(self) -> None:
+        limit = self.max_video_tokens
+        if limit is not None and limit < 1:
+            raise InputError(f"a video is at least one token; {limit} of them are too few")
         seconds = self.clip_seconds
         if seconds is not None and not 0 < seconds < math.inf:
             raise InputError(f"a clip of {seconds} seconds cannot be planned for; give its length")
@@ -166,13 +173,20 @@ class Planner:
             num_positions / text.max_position_embeddings,
             memory,
             latency,
-            self._reject(num_positions, memory, latency),
+            self._reject(num_video_tokens, num_positions, memory, latency),
         )
 
     def _reject(
-        self, num_positions: int, memory: MemoryEstimate, latency: Latency | None
+        self,
+        num_video_tokens: int,
+        num_positions: int,
+        memory: MemoryEstimate,
+        latency: Latency | None,
     ) -> str | None:
         text = self.model.config.text
+        limit = self.max_video_tokens
+        if limit is not None and num_video_tokens > limit:
+            return f"is {num_video_tokens:,} video tokens, the limit is {limit:,}"
         if num_positions > text.max_position_embeddings:
             return (
                 f"prompt and answer are {num_positions:,} tokens, the context is "
@@ -269,15 +283,6 @@ def _with_frames(representation: VideoRepresentation, num_frames: int) -> VideoR
     return replace(representation, max_frames=num_frames)
 
 
-def size_text(num_bytes: float) -> str:
-    """Bytes for display: ``13.7 MiB``, ``800 MiB``, ``2.10 GiB``."""
-    if num_bytes < 100 * 2**20:
-        return f"{num_bytes / 2**20:.1f} MiB"
-    if num_bytes < 2**30:
-        return f"{num_bytes / 2**20:,.0f} MiB"
-    return f"{num_bytes / 2**30:,.2f} GiB"
-
-
 def fit_memory(
     config: LlavaVideoConfig,
     directory: Path,
@@ -324,6 +329,31 @@ def fit_memory(
     return plan.pick.representation, f"{short}; took V = {plan.pick.name}: {plan.reason}"
 
 
+def fit_video_tokens(
+    config: LlavaVideoConfig,
+    directory: Path,
+    device: torch.device,
+    max_video_tokens: int,
+    *,
+    num_new_tokens: int = 256,
+) -> tuple[VideoRepresentation, str]:
+    """The representation that a plan picks within a number of video tokens and the free memory.
+
+    Returns:
+        It, and why that one.
+
+    Raises:
+        RepresentationError: one frame is more tokens, or does not fit.
+    """
+    free_bytes = free_memory_bytes(device)
+    free_bytes = sys.maxsize if free_bytes is None else free_bytes
+    planner = _planner_of(config, directory, device, free_bytes, num_new_tokens)
+    plan = replace(planner, max_video_tokens=max_video_tokens).plan()
+    if plan.pick is None or plan.pick.representation is None:
+        raise RepresentationError(f"{plan.reason}; allow more video tokens")
+    return plan.pick.representation, plan.reason
+
+
 def spare_bytes(
     config: LlavaVideoConfig, directory: Path, device: torch.device, *, num_new_tokens: int = 256
 ) -> int | None:
@@ -363,7 +393,7 @@ def read_config(model: str | Path) -> LlavaVideoConfig:
     """
     directory = Path(model).expanduser()
     if model == TINY or (directory.is_dir() and any(directory.glob("*.safetensors"))):
-        return load_config(find_checkpoint(model))
+        return load_config(find_checkpoint(model), with_vision=False)
     if not directory.is_dir() and str(model).count("/") == 1 and not str(model).startswith("."):
         try:
             directory = Path(hf_hub_download(str(model), "config.json")).parent
@@ -378,46 +408,4 @@ def read_config(model: str | Path) -> LlavaVideoConfig:
             f"{model}: no config.json there; give 'tiny', a directory with one, or "
             "a hub name like lmms-lab/LLaVA-Video-7B-Qwen2"
         )
-    try:
-        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{file} is not valid JSON ({error}); download it again") from error
-    if is_released_layout(values):
-        return translate_config(values, implied_weight_names(values), str(directory))
-    if values.get("model_type") == LlavaVideoConfig.model_type:
-        config: LlavaVideoConfig = LlavaVideoConfig.from_dict(values)
-        return config
-    raise CheckpointError(
-        f"{file} describes a {values.get('model_type')!r} model; LLaVA-Video needs model_type "
-        "'llava_video', or the official release's LlavaQwenForCausalLM"
-    )
-
-
-def parse_bytes(text: str) -> int:
-    """Read an amount of memory: ``24GiB``, ``24GB``, ``24G`` (GB) or a number of bytes.
-
-    Raises:
-        InputError: it is none of these, or so few bytes that the unit was forgotten.
-    """
-    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *([KMGT]?)(i?)B?", text.strip(), re.IGNORECASE)
-    if match is None or (match[3] and not match[2]):
-        raise InputError(f"{text!r} is not an amount of memory; write it like 24GiB or 80GB")
-    power = "KMGT".index(match[2].upper()) + 1 if match[2] else 0
-    num_bytes = int(float(match[1]) * (1024 if match[3] else 1000) ** power)
-    if num_bytes <= 0:
-        raise InputError(f"{text!r}: the amount of memory must be above zero")
-    if not match[2] and num_bytes < 2**20:
-        raise InputError(f"{match[1]} bytes? give a unit, such as {match[1]}GiB")
-    return num_bytes
-
-
-def parse_dtype(name: str | None) -> torch.dtype | None:
-    """The dtype of that name; None stays None.
-
-    Raises:
-        InputError: models are not run in it.
-    """
-    known = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
-    if name is not None and name not in known:
-        raise InputError(f"no dtype is called {name!r} here; known are {', '.join(known)}")
-    return None if name is None else known[name]
+    return translate(read_json(file), None, directory)

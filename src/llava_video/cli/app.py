@@ -11,7 +11,6 @@ import typer
 from llava_video import __version__
 from llava_video.cli import (
     annotate,
-    ask,
     convert,
     doctor,
     eval,
@@ -24,6 +23,7 @@ from llava_video.cli import (
     toyworld,
     train,
 )
+from llava_video.cli.answering import ask, chat
 from llava_video.errors import LlavaVideoError
 
 EXIT_BAD_INPUT = 2
@@ -37,6 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("ask")(ask.command)
+app.command("chat")(chat.command)
 app.command("frames")(frames.command)
 app.command("tokens")(tokens.command)
 app.command("presets")(presets.command)

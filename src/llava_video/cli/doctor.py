@@ -90,7 +90,7 @@ def _compare(
     import torch
 
     from llava_video.budget.devices import parse_device
-    from llava_video.budget.planner import parse_dtype
+    from llava_video.budget.units import parse_dtype
     from llava_video.checkpoints.parity import check_parity, first_difference
 
     if video is None:

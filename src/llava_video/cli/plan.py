@@ -40,6 +40,9 @@ def command(
         float | None,
         typer.Option(help="Longest wait in seconds, from the frames to the end of the answer."),
     ] = None,
+    max_video_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Most tokens that the video may become.")
+    ] = None,
     tflops: Annotated[
         float | None,
         typer.Option(help="TFLOP/s that a device sustains; default: measured on --device."),
@@ -58,7 +61,8 @@ def command(
 
     from llava_video.budget.devices import free_memory_bytes, parse_device
     from llava_video.budget.inference_memory import MemoryModel
-    from llava_video.budget.planner import Planner, parse_bytes, parse_dtype, read_config
+    from llava_video.budget.planner import Planner, read_config
+    from llava_video.budget.units import parse_bytes, parse_dtype
 
     place = parse_device(device)
     memory_bytes = free_memory_bytes(place) if gpu_memory is None else parse_bytes(gpu_memory)
@@ -73,6 +77,7 @@ def command(
         num_new_tokens=max_new_tokens,
         rates=_find_rates(memory_model, place, tflops, bandwidth, measure=max_latency is not None),
         max_latency_seconds=max_latency,
+        max_video_tokens=max_video_tokens,
     )
     plan = planner.plan()
     if as_json:
@@ -92,7 +97,7 @@ def _find_rates(
     measure: bool,
 ) -> Rates | None:
     from llava_video.budget.latency import Rates, measure_rates
-    from llava_video.budget.planner import parse_bytes
+    from llava_video.budget.units import parse_bytes
 
     if tflops is not None and bandwidth is not None:
         flops = tflops * 1e12
@@ -135,7 +140,7 @@ def _print(model: str, planner: Planner, plan: Plan) -> None:
 
 def _describe(model: str, planner: Planner) -> list[str]:
     """The model, the memory and the rates that the options are counted for."""
-    from llava_video.budget.planner import size_text
+    from llava_video.budget.units import size_text
 
     millions = planner.model.num_parameters / 1e6
     count = f"{millions:.2f} million" if millions < 100 else f"{millions / 1000:.2f} billion"
@@ -172,7 +177,7 @@ def _table(options: Sequence[Option], *, with_seconds: bool) -> Table:
 
 
 def _cells(option: Option) -> list[str]:
-    from llava_video.budget.planner import size_text
+    from llava_video.budget.units import size_text
 
     if option.memory is None:
         return [option.name, "-", "-"]

@@ -27,11 +27,13 @@ class Figures:
     Attributes:
         figures: in order.
         are_small: for a cell of a table.
+        are_wide: as wide as the page, below each other.
     """
 
     kind: ClassVar[str] = "figures"
     figures: Sequence[Figure]
     are_small: bool = False
+    are_wide: bool = False
 
 
 Cell = str | int | Figures

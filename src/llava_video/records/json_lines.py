@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterable
@@ -13,6 +14,9 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
     """Append a record to a file, which other processes may append to at the same time.
 
     It begins a line of its own, also after one that was cut off.
+
+    Raises:
+        OSError: it cannot be written whole.
     """
     line = f"{dump_json(record)}\n".encode()
     with path.open("ab+", buffering=0) as file:
@@ -20,7 +24,9 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 line = b"\n" + line
-        file.write(line)  # one write: appends of other processes do not interleave
+        # One write: appends of other processes do not interleave. It may end early on a full disk.
+        if file.write(line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:

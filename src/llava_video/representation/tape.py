@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,6 +27,8 @@ _LINE_GAP = 26.0  # room for the labels below a line
 _MARGIN = 24.0
 _TOKENS_PER_LINE = 2600
 _THUMBNAIL_HEIGHT = 38
+_VALUE_HEIGHT = 30.0  # of the longest bar below a line of the tape
+VALUE_COLOUR = "#3b8f5a"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,18 +122,42 @@ def to_text(layout: TokenLayout, width: int = 80) -> str:
     return "\n".join([tape, "█▓ slow  ▒░ fast", "", *lines])
 
 
-def to_svg(layout: TokenLayout, frames: Frames | None = None) -> str:
+def values_to_text(layout: TokenLayout, values: Sequence[float], width: int = 80) -> str:
+    """A value of each frame above the tape of `to_text`: from a space to ``█``, the largest.
+
+    Args:
+        layout: of the tape.
+        values: of the T frames; negative ones are shown as 0.
+        width: of the tape, in characters.
+    """
+    largest = max(*values, 0.0) or 1.0
+    levels = " ▁▂▃▄▅▆▇█"
+    line = [" "] * width
+    for block in layout.blocks():
+        start = block.first_token * width // layout.num_tokens
+        stop = max((block.first_token + block.num_tokens) * width // layout.num_tokens, start + 1)
+        share = max(values[block.frame], 0.0) / largest
+        level = levels[math.ceil(share * (len(levels) - 1))]
+        line[start:stop] = [level] * (min(stop, width) - start)
+    return "".join(line)
+
+
+def to_svg(
+    layout: TokenLayout, frames: Frames | None = None, values: Sequence[float] | None = None
+) -> str:
     """The tape as one SVG picture without outside assets.
 
     Args:
         layout: what to draw.
         frames: sampled frames, shown as thumbnails with their times.
+        values: of the T frames, drawn as bars below them; negative ones are shown as 0.
     """
     lines = split_lines(layout)
     scale = _TAPE_WIDTH / max(line.num_tokens for line in lines)
     texts = summary(layout)
     head = _MARGIN + 20.0 * (len(texts) + 1) + 26.0
     line_height = _BLOCK_HEIGHT + _LINE_GAP + (0 if frames is None else _THUMBNAIL_HEIGHT)
+    line_height += 0 if values is None else _VALUE_HEIGHT
     height = head + line_height * len(lines) + _MARGIN
     width = _TAPE_WIDTH + 2 * _MARGIN
     parts = [
@@ -144,7 +171,10 @@ def to_svg(layout: TokenLayout, frames: Frames | None = None) -> str:
         parts.append(f'<text x="{_MARGIN + 130}" y="{y}" fill="{_INK}">{html.escape(value)}</text>')
     parts.append(_legend(layout, _MARGIN + 20.0 * len(texts) + 8))
     for number, line in enumerate(lines):
-        parts += _svg_line(layout, line, head + line_height * number, scale, frames)
+        top = head + line_height * number
+        parts += _svg_line(layout, line, top, scale, frames)
+        if values is not None:
+            parts += _svg_values(line, values, top + line_height, scale)
     return "\n".join([*parts, "</svg>"])
 
 
@@ -231,6 +261,20 @@ def _svg_line(
         x = _MARGIN + (line.num_tokens - 1) * scale
         specials.append(_rect(x, blocks_y, max(scale, 1.5), NEWLINE_COLOUR))
     return [*blocks, *specials, *labels]
+
+
+def _svg_values(line: TapeLine, values: Sequence[float], bottom: float, scale: float) -> list[str]:
+    """Bars that stand on ``bottom``, each as wide as its block, the largest at full height."""
+    largest = max(*values, 0.0) or 1.0
+    first = line.blocks[0].first_token
+    parts = []
+    for block in line.blocks:
+        height = round(_VALUE_HEIGHT * max(values[block.frame], 0.0) / largest, 1)
+        x, width = _MARGIN + (block.first_token - first) * scale, block.num_tokens * scale
+        bar = _rect(x, bottom - height, width, VALUE_COLOUR, height=height, border=True)
+        title = f"frame {block.frame}: {values[block.frame]:.2f}"
+        parts.append(f"<g><title>{title}</title>{bar}</g>")
+    return parts
 
 
 def _svg_block(block: Block, x: float, y: float, width: float) -> str:

@@ -181,6 +181,37 @@ class VideoRepresentation:
         check_keys(values, cls.__dataclass_fields__, "a video representation")
         return cls(**values)
 
+    @classmethod
+    def from_text(cls, text: str) -> VideoRepresentation:
+        """The inverse of ``str``: ``"64,729,3,2 bilinear newline=grid separator"``.
+
+        Raises:
+            RepresentationError: no representation is written like this.
+        """
+        numbers, *words = text.split() or [""]
+        values: dict[str, Any] = {}
+        try:
+            for word in words:
+                name, _, value = word.partition("=")
+                if word in get_args(Pooling):
+                    values["pooling"] = word
+                elif word in get_args(Arrangement):
+                    values["arrangement"] = word
+                elif word == "separator":
+                    values["separator"] = True
+                elif name == "newline":
+                    values["newline"] = value
+                elif name == "phase":
+                    values["slow_phase"] = int(value)
+                elif name == "fast":
+                    pooling, _, stride = value.partition("/")
+                    values |= {"fast_pooling": pooling, "fast_pool_stride": int(stride)}
+                elif word != "to":
+                    values["adaptive_side"] = int(word.partition("x")[0])
+        except ValueError:
+            raise RepresentationError(f"{text!r} is not the text of a representation") from None
+        return cls.from_dict({**cls().with_numbers(numbers).to_dict(), **values})
+
     def with_numbers(self, text: str) -> VideoRepresentation:
         """This representation with other numbers: ``"T,M,s,p"``, as ``"64,729,3,2"``.
 

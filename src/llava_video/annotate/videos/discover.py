@@ -14,11 +14,8 @@ from typing import Any
 
 from llava_video.annotate.records import VideoRecord
 from llava_video.errors import InputError
+from llava_video.records.suffixes import VIDEO_SUFFIXES
 
-VIDEO_SUFFIXES = frozenset(
-    f".{name}"
-    for name in "mp4 mkv webm mov avi m4v mpg mpeg ogv ts flv wmv 3gp gif".split()  # noqa: SIM905
-)
 _MANIFEST_SUFFIXES = (".jsonl", ".csv")
 _COLUMNS = ("id", "path", "source", "category", "views")
 

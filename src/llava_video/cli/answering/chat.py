@@ -1,0 +1,79 @@
+"""``llava-video chat``: a conversation about videos on a terminal, or line by line from a pipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llava_video.cli.answering import options as o
+from llava_video.cli.startup import keep_libraries_quiet, many_imports
+
+
+def command(
+    videos: Annotated[
+        list[str] | None,
+        typer.Argument(help="Videos and images, shown together with the first question."),
+    ] = None,
+    session: Annotated[
+        Path | None, typer.Option(help="Continue the session that /save wrote there.")
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="'tiny', a checkpoint's directory, or its name on the model hub; default: tiny, "
+            "or that of the session."
+        ),
+    ] = None,
+    num_frames: o.NumFrames = None,
+    representation: o.Representation = None,
+    fps: o.Fps = None,
+    start: o.Start = 0.0,
+    end: o.End = None,
+    max_video_tokens: o.MaxVideoTokens = None,
+    system: o.System = None,
+    max_new_tokens: o.MaxNewTokens = 256,
+    temperature: o.Temperature = 0.0,
+    top_p: o.TopP = 1.0,
+    top_k: o.TopK = None,
+    seed: o.Seed = None,
+    stop: o.Stop = None,
+    device: o.Device = "auto",
+) -> None:
+    """Talk about videos; every answer says what it took, and what was there from before.
+
+    Lines that begin with / are commands: /help lists them. Ctrl-C stops an answer and keeps the
+    conversation. Where standard input is not a terminal, its lines are the questions.
+    """
+    with many_imports():
+        from llava_video.chat.media_files import kind_of
+        from llava_video.chat.protocol import AnswerOptions
+        from llava_video.chat.session import Session
+        from llava_video.chat.session_file import read_record
+        from llava_video.cli.answering.terminal import Terminal
+    keep_libraries_quiet()
+    options = o.make_options(
+        num_frames=num_frames, fps=fps, start=start, end=end, max_new_tokens=max_new_tokens,
+        temperature=temperature, top_p=top_p, top_k=top_k, seed=seed, stop=stop,
+    )  # fmt: skip
+    files = videos or []
+    name = model or ("tiny" if session is None else str(read_record(session)["model"]))
+    loaded = o.load_model(
+        name,
+        device,
+        representation,
+        max_video_tokens,
+        num_frames=num_frames,
+        num_videos=sum(kind_of(file) == "video" for file in files),
+        num_new_tokens=max_new_tokens,
+    )
+    if session is None:
+        talk = Session(loaded, files, system=system, options=options)
+    else:
+        talk = Session.load(session, loaded)
+        if options != AnswerOptions():
+            talk.options = options
+        talk.show(*files)
+    if not Terminal(talk, loaded).run():
+        raise typer.Exit(1)
