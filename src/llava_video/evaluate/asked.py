@@ -11,7 +11,7 @@ from typing import Literal, get_args
 from llava_video.errors import InputError, VideoError
 from llava_video.evaluate.annotations.question import Question
 from llava_video.evaluate.annotations.videos import VideoFolder
-from llava_video.evaluate.subtitles import read_subtitles
+from llava_video.evaluate.subtitles import subtitles_of
 from llava_video.evaluate.tasks.benchmark import Benchmark
 from llava_video.evaluate.tasks.videomme import SUBTITLES
 
@@ -91,7 +91,7 @@ def ask_all(
                     shown = files[wanted]
                 text = write(question)
                 if SUBTITLES in text:
-                    text = text.replace(SUBTITLES, read_subtitles(folder, question, shown[0]))
+                    text = text.replace(SUBTITLES, subtitles_of(folder, question, shown[0]))
                 batch = f"{name} {start // MAX_TOGETHER}"
                 asked.append(Asked(question, text, *shown, batch, len(together)))
     return asked

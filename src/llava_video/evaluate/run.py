@@ -61,7 +61,8 @@ class Settings:
     """What the answers and scores of a run depend on.
 
     Attributes:
-        model: ``tiny``, a directory, a hub name, or ``inspect:`` and a model of inspect_ai.
+        model: ``tiny``, a directory, a hub name, ``http://HOST/v1#MODEL``, or ``inspect:`` and a
+            model of inspect_ai.
         device: where a checkpoint runs.
         representation: V, or the name of one; None for the model's own.
         num_frames: of each video; None for T.
@@ -71,6 +72,7 @@ class Settings:
         baseline: what is changed to see whether the model looks.
         failures: what failed questions count.
         allow_missing: whether to run without the videos that are missing.
+        videos_as: how an endpoint gets videos: ``data_url``, ``file_url`` or ``frames``.
         frames_as_pictures: frames of each video for models that take no video.
         num_videos: of toyworld.
         level: of toyworld.
@@ -86,6 +88,7 @@ class Settings:
     baseline: Baseline = "none"
     failures: Failures = "excluded"
     allow_missing: bool = False
+    videos_as: str = "data_url"
     frames_as_pictures: int | None = None
     num_videos: int = 100
     level: str = "standard"
@@ -235,6 +238,7 @@ def _open_model(settings: Settings) -> Model:
         representation=settings.representation,
         num_frames=settings.num_frames,
         shown=settings.baseline if settings.baseline in ("first-frame", "shuffled") else "all",
+        videos_as=settings.videos_as,
         memoize=False,
     )
     cast(Any, model.api).open()  # what is wrong with it fails now, not once per question

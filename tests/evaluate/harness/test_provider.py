@@ -14,6 +14,7 @@ from llava_video.evaluate.harness.provider import fingerprint, shuffle
 from llava_video.evaluate.run import Settings, evaluate
 from llava_video.records.json_lines import read_lines
 from llava_video.video import read_video
+from tests.chat.streaming_endpoint import StreamingEndpoint
 from tests.evaluate.runs import write_questions
 
 
@@ -87,3 +88,26 @@ def test_other_weights_under_the_same_name_are_told_apart(tmp_path: Path) -> Non
         (tmp_path / name / "model.safetensors").write_bytes(byte * 200_000)
     assert fingerprint(str(tmp_path / "a")) != fingerprint(str(tmp_path / "b"))
     assert fingerprint("tiny") == ""
+
+
+def test_an_endpoint_gets_the_video_in_video_url(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "x")
+    file = write_questions(tmp_path, num_videos=2, per_video=2)
+    with StreamingEndpoint() as server:
+        settings = Settings(model=f"{server.url}#some-model")
+        results = evaluate(["own"], tmp_path / "out", settings, annotations=file)
+        parts = server.bodies[0]["messages"][-1]["content"]
+    assert results["own"]["scores"]["unparsed_share"] == 1.0
+    [video] = [part for part in parts if part["type"] == "video_url"]
+    assert video["video_url"]["url"].startswith("data:video/mp4;base64,")
+
+
+def test_an_endpoint_without_a_model_is_one_line(tmp_path: Path) -> None:
+    file = write_questions(tmp_path, num_videos=2, per_video=2)
+    settings = Settings(model="http://127.0.0.1:9/v1")
+    with pytest.raises(
+        InputError, match=r"which of its models\? write http://127.0.0.1:9/v1#MODEL"
+    ):
+        evaluate(["own"], tmp_path / "out", settings, annotations=file)

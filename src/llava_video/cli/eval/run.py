@@ -29,7 +29,8 @@ def command(
     model: Annotated[
         str,
         typer.Option(
-            help="'tiny', a checkpoint's directory, its name on the hub, or inspect:PROVIDER/MODEL."
+            help="'tiny', a checkpoint's directory, its name on the hub, http://HOST/v1#MODEL, or "
+            "inspect:PROVIDER/MODEL."
         ),
     ] = "tiny",
     *,
@@ -59,6 +60,9 @@ def command(
         str | None, typer.Option(help="Its OpenAI-compatible endpoint. [default: OpenAI's]")
     ] = None,
     max_usd: Annotated[float | None, typer.Option(help="What all judgements may cost.")] = None,
+    videos_as: Annotated[
+        str, typer.Option(help="For endpoints: data_url, file_url (same files there) or frames.")
+    ] = "data_url",
     frames_as_pictures: Annotated[
         int | None, typer.Option(min=1, help="For inspect: models that take no video.")
     ] = None,
@@ -78,6 +82,8 @@ def command(
         from llava_video.recipes import nearest
     if baseline not in BASELINES:
         raise InputError(f"there is no baseline {baseline!r}{nearest(baseline, BASELINES)}")
+    if videos_as not in ("data_url", "file_url", "frames"):
+        raise InputError(f"--videos-as {videos_as}: use data_url, file_url or frames")
     if len(tasks) > 1 and annotations is not None:
         raise InputError("--annotations is of one task; evaluate the others in runs of their own")
     settings = Settings(
@@ -91,6 +97,7 @@ def command(
         baseline=baseline,  # type: ignore[arg-type]  # checked above
         failures=check_failures(failures) or "excluded",
         allow_missing=allow_missing,
+        videos_as=videos_as,
         frames_as_pictures=frames_as_pictures,
         num_videos=num_videos,
         level=level,

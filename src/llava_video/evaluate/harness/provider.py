@@ -6,7 +6,7 @@ import threading
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from inspect_ai.model import (
@@ -27,6 +27,9 @@ from llava_video.chat.protocol import Answered, AnswerOptions, ChatModel, Conver
 from llava_video.errors import InputError
 from llava_video.evaluate.harness.batcher import Batcher
 from llava_video.types import Frames
+
+if TYPE_CHECKING:
+    from llava_video.chat.endpoint import VideosAs
 
 _KEY = "llava_video"
 
@@ -75,6 +78,7 @@ class LlavaVideoAPI(ModelAPI):
         representation: see `LocalModel.load`, or JSON of `VideoRepresentation.to_dict`.
         num_frames: frames of each video, spread; T by default.
         shown: which frames: ``all``, ``first-frame`` or ``shuffled``.
+        videos_as: how an endpoint gets videos: ``data_url``, ``file_url`` or ``frames``.
         chat_model: takes the place of the named model.
     """
 
@@ -89,6 +93,7 @@ class LlavaVideoAPI(ModelAPI):
         representation: str | None = None,
         num_frames: int | None = None,
         shown: str = "all",
+        videos_as: VideosAs = "data_url",
         chat_model: ChatModel | None = None,
     ) -> None:
         super().__init__(model_name, base_url, api_key, [], config or GenerateConfig())
@@ -98,6 +103,7 @@ class LlavaVideoAPI(ModelAPI):
         self.representation = representation
         self.num_frames = num_frames
         self.shown = shown
+        self.videos_as = videos_as
         self._model = chat_model
         self._opening = threading.Lock()
         self._shuffled: tuple[str, Frames] | None = None
@@ -114,7 +120,10 @@ class LlavaVideoAPI(ModelAPI):
                 from llava_video.evaluate.harness.models import open_chat_model
 
                 self._model = open_chat_model(
-                    self.model_name, device=self.device, representation=self.representation
+                    self.model_name,
+                    device=self.device,
+                    representation=self.representation,
+                    videos_as=self.videos_as,
                 )
             return self._model
 
