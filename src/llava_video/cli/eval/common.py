@@ -32,6 +32,20 @@ Failures = Annotated[
     typer.Option(help="What failed questions count: excluded (reported) or wrong."),
 ]
 
+Judge = Annotated[
+    str | None, typer.Option(help="Model that judges free answers, or inspect:PROVIDER/MODEL.")
+]
+JudgeUrl = Annotated[
+    str | None, typer.Option(help="Its OpenAI-compatible endpoint. [default: OpenAI's]")
+]
+MaxUsd = Annotated[float | None, typer.Option(help="What all judgements may cost.")]
+VideosAs = Annotated[
+    str, typer.Option(help="For endpoints: data_url, file_url (same files there) or frames.")
+]
+FramesAsPictures = Annotated[
+    int | None, typer.Option(min=1, help="For inspect: models that take no video.")
+]
+
 
 def check_failures(failures: str | None) -> Any:
     """A policy by name.

@@ -13,10 +13,15 @@ from llava_video.cli.eval.common import (
     AsJson,
     Extraction,
     Failures,
+    FramesAsPictures,
+    Judge,
+    JudgeUrl,
     Level,
+    MaxUsd,
     NumVideos,
     Tasks,
     Videos,
+    VideosAs,
     check_failures,
     show_results,
 )
@@ -53,19 +58,11 @@ def command(
     allow_missing: Annotated[
         bool, typer.Option(help="Run without missing videos and broken rows.")
     ] = False,
-    judge: Annotated[
-        str | None, typer.Option(help="Model that judges free answers, or inspect:PROVIDER/MODEL.")
-    ] = None,
-    judge_url: Annotated[
-        str | None, typer.Option(help="Its OpenAI-compatible endpoint. [default: OpenAI's]")
-    ] = None,
-    max_usd: Annotated[float | None, typer.Option(help="What all judgements may cost.")] = None,
-    videos_as: Annotated[
-        str, typer.Option(help="For endpoints: data_url, file_url (same files there) or frames.")
-    ] = "data_url",
-    frames_as_pictures: Annotated[
-        int | None, typer.Option(min=1, help="For inspect: models that take no video.")
-    ] = None,
+    judge: Judge = None,
+    judge_url: JudgeUrl = None,
+    max_usd: MaxUsd = None,
+    videos_as: VideosAs = "data_url",
+    frames_as_pictures: FramesAsPictures = None,
     num_videos: NumVideos = 100,
     level: Level = "standard",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
@@ -75,10 +72,10 @@ def command(
     from llava_video.errors import InputError
 
     with many_imports():
+        from llava_video.evaluate import run
         from llava_video.evaluate.asked import BASELINES
         from llava_video.evaluate.extraction import OWN
         from llava_video.evaluate.report import write_report
-        from llava_video.evaluate.run import Judge, Settings, evaluate
         from llava_video.recipes import nearest
     if baseline not in BASELINES:
         raise InputError(f"there is no baseline {baseline!r}{nearest(baseline, BASELINES)}")
@@ -86,7 +83,7 @@ def command(
         raise InputError(f"--videos-as {videos_as}: use data_url, file_url or frames")
     if len(tasks) > 1 and annotations is not None:
         raise InputError("--annotations is of one task; evaluate the others in runs of their own")
-    settings = Settings(
+    settings = run.Settings(
         model=model,
         device=device,
         representation=representation,
@@ -103,13 +100,13 @@ def command(
         level=level,
     )
     keep_libraries_quiet()
-    results = evaluate(
+    results = run.evaluate(
         tasks,
         out,
         settings,
         annotations=annotations,
         videos=videos,
-        judge=Judge(judge, judge_url, max_usd) if judge else None,
+        judge=run.Judge(judge, judge_url, max_usd) if judge else None,
         display="rich" if sys.stderr.isatty() and not as_json else "none",
     )
     page = write_report(out)
