@@ -25,4 +25,4 @@ bench:  ## figures; each file can be run alone and says what it measures
 	python benchmarks/packing.py
 	python benchmarks/decode.py --quick
 	python benchmarks/ask.py
-	python benchmarks/tiny_accuracy.py
+	python benchmarks/evaluation.py

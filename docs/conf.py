@@ -4,6 +4,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import inspect_ai  # noqa: F401  autodoc imports as type checkers do, which its models do not survive
 from sphinx.application import Sphinx
 
 import llava_video
@@ -41,7 +42,8 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!llava_video\b)\w+\..*"),  # other packages: no inventory is at hand offline
     # Names that modules import for type checkers only, aliases, type variables, private classes.
-    ("py:class", r"Floats|Kind|Numbers|Packet|Path|PreTrainedConfig|Tensor|Tracker|VideoStream"),
+    ("py:class", r"Floats|GenerateConfig|Kind|Model|Numbers|Packet|Path|PreTrainedConfig"),
+    ("py:class", r"InputContainer|Tensor|Tracker|VideoCodecContext|VideoStream"),
     ("py:class", r"(dict|tuple)\[str"),
     ("py:class", r"llava_video\.[\w.]+\.(K|T|V|Kind|_\w+)"),
 ]

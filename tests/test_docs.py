@@ -77,6 +77,8 @@ def check(command: str) -> None:
     words = shlex.split(re.sub(r"[\[\]|]", " ", command).replace("'", ""), comments=True)
     verb = typer.main.get_command(app)
     while hasattr(verb, "commands") and words and not words[0].startswith("-"):
+        if words[0] not in verb.commands and hasattr(verb, "default"):
+            words.insert(0, verb.default)
         assert words[0] in verb.commands, f"{command}: no verb {words[0]}"
         verb = verb.commands[words.pop(0)]
     options = {name for parameter in verb.params for name in parameter.opts} | {"--help"}

@@ -1,15 +1,15 @@
-"""The tables of models on toyworld: which runs they need, and what is printed of them."""
+"""The models of the tables on toyworld: which runs they need, and where `eval` finds them."""
 
-import json
 from pathlib import Path
 
 import pytest
 
+from llava_video.evaluate.table_recipe import TableRecipe
 from llava_video.recipes import load_recipe
 from llava_video.representation import VideoRepresentation
 from llava_video.tiny.accuracy import is_correct
 from llava_video.tiny.recipe import TinyRecipe
-from llava_video.tiny.tables import ALL, KINDS, ROWS, make_table, mean_and_interval, name_of
+from llava_video.tiny.tables import RECIPES, name_of, train_models
 from llava_video.toyworld import generate_script, make_questions
 
 
@@ -19,37 +19,28 @@ def finish(recipe: TinyRecipe) -> None:
     (recipe.out / "model").mkdir()
 
 
-def test_finished_runs_are_neither_trained_nor_asked_again(tmp_path: Path) -> None:
-    base, clips = tmp_path / "base", f"clips={tmp_path}"
+def finish_all(out: Path, table: str, seeds: list[int]) -> None:
+    base, clips = out / "base", f"clips={out}"
     finish(load_recipe(TinyRecipe, "toyworld-base", [f"out={base}", clips]))
-    for name, asked_with in ROWS["5"]:
-        for seed in (3, 4):
+    for name in RECIPES[table]:
+        for seed in seeds:
             changes = [f"seed={seed}", f"start_from={base}", clips]
-            recipe = load_recipe(TinyRecipe, name, [f"out={tmp_path}/x", *changes])
+            recipe = load_recipe(TinyRecipe, name, [f"out={out}/x", *changes])
             own = VideoRepresentation.from_dict(recipe.representations[0])
-            run = tmp_path / name_of(own) / f"seed{seed}"
-            if not run.exists():
-                finish(load_recipe(TinyRecipe, name, [f"out={run}", *changes]))
-            share = 0.5 if asked_with is None else 0.75
-            known = run / f"right-with-{name_of(asked_with or own)}-of-7.json"
-            known.write_text(json.dumps(dict.fromkeys((ALL, *KINDS), share)))
-    notices: list[str] = []
-    one, both = make_table("5", tmp_path, [3, 4], num_videos=7, notice=notices.append)
-    assert len(notices) == 2 * len(ROWS["5"])
-    *_, first = one.splitlines()
-    *_, last = both.splitlines()
-    assert first.split(" | ")[3:5] == ["0.250", "0.750"]
-    assert last.split(" | ")[3:5] == ["0.250 ± 0.000", "0.750 ± 0.000"]
-    assert last.split(" | ")[2] == "96", "what Table 5 compares has one budget"
+            run = out / name_of(own) / f"seed{seed}"
+            finish(load_recipe(TinyRecipe, name, [f"out={run}", *changes]))
 
 
-@pytest.mark.parametrize(
-    ("values", "said"),
-    # Half of the interval: t (12.71 and 4.30) times s / sqrt(n).
-    [([0.5], "0.500"), ([0.4, 0.6], "0.500 ± 1.271"), ([0.4, 0.5, 0.6], "0.500 ± 0.248")],
-)
-def test_an_interval_is_students(values: list[float], said: str) -> None:
-    assert mean_and_interval(values) == said
+@pytest.mark.parametrize("table", RECIPES)
+def test_finished_runs_are_not_trained_again_and_are_those_that_eval_compares(
+    tmp_path: Path, table: str
+) -> None:
+    finish_all(tmp_path, table, [3, 4])
+    found = list(train_models(table, tmp_path, [3, 4]))
+    changes = [f"out={tmp_path}/t", f"runs={tmp_path}", "seeds=[3, 4]"]
+    recipe = load_recipe(TableRecipe, f"toyworld-table{table}", changes)
+    compared = {model for row in recipe.rows for model in recipe.models_of(row)}
+    assert compared == set(map(str, found))
 
 
 def test_an_answer_is_right_by_its_letter_or_by_its_word() -> None:
@@ -58,5 +49,3 @@ def test_an_answer_is_right_by_its_letter_or_by_its_word() -> None:
         right = f"{question.answer_letter}." if question.options else f" {question.answer.title()}."
         assert is_correct(question, right)
         assert not is_correct(question, "nothing of it")
-        for text in ("A bird, I would guess.", "Because I saw it.", "Certainly.", "Doubtful."):
-            assert not is_correct(question, text)

@@ -13,6 +13,7 @@ from llava_video.cli import (
     annotate,
     convert,
     doctor,
+    eval,
     frames,
     merge,
     models,
@@ -50,8 +51,15 @@ app.add_typer(models.app, name="models")
 app.add_typer(tiny.app, name="tiny")
 app.add_typer(toyworld.app, name="toyworld")
 app.add_typer(annotate.app, name="annotate")
+app.add_typer(eval.app, name="eval")
 
-_EXTRAS = {"annotate": "annotate", "train": "train", "merge": "train", "tiny": "train"}
+_EXTRAS = {
+    "annotate": "annotate",
+    "train": "train",
+    "merge": "train",
+    "tiny": "train",
+    "eval": "evaluate",
+}
 """What has to be installed for a command, beside the package itself."""
 
 

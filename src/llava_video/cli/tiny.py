@@ -54,7 +54,7 @@ def train(
 @app.command()
 def tables(
     table: Annotated[str, typer.Argument(help="4 or 5.")],
-    out: Annotated[Path, typer.Option("--out", help="Keeps runs and scores, of both tables.")],
+    out: Annotated[Path, typer.Option("--out", help="Keeps the runs, of both tables.")],
     seeds: Annotated[
         list[int] | None,
         typer.Option("--seed", help="A seed of the runs; may be repeated. Default: 0, 1 and 2."),
@@ -62,26 +62,18 @@ def tables(
     watching_steps: Annotated[
         int | None, typer.Option(min=1, help="Steps, instead of those of the recipes.")
     ] = None,
-    num_videos: Annotated[
-        int, typer.Option(min=1, help="Held-out videos that each model is asked about.")
-    ] = 200,
 ) -> None:
-    """Repeat Table 4 or 5 of the paper on toyworld, and print it anew after each seed."""
+    """Train the models that Table 4 or 5 compares on toyworld; `eval tables` compares them."""
     from llava_video.errors import InputError
 
     with many_imports():
-        from llava_video.tiny.tables import ROWS, make_table
+        from llava_video.tiny.tables import RECIPES, train_models
     keep_libraries_quiet()
 
-    if table not in ROWS:
-        raise InputError(f"there is no table {table!r} here; use one of {', '.join(ROWS)}")
-    found = make_table(
-        table,
-        out,
-        seeds or [0, 1, 2],
-        watching_steps=watching_steps,
-        num_videos=num_videos,
-        notice=lambda text: typer.echo(text, err=True),
+    if table not in RECIPES:
+        raise InputError(f"there is no table {table!r} here; use one of {', '.join(RECIPES)}")
+    for model in train_models(table, out, seeds or [0, 1, 2], watching_steps=watching_steps):
+        typer.echo(model)
+    typer.echo(
+        f"compare them: llava-video eval tables toyworld-table{table} runs={out} out=DIR", err=True
     )
-    for number, text in enumerate(found, 1):
-        typer.echo(f"{number} seeds\n\n{text}")

@@ -1,0 +1,90 @@
+"""What the verbs of ``eval`` share: options, and results on a terminal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Tasks = Annotated[
+    list[str],
+    typer.Argument(metavar="TASK...", help="Names of benchmarks; `eval doctor --list` has them."),
+]
+Annotations = Annotated[
+    Path | None,
+    typer.Option(help="File of the questions, or a folder of them. Not needed for toyworld."),
+]
+Videos = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the videos. [default: that of the annotations]"),
+]
+NumVideos = Annotated[int, typer.Option(min=1, help="toyworld: how many videos to make.")]
+Level = Annotated[str, typer.Option(help="toyworld: simple, standard, crowded or long.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Extraction = Annotated[
+    str | None,
+    typer.Option(help="llava-video, or the rules of lmms-eval or vlmevalkit."),
+]
+Failures = Annotated[
+    str | None,
+    typer.Option(help="What failed questions count: excluded (reported) or wrong."),
+]
+
+Judge = Annotated[
+    str | None, typer.Option(help="Model that judges free answers, or inspect:PROVIDER/MODEL.")
+]
+JudgeUrl = Annotated[
+    str | None, typer.Option(help="Its OpenAI-compatible endpoint. [default: OpenAI's]")
+]
+MaxUsd = Annotated[float | None, typer.Option(help="What all judgements may cost.")]
+VideosAs = Annotated[
+    str, typer.Option(help="For endpoints: data_url, file_url (same files there) or frames.")
+]
+FramesAsPictures = Annotated[
+    int | None, typer.Option(min=1, help="For inspect: models that take no video.")
+]
+
+
+def check_failures(failures: str | None) -> Any:
+    """A policy by name.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    from llava_video.errors import InputError
+
+    if failures not in (None, "excluded", "wrong"):
+        raise InputError(f"--failures {failures}: use excluded or wrong")
+    return failures
+
+
+def show_results(results: dict[str, dict[str, Any]], *, as_json: bool) -> None:
+    """Print the results of each task."""
+    if as_json:
+        typer.echo(json.dumps(results, ensure_ascii=False))
+        return
+    from llava_video.pages.blocks import Table
+    from llava_video.pages.terminal import show
+
+    rows = []
+    for name, found in results.items():
+        scores = found["scores"]
+        overall = scores["overall"] or {}
+        half = overall.get("half_width")
+        score = found["headline"]
+        rows.append(
+            (
+                name,
+                "not public" if score is None else f"{score:.3f}",
+                "" if half is None else f"± {half:.3f}",
+                scores["num_questions"],
+                overall.get("num_clusters", 0),
+                f"{scores['unparsed_share']:.1%}",
+                sum(scores["num_failed"].values()),
+                "; ".join(f"{r['model']} {r['score']:g}" for r in found["references"][:1]),
+            )
+        )
+    head = ("task", "score", "95 %", "questions", "videos", "unparsed", "failed", "published")
+    show(Table(head, rows, "lrrrrrrl"))

@@ -1,0 +1,114 @@
+"""``llava-video eval TASK...``: a model's scores on benchmarks."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from llava_video.cli.eval.common import (
+    Annotations,
+    AsJson,
+    Extraction,
+    Failures,
+    FramesAsPictures,
+    Judge,
+    JudgeUrl,
+    Level,
+    MaxUsd,
+    NumVideos,
+    Tasks,
+    Videos,
+    VideosAs,
+    check_failures,
+    show_results,
+)
+from llava_video.cli.startup import keep_libraries_quiet, many_imports
+
+
+def command(
+    tasks: Tasks,
+    out: Annotated[Path, typer.Option(help="Folder of the run; a started one is resumed.")],
+    model: Annotated[
+        str,
+        typer.Option(
+            help="'tiny', a checkpoint's directory, its name on the hub, http://HOST/v1#MODEL, or "
+            "inspect:PROVIDER/MODEL."
+        ),
+    ] = "tiny",
+    *,
+    annotations: Annotations = None,
+    videos: Videos = None,
+    representation: Annotated[
+        str | None, typer.Option(help="T,M,s,p or a name from `presets`; default: the model's own.")
+    ] = None,
+    num_frames: Annotated[int | None, typer.Option(min=1, help="Frames of each video.")] = None,
+    prompts: Annotated[
+        str | None, typer.Option(help="lmms-eval, vlmevalkit or official; default: the task's.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Questions of each task.")] = None,
+    baseline: Annotated[
+        str,
+        typer.Option(help="none, no-video, first-frame, shuffled, other-video or always-a."),
+    ] = "none",
+    extraction: Extraction = None,
+    failures: Failures = None,
+    allow_missing: Annotated[
+        bool, typer.Option(help="Run without missing videos and broken rows.")
+    ] = False,
+    judge: Judge = None,
+    judge_url: JudgeUrl = None,
+    max_usd: MaxUsd = None,
+    videos_as: VideosAs = "data_url",
+    frames_as_pictures: FramesAsPictures = None,
+    num_videos: NumVideos = 100,
+    level: Level = "standard",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate a model on tasks; a run that was stopped goes on where it was."""
+    from llava_video.errors import InputError
+
+    with many_imports():
+        from llava_video.evaluate import run
+        from llava_video.evaluate.asked import BASELINES
+        from llava_video.evaluate.extraction import OWN
+        from llava_video.evaluate.report import write_report
+        from llava_video.recipes import nearest
+    if baseline not in BASELINES:
+        raise InputError(f"there is no baseline {baseline!r}{nearest(baseline, BASELINES)}")
+    if videos_as not in ("data_url", "file_url", "frames"):
+        raise InputError(f"--videos-as {videos_as}: use data_url, file_url or frames")
+    if len(tasks) > 1 and annotations is not None:
+        raise InputError("--annotations is of one task; evaluate the others in runs of their own")
+    settings = run.Settings(
+        model=model,
+        device=device,
+        representation=representation,
+        num_frames=num_frames,
+        prompts=prompts,
+        extraction=extraction or OWN,
+        limit=limit,
+        baseline=baseline,  # type: ignore[arg-type]  # checked above
+        failures=check_failures(failures) or "excluded",
+        allow_missing=allow_missing,
+        videos_as=videos_as,
+        frames_as_pictures=frames_as_pictures,
+        num_videos=num_videos,
+        level=level,
+    )
+    keep_libraries_quiet()
+    results = run.evaluate(
+        tasks,
+        out,
+        settings,
+        annotations=annotations,
+        videos=videos,
+        judge=run.Judge(judge, judge_url, max_usd) if judge else None,
+        display="rich" if sys.stderr.isatty() and not as_json else "none",
+    )
+    page = write_report(out)
+    show_results(results, as_json=as_json)
+    typer.echo(f"report: {page}", err=True)

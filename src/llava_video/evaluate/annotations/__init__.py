@@ -1,0 +1,1 @@
+"""Annotation files and the folders of videos beside them."""

@@ -1,0 +1,150 @@
+"""The report of an evaluation: one HTML page that works offline."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+from llava_video.evaluate.scoring.outcomes import Outcome, read_outcomes, task_folders
+from llava_video.evaluate.scoring.results import read_results
+from llava_video.evaluate.thumbnails import thumbnails
+from llava_video.pages.blocks import Bar, Bars, Block, Cell, Page, Section, Table, Text, Tiles
+from llava_video.pages.html import to_html
+from llava_video.records.files import write_whole
+
+FILE = "report.html"
+_MOST_SHOWN = 12
+
+
+def write_report(run: Path) -> Path:
+    """Write the report of a run from the files of its tasks.
+
+    Raises:
+        InputError: a task has no results.
+    """
+    sections: list[Section] = []
+    lead: list[Block] = []
+    for folder in task_folders(run):
+        results, outcomes = read_results(folder), read_outcomes(folder)
+        sections += _sections(results, outcomes)
+        lead = [_about(results)]
+    path = run / FILE
+    write_whole(path, to_html(Page(f"Evaluation {run.resolve().name}", lead, sections)))
+    return path
+
+
+def _about(results: dict[str, Any]) -> Table:
+    values = {
+        **results["settings"],
+        "representation": ", ".join(results["representations"]) or "as the model has it",
+        **results["versions"],
+        **results["hardware"],
+    }
+    rows = [(name, str(value)) for name, value in values.items() if value not in (None, False)]
+    return Table(("setting", "value"), rows)
+
+
+def _sections(results: dict[str, Any], outcomes: Sequence[Outcome]) -> Iterator[Section]:
+    title, scores = results["title"], results["scores"]
+    blocks: list[Block] = [_tiles(results), *_warnings(scores)]
+    if results["references"]:
+        rows = [(r["model"], f"{r['score']:g}", r["source"]) for r in results["references"]]
+        blocks.append(Table(("published for", "score", "source"), rows, "lrl"))
+    yield Section(title, blocks)
+    groups = [("type of question", "by_type"), ("duration", "by_duration")]
+    for name, key in groups:
+        if scores[key]:
+            yield Section(f"{title}: by {name}", [_bars(scores[key])])
+    letters = [outcome for outcome in outcomes if outcome.options and outcome.target]
+    if letters:
+        yield Section(f"{title}: right and chosen letters", [_confusion(letters)])
+    wrong = [outcome for outcome in outcomes if outcome.value == 0 or outcome.failure]
+    if wrong:
+        shown = _spread(wrong)
+        blocks = [Text(f"{len(shown)} of {len(wrong)}, spread over the types."), _wrong(shown)]
+        yield Section(f"{title}: answered wrongly", blocks)
+
+
+def _tiles(results: dict[str, Any]) -> Tiles:
+    scores = results["scores"]
+    tokens = results["video_tokens"]
+    overall = scores["overall"]
+    tiles = []
+    if results["headline"] is not None:
+        half = overall["half_width"]
+        interval = f" ± {half:.3f}" if half is not None else ""
+        is_mean = results["headline_is"] == "mean over questions"
+        tiles.append(
+            (f"{results['headline']:.3f}{interval if is_mean else ''}", results["headline_is"])
+        )
+    tiles += [
+        (f"{scores['num_questions']:,}", "questions"),
+        (f"{overall['num_clusters'] if overall else 0:,}", "videos"),
+        (f"{scores['unparsed_share']:.1%}", "answers that choose nothing"),
+        (f"{sum(scores['num_failed'].values()):,}", f"failures, {scores['failures']}"),
+    ]
+    if scores["most_frequent"] is not None:
+        tiles.append((f"{scores['most_frequent']:.3f}", "always the most frequent letter"))
+    if tokens:
+        same = tokens[0] == tokens[1]
+        tiles.append(
+            (f"{tokens[0]:,}" if same else f"{tokens[0]:,} to {tokens[1]:,}", "video tokens")
+        )
+    return Tiles(tiles)
+
+
+def _warnings(scores: dict[str, Any]) -> list[Block]:
+    failed = ", ".join(f"{number} by {kind}" for kind, number in scores["num_failed"].items())
+    return [Text(f"Failed questions are {scores['failures']}: {failed}.")] if failed else []
+
+
+def _bars(means: dict[str, dict[str, Any]]) -> Bars:
+    return Bars(
+        [
+            Bar(
+                name,
+                mean["mean"],
+                f"{mean['mean']:.3f}"
+                + (f" ± {mean['half_width']:.3f}" if mean["half_width"] is not None else "")
+                + f" ({mean['num_values']:,})",
+            )
+            for name, mean in means.items()
+        ]
+    )
+
+
+def _confusion(outcomes: Sequence[Outcome]) -> Table:
+    pairs = Counter((outcome.target, outcome.said or "none") for outcome in outcomes)
+    right = sorted({target for target, _ in pairs})
+    chosen = sorted({*right, *(said for _, said in pairs if said != "none")})
+    columns = [*chosen, "none"]
+    rows: list[Sequence[Cell]] = [
+        [target, *(pairs[target, said] for said in columns)] for target in right
+    ]
+    return Table(("right", *columns), rows, "l" + "r" * len(columns))
+
+
+def _spread(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """A few, one of each type in turn."""
+    by_type: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        by_type.setdefault(outcome.type, []).append(outcome)
+    turns = [each for turn in zip_longest(*by_type.values()) for each in turn if each is not None]
+    return turns[:_MOST_SHOWN]
+
+
+def _wrong(outcomes: Sequence[Outcome]) -> Table:
+    rows = [
+        (
+            thumbnails(outcome),
+            outcome.prompt,
+            outcome.failure or outcome.text,
+            outcome.said or "nothing",
+            outcome.target,
+        )
+        for outcome in outcomes
+    ]
+    return Table(("seen", "prompt", "answer", "extracted", "right"), rows)

@@ -1,0 +1,1 @@
+"""From outcomes to scores with intervals, and the files of both."""

@@ -1,0 +1,103 @@
+"""TempCompass (Liu et al., 2024): action, direction, speed, order and change of attributes.
+
+Rows: the files of llyx97/TempCompass by question type (``multi-choice.json``, ``yes_no.json``,
+``caption_matching.json``, one or a folder of them), or the hub's configurations. Captioning, which
+a judge scores by answering the multiple-choice question from the caption, is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from llava_video.evaluate.annotations.question import Question
+from llava_video.evaluate.annotations.rows import Form, Row, read_json, read_rows
+from llava_video.evaluate.extraction import lmms_eval, vlmevalkit
+from llava_video.evaluate.tasks.benchmark import Benchmark, split_options
+
+_BEST = "\nPlease directly give the best option:"
+_YES_NO = "\nPlease answer yes or no:"
+_KINDS = ("multi-choice", "yes_no", "caption_matching", "captioning")
+_SENTENCE = re.compile(r"^(?:Sentence|Caption|Option) (?:[A-Z]|\d): (.*)$")
+
+
+def _parse(row: Row) -> Question:
+    written, answer = row.text("question"), row.text("answer")
+    text, options = _options_of(written, answer)
+    if not options:
+        raise row.error("no lines of options in 'question', and no yes or no for an answer")
+    if answer in ("yes", "no"):
+        letter = row.letter_of(answer, options)
+    else:
+        letter = row.letter_of(_SENTENCE.sub(r"\1", re.sub(r"^[A-Z]\. ", "", answer)), options)
+    video = row.text("video_id")
+    return Question(
+        id=f"{row.text('kind', row.file.stem)}_{video}_{row.number}",
+        video=video,
+        text=text,
+        options=options,
+        answer=letter,
+        type=row.text("dim", ""),
+        written=str(row.values["question"]),
+    )
+
+
+def _options_of(written: str, answer: str) -> tuple[str, tuple[str, ...]]:
+    if answer in ("yes", "no"):
+        return written, ("yes", "no")
+    lines = written.split("\n")
+    sentences = [_SENTENCE.match(line) for line in lines[1:]]
+    if len(sentences) > 1 and all(sentences):
+        return lines[0], tuple(match[1].strip() for match in sentences if match)
+    return split_options(written)
+
+
+def _read(path: Path) -> Iterator[Row]:
+    """Rows of files that are objects by video and dimension, or of plain rows."""
+    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    for file in files:
+        found = read_json(file) if file.suffix == ".json" else None
+        if not isinstance(found, dict):
+            yield from (row for row in read_rows(file) if file.stem != "captioning")
+            continue
+        rows = (
+            {"kind": kind, "video_id": video, "dim": dim, **question}
+            for video, inner in found.items()
+            for kind, dims in _by_kind(inner, file.stem)
+            for dim, questions in dims.items()
+            for question in questions
+        )
+        for number, values in enumerate(rows, 1):
+            yield Row(file, number, values)
+
+
+def _by_kind(inner: dict[str, object], file_kind: str) -> Iterator[tuple[str, dict]]:  # type: ignore[type-arg]
+    """``(kind, questions by dimension)``; a file holds one kind, or all of them by name."""
+    found = inner if set(inner) <= set(_KINDS) else {file_kind: inner}
+    yield from (
+        (k, dims) for k, dims in found.items() if k != "captioning" and isinstance(dims, dict)
+    )
+
+
+def _prompt(question: Question) -> str:
+    is_yes_no = question.options == ("yes", "no")
+    return question.written + (_YES_NO if is_yes_no else _BEST)
+
+
+def _lmms_eval_rule(text: str, question: Question) -> str | None:
+    rule = (
+        lmms_eval.yes_or_no if question.options == ("yes", "no") else lmms_eval.tempcompass_letter
+    )
+    return rule(text, question)
+
+
+TEMPCOMPASS = Benchmark(
+    name="tempcompass",
+    title="TempCompass",
+    forms=(Form("TempCompass", ("video_id", "question", "answer"), _parse),),
+    prompts={"lmms-eval": _prompt, "vlmevalkit": _prompt, "official": _prompt},
+    max_new_tokens=1024,
+    compatible={"lmms-eval": _lmms_eval_rule, "vlmevalkit": vlmevalkit.infer},
+    read=_read,
+)

@@ -1,0 +1,40 @@
+"""Frames of a video as small pictures for a page."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+from PIL import Image
+
+from llava_video.errors import LlavaVideoError
+from llava_video.evaluate.scoring.outcomes import Outcome
+from llava_video.pages.blocks import Figure, Figures
+
+_MOST_FRAMES = 6
+_SIDE = 112
+
+
+def thumbnails(outcome: Outcome) -> Figures | str:
+    """Some of the frames that were seen, or why they cannot be shown."""
+    if not outcome.file:
+        return "no video"
+    from llava_video.video import read_video
+
+    num_seen = max(1, len(outcome.seen_seconds))
+    try:
+        frames = read_video(outcome.file, num_frames=num_seen)
+    except LlavaVideoError as error:
+        return str(error)
+    num_shown = min(_MOST_FRAMES, len(frames))
+    numbers = [round(n * (len(frames) - 1) / max(1, num_shown - 1)) for n in range(num_shown)]
+    figures = []
+    for number in numbers:
+        picture = Image.fromarray(frames.pixels[number])
+        picture.thumbnail((_SIDE, _SIDE))
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=80)
+        data = base64.b64encode(buffer.getvalue()).decode()
+        seconds = frames.timestamps_seconds[number]
+        figures.append(Figure(f"data:image/jpeg;base64,{data}", f"{seconds:.1f} s"))
+    return Figures(figures, are_small=True)

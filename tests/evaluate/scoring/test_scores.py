@@ -1,0 +1,140 @@
+"""Intervals by another way of computing, per type, paired, and power."""
+
+import math
+import random
+from dataclasses import replace
+
+import pytest
+
+from llava_video.evaluate.scoring.outcomes import Outcome
+from llava_video.evaluate.scoring.power import (
+    differing_share,
+    num_questions_needed,
+    num_seeds_needed,
+)
+from llava_video.evaluate.scoring.scores import (
+    compare_paired,
+    mean_of,
+    score,
+    t_of_95_percent,
+)
+
+BLANK = Outcome("", "v", "", "", "q", ("x", "y"), "A", "p", "", "A", "A", 1.0)
+
+
+def outcomes_of(*values: tuple[str, str, float | None]) -> list[Outcome]:
+    return [
+        replace(BLANK, id=str(n), video=video, type=kind, value=value,
+                failure="" if value is not None else "gone",
+                failure_kind="" if value is not None else "video")
+        for n, (video, kind, value) in enumerate(values)
+    ]  # fmt: skip
+
+
+def test_with_a_cluster_per_value_it_is_the_usual_standard_error() -> None:
+    values = [random.Random(3).random() for _ in range(50)]
+    center = sum(values) / 50
+    usual = math.sqrt(sum((v - center) ** 2 for v in values) / 49) / math.sqrt(50)
+    assert mean_of(values, range(50)).stderr == pytest.approx(usual)
+
+
+def test_values_that_repeat_within_clusters_do_not_narrow_the_interval() -> None:
+    values = [random.Random(3).random() for _ in range(20)]
+    once = mean_of(values, range(20))
+    repeated = mean_of(
+        [v for v in values for _ in range(5)], [n for n in range(20) for _ in "12345"]
+    )
+    assert repeated.stderr == pytest.approx(once.stderr)
+    assert repeated.half_width == pytest.approx(once.half_width)
+
+
+def test_a_single_cluster_has_no_interval() -> None:
+    found = mean_of([0.0, 1.0], ["v", "v"])
+    assert found.half_width == math.inf
+    assert found.text == "0.500"
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+    rng = random.Random(0)
+    num_held = 0
+    for _ in range(400):
+        shares = [rng.betavariate(2, 2) for _ in range(15)]
+        values = [float(rng.random() < share) for share in shares for _ in range(6)]
+        found = mean_of(values, [n for n in range(15) for _ in range(6)])
+        num_held += abs(found.mean - 0.5) <= found.half_width
+    assert 0.91 <= num_held / 400 <= 0.98
+
+
+@pytest.mark.parametrize(("degrees", "t"), [(1, 12.706), (30, 2.042), (40, 2.021), (120, 1.980)])
+def test_t(degrees: int, t: float) -> None:
+    assert t_of_95_percent(degrees) == pytest.approx(t, abs=0.002)
+
+
+def test_scores_per_type_and_what_failures_count() -> None:
+    outcomes = outcomes_of(("a", "x", 1.0), ("a", "x", 1.0), ("b", "x", 0.0), ("b", "y", 0.0),
+                           ("c", "y", None))  # fmt: skip
+    found = score(outcomes)
+    assert found.overall is not None
+    assert found.overall.mean == 0.5
+    assert {name: mean.mean for name, mean in found.by_type.items()} == {"x": 2 / 3, "y": 0.0}
+    assert found.mean_over_types == pytest.approx(1 / 3)
+    assert found.num_failed == {"video": 1}
+    wrong = score(outcomes, "wrong").overall
+    assert wrong is not None
+    assert wrong.mean == pytest.approx(2 / 5)
+
+
+def test_the_unparsed_share_leaves_failures_out() -> None:
+    outcomes = outcomes_of(("a", "x", 0.0), ("a", "x", 0.0), ("b", "x", None))
+    outcomes[0] = replace(outcomes[0], said=None)
+    outcomes[2] = replace(outcomes[2], said=None)
+    assert score(outcomes).unparsed_share == 0.5
+
+
+def test_nothing_scored_is_no_zero() -> None:
+    found = score(outcomes_of(("a", "x", None)))
+    assert found.overall is None
+    assert found.to_dict()["overall"] is None
+
+
+def test_a_paired_difference_is_narrower_than_that_of_two_scores() -> None:
+    rng = random.Random(1)
+    values = [float(rng.random() < 0.5) for _ in range(300)]
+    first = outcomes_of(*((f"v{n // 3}", "", v) for n, v in enumerate(values)))
+    second = outcomes_of(
+        *((f"v{n // 3}", "", max(v, float(n % 30 == 0))) for n, v in enumerate(values))
+    )
+    found = compare_paired(first, second)
+    assert found is not None
+    assert found.difference.mean == pytest.approx(found.second - found.first)
+    assert found.num_worse == 0
+    alone = score(first).overall
+    assert alone is not None
+    assert found.difference.half_width < alone.half_width / 2
+    assert differing_share(first, second) == found.num_better / 300
+
+
+def test_runs_without_shared_questions_cannot_be_compared() -> None:
+    [one] = outcomes_of(("a", "x", 1.0))
+    assert compare_paired([one], [replace(one, id="other")]) is None
+
+
+def test_the_promised_power_is_what_simulation_finds() -> None:
+    effect, share = 0.05, 0.2
+    needed = num_questions_needed(effect, share)
+    rng = random.Random(5)
+    num_found = 0
+    for _ in range(200):
+        better, worse = (share + effect) / 2, (share - effect) / 2
+        draws = [rng.random() for _ in range(needed)]
+        differences = [1.0 if d < better else -1.0 if d < better + worse else 0.0 for d in draws]
+        found = mean_of(differences, range(needed))
+        num_found += found.mean - found.half_width > 0
+    assert 0.7 <= num_found / 200 <= 0.9
+
+
+def test_seeds() -> None:
+    assert num_seeds_needed(0.01, seed_stdev=0.01) == 8
+    assert num_seeds_needed(0.01, seed_stdev=0.0) == 2
+    with pytest.raises(ValueError, match="differing share"):
+        num_questions_needed(0.3, 0.2)
