@@ -20,6 +20,9 @@ from llava_video.budget.planner import planner_of
 from llava_video.errors import InputError
 from llava_video.model.configuration import LlavaVideoConfig
 
+SMALL_BYTES = 1 << 26
+"""Weights of fewer bytes than this are small."""
+
 PROBE_ROWS = 64
 PROBE_WIDTH = 1152
 """A product of this shape is large enough to show the rate, and takes milliseconds."""
@@ -61,7 +64,9 @@ def _product_seconds(dtype: torch.dtype) -> float:
 def choose_dtype(config: LlavaVideoConfig, directory: Path, device: torch.device) -> torch.dtype:
     """The dtype to run a checkpoint in, where none is asked for.
 
-    Its own; but on a CPU that is faster in float32 that one, if it fits into what is free.
+    Its own; but on a CPU float32, where the model is small, or where the CPU is faster in it and it
+    fits into what is free. Small models gain nothing from fewer bytes, and in float32 they give
+    the same answers on every CPU.
 
     Args:
         config: of the checkpoint.
@@ -69,7 +74,11 @@ def choose_dtype(config: LlavaVideoConfig, directory: Path, device: torch.device
         device: where it is to run.
     """
     stored = dtype_of(config)
-    if device.type != "cpu" or fastest_dtype(stored) == stored:
+    if device.type != "cpu":
+        return stored
+    if sum(file.stat().st_size for file in directory.glob("*.safetensors")) < SMALL_BYTES:
+        return torch.float32
+    if fastest_dtype(stored) == stored:
         return stored
     free_bytes = free_memory_bytes(device)
     if free_bytes is not None:
