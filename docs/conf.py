@@ -42,8 +42,8 @@ nitpick_ignore_regex = [
     ("py:.*", r"(?!llava_video\b)\w+\..*"),  # other packages: no inventory is at hand offline
     # Names that modules import for type checkers only, aliases, type variables, private classes.
     ("py:class", r"Floats|Kind|Numbers|Packet|Path|PreTrainedConfig|Tensor|Tracker|VideoStream"),
-    ("py:class", r"dict\[str"),
-    ("py:class", r"llava_video\.[\w.]+\.(T|Kind|_\w+)"),
+    ("py:class", r"(dict|tuple)\[str"),
+    ("py:class", r"llava_video\.[\w.]+\.(K|T|V|Kind|_\w+)"),
 ]
 suppress_warnings = ["ref.python"]  # a class name that two rooms have (Recipe) gets no link
 

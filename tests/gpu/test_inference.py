@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from llava_video.chat.answer import answer_question
+from llava_video.chat.local_model import LocalModel
+from llava_video.chat.protocol import Answered, AnswerOptions, answer_one
 from llava_video.checkpoints.load import load_model
 from llava_video.model.decoding import FixedCache, RecordedDecoding
 from llava_video.model.grouped_attention import GROUPED
@@ -129,3 +131,24 @@ def test_bytes_of_frames_are_normalised_on_the_device(dtype: torch.dtype) -> Non
     expected = model.float().cpu().model.encode_frames(pixels)
     assert features.dtype == dtype
     assert difference(features, expected.detach().numpy()) <= BFLOAT16
+
+
+def test_a_model_that_keeps_what_it_computed_answers_as_on_the_cpu() -> None:
+    video = files("llava_video") / "assets" / "samples" / "three_shapes.mp4"
+    shown = {"type": "video", "video": str(video)}
+    asked = ["In which direction does the ring move?", "Describe the video.", "What is seen?"]
+    rows = [
+        [{"role": "user", "content": [shown, {"type": "text", "text": question}]}]
+        for question in asked
+    ]
+    answers = []
+    for device in ("cpu", CUDA):
+        model = LocalModel.load(device=device)
+        alone = [answer_one(model, row) for row in rows]
+        batch = [a for a in model.answer(rows, AnswerOptions()) if isinstance(a, Answered)]
+        together = [a.text for a in sorted(batch, key=lambda a: a.row)]
+        assert [a.text for a in alone] == together
+        assert [a.usage.num_frames_encoded for a in alone] == [12, 0, 0]
+        assert all(a.usage.num_tokens_prefilled == 1 for a in batch)
+        answers.append(together)
+    assert answers[0] == answers[1]

@@ -98,7 +98,8 @@ class RecordedDecoding:
         if self._graph is None:
             self._inputs = [v.clone() if isinstance(v, Tensor) else v for v in values]
             self._graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(self._graph):  # records without computing
+            # Records without computing. Other threads may meanwhile use the GPU for their work.
+            with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
                 self._outputs = self._model(**tree_unflatten(self._inputs, structure))
         for recorded, value in zip(self._inputs, values, strict=True):
             if isinstance(recorded, Tensor):

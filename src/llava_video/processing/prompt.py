@@ -217,6 +217,8 @@ class _Builder:
         return Prompt(self._ids, self._supervised, self._token_types)
 
     def _flush(self) -> None:
+        if not self._pending:
+            return
         ids = self._encode(self._pending)
         self._ids += ids
         self._supervised += [self._pending_supervised] * len(ids)

@@ -15,7 +15,7 @@ from llava_video.representation.image_packing import pack_image
 class VisionFeatures:
     """Features of frames and tiles by the digest of their pixels, in the memory of the CPU.
 
-    Video tokens are not kept: packing them from features takes a hundredth of what the language
+    Video tokens are not kept: packing them from features takes a fiftieth of what the language
     model takes to read them, and another representation only packs again.
 
     Args:
