@@ -1,10 +1,14 @@
 """`LocalModel`: what it keeps changes no answer, and saves decoding, encoding and prefilling."""
 
+import base64
 import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -218,6 +222,25 @@ def test_a_symbolic_link_is_the_file(small_checkpoint: Path, files: Path, tmp_pa
     answered = answer_one(model, [user(video(link), "What?")], SIX)
     assert answered.usage.num_frames_decoded == 0
     assert answered.videos[0].source == str(link)
+
+
+def test_an_address_is_fetched_once(small_checkpoint: Path, files: Path, tmp_path: Path) -> None:
+    shutil.copy(files / "a.mp4", tmp_path / "a.mp4")
+    data = base64.b64encode((files / "a.mp4").read_bytes()).decode()
+    model = fresh_model(small_checkpoint)
+    with HTTPServer(
+        ("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    ) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/a.mp4"
+        first = answer_one(model, [user(video(address), "What?")], SIX)
+        server.shutdown()
+    assert first.usage.num_frames_decoded == 8
+    for source, num_decoded in ((address, 0), (f"data:video/mp4;base64,{data}", 8)):
+        answered = answer_one(model, [user(video(source), "What?")], SIX)
+        assert answered.usage.num_frames_decoded == num_decoded
+        assert answered.usage.num_frames_encoded == 0
+        assert answered.text == first.text
 
 
 def test_frames_of_a_span_keep_their_times(model: LocalModel, files: Path) -> None:

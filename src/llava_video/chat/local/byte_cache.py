@@ -24,7 +24,6 @@ class ByteCache(Generic[K, V]):
 
     def __init__(self, max_bytes: int, size_of: Callable[[V], int]) -> None:
         self.max_bytes = max_bytes
-        self.num_bytes = 0
         self._size_of = size_of
         self._values: OrderedDict[K, V] = OrderedDict()
         self._being_made: dict[K, Future[V]] = {}
@@ -33,40 +32,45 @@ class ByteCache(Generic[K, V]):
     def __len__(self) -> int:
         return len(self._values)
 
+    @property
+    def num_bytes(self) -> int:
+        """What is kept now."""
+        # Counted anew: a sum that is carried along would be wrong after an interrupt.
+        with self._lock:
+            return self._sum()
+
     def get_or_make(self, key: K, make: Callable[[], V]) -> V:
         """The value of a key, made where it is not kept."""
         while True:
-            with self._lock:
-                if key in self._values:
-                    self._values.move_to_end(key)
-                    return self._values[key]
-                theirs = self._being_made.get(key)
-                if theirs is None:
-                    ours = self._being_made[key] = Future()
-                    break
+            ours: Future[V] = Future()
+            try:
+                with self._lock:
+                    if key in self._values:
+                        self._values.move_to_end(key)
+                        return self._values[key]
+                    theirs = self._being_made.setdefault(key, ours)
+                if theirs is ours:
+                    value = make()
+                    with self._lock:
+                        self._keep(key, value)
+                    ours.set_result(value)
+                    return value
+            finally:
+                with self._lock:
+                    if self._being_made.get(key) is ours:
+                        del self._being_made[key]
+                ours.cancel()  # does nothing to one that has its value
             try:
                 return theirs.result()
             except CancelledError:  # the other thread failed, which is its matter: make it here
                 continue
-        try:
-            value = make()
-        except BaseException:
-            with self._lock:
-                del self._being_made[key]
-            ours.cancel()
-            raise
-        with self._lock:
-            del self._being_made[key]
-            self._keep(key, value)
-        ours.set_result(value)
-        return value
 
     def _keep(self, key: K, value: V) -> None:
-        num_bytes = self._size_of(value)
-        if num_bytes > self.max_bytes:
+        if self._size_of(value) > self.max_bytes:
             return
         self._values[key] = value
-        self.num_bytes += num_bytes
-        while self.num_bytes > self.max_bytes:
-            _, dropped = self._values.popitem(last=False)
-            self.num_bytes -= self._size_of(dropped)
+        while self._sum() > self.max_bytes:
+            self._values.popitem(last=False)
+
+    def _sum(self) -> int:
+        return sum(map(self._size_of, self._values.values()))

@@ -169,12 +169,18 @@ def _digest(pixels: NDArray[np.uint8], more: str = "") -> str:
 
 
 def _identity_of(source: Any) -> Sequence[Any] | None:
-    """What tells a local file from others and from itself after a change; None for other media."""
-    if not isinstance(source, str | Path) or str(source).startswith(DATA):
+    """What tells a file from others and from itself after a change; None for media in memory.
+
+    An address stands for what it held when it was fetched: turns of a conversation go on about
+    what its first one showed.
+    """
+    if not isinstance(source, str | Path):
         return None
+    if str(source).startswith(DATA):
+        return (hashlib.blake2b(str(source).encode(), digest_size=20).hexdigest(),)
     address = urlsplit(source if isinstance(source, str) else "")
     if address.scheme in ("http", "https"):
-        return None
+        return (str(source),)
     file = Path(url2pathname(address.path) if address.scheme == "file" else source)
     try:
         facts = file.stat()

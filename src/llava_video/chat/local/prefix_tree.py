@@ -41,10 +41,16 @@ class PrefixTree:
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self.num_bytes = 0
         self._root = _Node(np.zeros(0, np.int64), (), None, 0)
         self._clock = count(1)
         self._lock = Lock()
+
+    @property
+    def num_bytes(self) -> int:
+        """What is held now."""
+        # Counted anew: a sum that is carried along would be wrong after an interrupt.
+        with self._lock:
+            return self._sum()
 
     def match(self, keys: NDArray[np.int64]) -> tuple[int, list[KeysValues]]:
         """The longest prefix that is held: its length, and its keys and values in parts."""
@@ -82,8 +88,7 @@ class PrefixTree:
             held = _copy(part_of(keys_values, slice(length - start, len(keys) - start)))
             leaf = _Node(keys[length:].copy(), held, parent, now)
             parent.children[int(keys[length])] = leaf
-            self.num_bytes += _num_bytes_of(held)
-            while self.num_bytes > self.max_bytes:
+            while self._sum() > self.max_bytes:
                 self._drop_oldest_leaf()
 
     def _path(self, keys: NDArray[np.int64]) -> Iterator[tuple[_Node, int]]:
@@ -100,34 +105,44 @@ class PrefixTree:
             node, length = child, length + num_common
 
     def _split(self, node: _Node, length: int) -> _Node:
-        """Part a node after some tokens; returns the new one above."""
+        """Part a node after some tokens; returns the new one above.
+
+        Two new nodes take the place of the old one in one assignment, so that an interrupt leaves
+        either. They hold copies: views would keep the memory of both alive when one is dropped.
+        """
         assert node.parent is not None
+        upper, lower = slice(0, length), slice(length, None)
         above = _Node(
-            node.keys[:length],
-            _copy(part_of(node.held, slice(0, length))),
-            node.parent,
-            node.last_used,
+            node.keys[upper], _copy(part_of(node.held, upper)), node.parent, node.last_used
         )
-        node.parent.children[int(node.keys[0])] = above
-        # A copy: a view would keep the memory of both alive when one of them is dropped.
-        node.held = _copy(part_of(node.held, slice(length, None)))
-        node.keys = node.keys[length:]
-        node.parent = above
-        above.children[int(node.keys[0])] = node
+        below = _Node(
+            node.keys[lower],
+            _copy(part_of(node.held, lower)),
+            above,
+            node.last_used,
+            node.children,
+        )
+        above.children[int(below.keys[0])] = below
+        for child in below.children.values():
+            child.parent = below
+        node.parent.children[int(above.keys[0])] = above
         return above
 
     def _drop_oldest_leaf(self) -> None:
-        oldest: _Node | None = None
+        leaves = [node for node in self._nodes() if not node.children]
+        oldest = min(leaves, key=lambda leaf: leaf.last_used)
+        assert oldest.parent is not None
+        del oldest.parent.children[int(oldest.keys[0])]
+
+    def _nodes(self) -> Iterator[_Node]:
         waiting = list(self._root.children.values())
         while waiting:
             node = waiting.pop()
             waiting += node.children.values()
-            if not node.children and (oldest is None or node.last_used < oldest.last_used):
-                oldest = node
-        assert oldest is not None
-        assert oldest.parent is not None
-        del oldest.parent.children[int(oldest.keys[0])]
-        self.num_bytes -= _num_bytes_of(oldest.held)
+            yield node
+
+    def _sum(self) -> int:
+        return sum(_num_bytes_of(node.held) for node in self._nodes())
 
 
 def part_of(keys_values: KeysValues, positions: slice) -> KeysValues:
