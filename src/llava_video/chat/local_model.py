@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
@@ -16,7 +16,7 @@ from transformers.utils import logging as transformers_logging
 
 from llava_video.budget.devices import AUTO, free_memory_bytes, parse_device
 from llava_video.budget.planner import fit_memory, spare_bytes
-from llava_video.chat.influence import Influence, measure_influence
+from llava_video.chat.influence import measure_influence
 from llava_video.chat.local.answer_text import AnswerText
 from llava_video.chat.local.generation import Ended, Watcher, decode, end_ids_of
 from llava_video.chat.local.limits import CacheCounts, CacheLimits
@@ -29,6 +29,7 @@ from llava_video.chat.protocol import (
     Answered,
     AnswerOptions,
     Conversation,
+    Influence,
     Piece,
     Sampling,
     ShownVideo,
@@ -88,6 +89,7 @@ class LocalModel:
         device: torch.device,
         limits: CacheLimits,
         warnings: Sequence[str] = (),
+        shares: LocalModel | None = None,
     ) -> None:
         self.name = name
         self.config = config
@@ -95,14 +97,20 @@ class LocalModel:
         self.limits = limits
         self.warnings = tuple(warnings)
         self.counts = CacheCounts()
-        self.processor = load_processor(directory, config)
         self._directory = directory
-        self._media = MediaLoader(limits.frames_bytes)
-        self._features = VisionFeatures(limits.features_bytes)
+        self._shares = shares
+        if shares is None:
+            self.processor = load_processor(directory, config)
+            self._media = MediaLoader(limits.frames_bytes)
+            self._features = VisionFeatures(limits.features_bytes)
+            self._tree = PrefixTree(limits.keys_values_bytes)
+        else:
+            self.processor = shares.processor.with_representation(config.representation)
+            self._media, self._features = shares._media, shares._features
+            self._tree = shares._tree
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load-ahead")
         self._ahead: Future[None] | None = None
-        self._tree = PrefixTree(limits.keys_values_bytes)
         self._loading = Lock()
         self._counting = Lock()
 
@@ -116,6 +124,7 @@ class LocalModel:
         num_frames: int | None = None,
         num_new_tokens: int = 256,
         limits: CacheLimits | None = None,
+        shares: LocalModel | None = None,
     ) -> LocalModel:
         """Read the configuration of a checkpoint, and see whether its answers fit into memory.
 
@@ -128,6 +137,7 @@ class LocalModel:
             num_frames: frames that will be sampled, if fewer than T.
             num_new_tokens: the longest answer.
             limits: of the caches; by default shares of the memory that an answer leaves free.
+            shares: the same checkpoint on the same device, whose weights and caches it uses.
 
         Raises:
             LlavaVideoError: the model or the representation cannot be used.
@@ -142,12 +152,17 @@ class LocalModel:
             num_frames=num_frames,
             num_new_tokens=num_new_tokens,
             may_change=representation is None,
+            held_bytes=0 if shares is None else shares.weights_bytes,
         )
-        if limits is None:
+        if shares is not None:
+            limits = shares.limits
+        elif limits is None:
             spare = spare_bytes(config, directory, place, num_new_tokens=num_new_tokens)
             on_cpu = spare if place.type == "cpu" else free_memory_bytes(torch.device("cpu"))
             limits = CacheLimits.within(on_cpu, spare)
-        return cls(str(model), directory, config, place, limits, [changed] if changed else [])
+        return cls(
+            str(model), directory, config, place, limits, [changed] if changed else [], shares
+        )
 
     @property
     def kept_bytes(self) -> CacheLimits:
@@ -157,8 +172,27 @@ class LocalModel:
         )
 
     @property
+    def weights_bytes(self) -> int:
+        """What the weights take; 0 before they are loaded."""
+        if self._shares is not None:
+            return self._shares.weights_bytes
+        network = self.__dict__.get("_network")
+        return 0 if network is None else sum(value.nbytes for value in network.parameters())
+
+    @property
+    def representation(self) -> VideoRepresentation:
+        """How frames become tokens unless the options say otherwise."""
+        return self.config.representation
+
+    def fit_representation(self, wanted: str) -> VideoRepresentation:
+        """What ``"T,M,s,p"`` or the name of a preset means here; see `CheckpointModel`."""
+        return fit_representation(wanted, self.config)
+
+    @property
     def network(self) -> LlavaVideoForConditionalGeneration:
         """The model itself; its weights are loaded when it is first asked for."""
+        if self._shares is not None:
+            return self._shares.network
         # Whoever asks first: weights made in inference mode could never be trained.
         with self._loading, torch.inference_mode(False):
             return self._network
@@ -172,7 +206,7 @@ class LocalModel:
 
     def answer(
         self, conversations: Sequence[Conversation], options: AnswerOptions
-    ) -> Iterator[Piece | Answered]:
+    ) -> Generator[Piece | Answered]:
         """Answer several conversations at once; see `ChatModel.answer`."""
         if not conversations:
             return
