@@ -46,9 +46,13 @@ class ModelKey:
     @classmethod
     def of(cls, model: str, device: str) -> ModelKey:
         """The key of a model as it is named on a command line."""
-        directory = Path(model).expanduser()
-        name = str(directory.resolve()) if model != "tiny" and directory.is_dir() else model
-        return cls(name, device.lower(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+        return cls(model_name_of(model), device.lower(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+def model_name_of(model: str) -> str:
+    """What another process, in another folder, finds the model by."""
+    directory = Path(model).expanduser()
+    return str(directory.resolve()) if model != "tiny" and directory.is_dir() else model
 
 
 @dataclass(frozen=True, slots=True)

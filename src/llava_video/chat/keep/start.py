@@ -70,9 +70,9 @@ class Connection:
         self._lines.close()
         self._connection.close()
 
-    def greet(self) -> bool:
+    def greet(self, wait_seconds: float) -> bool:
         """Read who is there; False where the process is about to end."""
-        self._connection.settimeout(START_SECONDS)
+        self._connection.settimeout(wait_seconds)
         try:
             hello = receive(self._lines)
         except TimeoutError:
@@ -115,8 +115,12 @@ class Connection:
         )
 
 
-def connect(place: Place) -> Connection | None:
+def connect(place: Place, wait_seconds: float = START_SECONDS) -> Connection | None:
     """A connection to the process of a kept model; None where there is none.
+
+    Args:
+        place: of the model.
+        wait_seconds: the longest wait for it to say who it is.
 
     Raises:
         CannotKeepError: somebody else listens there, or the process does not reply.
@@ -140,7 +144,7 @@ def connect(place: Place) -> Connection | None:
     if not is_same_user(connection):
         found.close()
         raise CannotKeepError(f"{place.socket}: a process of somebody else listens there")
-    if found.greet():
+    if found.greet(wait_seconds):
         return found
     found.close()
     return None
@@ -216,13 +220,13 @@ def _start_process(place: Place, key: ModelKey, keep_seconds: float, lock: int) 
         os.close(log)
 
 
-def ask_once(place: Place, message: Message) -> Any:
+def ask_once(place: Place, message: Message, wait_seconds: float = START_SECONDS) -> Any:
     """What a kept process replies at the end of a request; None where it is gone.
 
     Raises:
         CannotKeepError: it does not reply.
     """
-    connection = connect(place)
+    connection = connect(place, wait_seconds)
     if connection is None:
         return None
     with connection:
@@ -244,7 +248,11 @@ def stop(place: Place, *, wait_for_answers: bool = False) -> None:
     if pid is None:
         return
     try:
-        ask_once(place, {"do": "stop", "wait_for_answers": wait_for_answers})
+        ask_once(
+            place,
+            {"do": "stop", "wait_for_answers": wait_for_answers},
+            START_SECONDS if wait_for_answers else GO_SECONDS,
+        )
     except CannotKeepError:
         wait_for_answers = False  # it hangs
     deadline = time.monotonic() + GO_SECONDS
