@@ -187,7 +187,7 @@ def connect_or_start(
                     f"the process of a kept model ended as it began; see {place.log}"
                 )
             os.ftruncate(lock, 0)  # it named a process that has ended
-            place.socket.unlink(missing_ok=True)  # nobody listens there any more
+            _remove_stale(place)
             _start_process(place, key, keep_seconds, lock)
             is_started = True
         finally:
@@ -195,6 +195,16 @@ def connect_or_start(
     raise CannotKeepError(
         f"no kept model replied within {START_SECONDS:.0f} s; `llava-video stop` ends it"
     )
+
+
+def _remove_stale(place: Place) -> None:
+    """Remove a socket where nobody listens any more."""
+    try:
+        place.socket.unlink(missing_ok=True)
+    except OSError as error:
+        raise CannotKeepError(
+            f"{place.socket}: is in the way ({error.strerror}); remove it"
+        ) from error
 
 
 def _start_process(place: Place, key: ModelKey, keep_seconds: float, lock: int) -> None:
