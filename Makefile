@@ -1,4 +1,4 @@
-.PHONY: check test docs bench
+.PHONY: check test test-cpus docs bench
 
 check:  ## style, types, and which room may import which
 	ruff check .
@@ -8,6 +8,15 @@ check:  ## style, types, and which room may import which
 
 test:
 	python -m pytest -n 2
+
+# With compiled code there is nothing to round, and a killed process is not started with the plugin.
+test-cpus:  ## as other processors compute: fewer instructions, one and two threads, other rounding
+	for instructions in avx2 default; do for threads in 1 2; do \
+	  echo "$$instructions, threads: $$threads"; \
+	  ATEN_CPU_CAPABILITY=$$instructions DNNL_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
+	    OMP_NUM_THREADS=$$threads python -m pytest -n $$((2 / threads)) $(TESTS) || exit 1; \
+	done; done
+	python -m pytest -n 2 -p tests.rounding -k "not static_cache and not killed" $(TESTS)
 
 docs:  ## the site, in build/docs; a dead link, an unknown name or an unlisted page fails
 	python -m sphinx -W --keep-going -q -j auto -d build/doctrees -b html docs build/docs

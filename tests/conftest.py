@@ -8,8 +8,28 @@ os.environ["LLAVA_VIDEO_KEEP"] = "0"  # no test asks a model that somebody keeps
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """How fast a machine is decides nothing; on a GPU tests run without hypothesis."""
+    if config.pluginmanager.hasplugin("hypothesispytest"):
+        from hypothesis import HealthCheck, settings
+
+        settings.register_profile(
+            "any", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        )
+        settings.load_profile("any")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Neighbours run in the same process and share fixtures, until another process is idle."""
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log) if config.option.dist == "load" else None
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import typer.main
 from llava_video.cli.app import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+PAGES = [page for folder in ("", "docs", "examples") for page in (ROOT / folder).glob("*.md")]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```(\S*).*?\n(.*?)^```", re.MULTILINE | re.DOTALL)
 SPAN = re.compile(r"`([^`]+)`")
@@ -80,7 +80,8 @@ def check(command: str) -> None:
         assert words[0] in verb.commands, f"{command}: no verb {words[0]}"
         verb = verb.commands[words.pop(0)]
     options = {name for parameter in verb.params for name in parameter.opts} | {"--help"}
-    unknown = {word.partition("=")[0] for word in words if word.startswith("-")} - options
+    unknown = {word.partition("=")[0] for word in words if word.startswith("-") and word != "-"}
+    unknown -= options
     assert not unknown, f"{command}: no option {', '.join(sorted(unknown))}"
 
 

@@ -2,9 +2,12 @@
 
 import re
 import runpy
+import shlex
 from pathlib import Path
 
 import pytest
+
+from tests.cli.run import Shell
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 DOCS = EXAMPLES.parent / "docs"
@@ -46,3 +49,19 @@ def test_the_page_about_transformers(monkeypatch, capsys, tmp_path) -> None:  # 
     exec("\n".join(re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)), {})
     assert capsys.readouterr().out.startswith("The video shows ")
     assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()
+
+
+def test_the_page_about_capabilities(tmp_path: Path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(tmp_path)
+    shell = Shell(monkeypatch, capsys)
+    page = (EXAMPLES / "capabilities.md").read_text(encoding="utf-8")
+    asked = 0
+    for block in re.findall(r"^```console\n(.*?)^```$", page, re.MULTILINE | re.DOTALL):
+        for step in block.split("$ llava-video ")[1:]:
+            command, _, said = step.partition("\n")
+            done = shell(*shlex.split(command))
+            assert done.code == 0, done.err
+            if command.startswith("ask "):
+                asked += 1
+                assert [line for line in done.out.splitlines() if line] == said.splitlines()
+    assert asked == 8

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import multiprocessing
 import os
 import random
 import signal
@@ -21,8 +20,9 @@ from llava_video.annotate.run import run
 from tests.annotate.fake_endpoint import FakeEndpoint
 from tests.annotate.make_videos import write_video
 from tests.annotate.running import outputs
+from tests.forked import fork
 
-NUM_KILLS = 50
+NUM_KILLS = 24
 CONCURRENCY = 2
 
 
@@ -81,8 +81,6 @@ def test_killed_runs_resume_without_paying_twice_and_end_with_the_same_bytes(tmp
     videos = tmp_path / "videos"
     for seed, seconds in enumerate((3, 14, 33)):
         write_video(videos / f"v{seed}.mp4", seconds=seconds, size=(32, 48), seed=seed)
-    context = multiprocessing.get_context("forkserver")  # imports once, then forks: fast starts
-    context.set_forkserver_preload([__name__])
     dice = random.Random(7)
     num_kills = 0
     with FakeEndpoint(delay_seconds=0.003) as fake:
@@ -94,10 +92,7 @@ def test_killed_runs_resume_without_paying_twice_and_end_with_the_same_bytes(tmp
             out = tmp_path / f"after{num_kills}"
 
             def start(out: Path = out) -> Process:
-                arguments = (str(videos), fake.url, str(out))
-                child = context.Process(target=run_quietly, args=arguments, daemon=True)
-                child.start()
-                return child
+                return fork(run_quietly, str(videos), fake.url, str(out))
 
             time.sleep(0.05)  # what killed runs had asked has been answered by now
             fake.answered.clear()

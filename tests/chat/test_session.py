@@ -10,7 +10,8 @@ from PIL import Image
 import llava_video as lv
 from llava_video.chat.protocol import Answered, AnswerOptions, Sampling, Usage
 from llava_video.chat.scripted import ScriptedModel
-from llava_video.chat.session import Session, describe_usage
+from llava_video.chat.session import Session
+from llava_video.chat.transcript import describe_usage
 from llava_video.errors import InputError, LlavaVideoError
 from llava_video.representation import VideoRepresentation
 

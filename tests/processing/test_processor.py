@@ -65,6 +65,13 @@ def test_more_frames_than_the_representation_takes(processor: LlavaVideoProcesso
         processor("What?", random_frames(9))
 
 
+def test_more_frames_than_the_representation_takes_are_refused_before_decoding(
+    processor: LlavaVideoProcessor,
+) -> None:
+    with pytest.raises(InputError, match=r"none\.mp4: 9 frames are more than T = 8"):
+        processor.sample_frames("none.mp4", num_frames=9)  # which would not open
+
+
 def test_prompts_beyond_the_context_are_refused(processor: LlavaVideoProcessor) -> None:
     processor.max_positions = 50
     with pytest.raises(InputError, match="of them video"):

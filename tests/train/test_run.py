@@ -1,12 +1,8 @@
 """A run trains what its recipe says, stops where it must, and resumes where it stopped."""
 
 import json
-import os
 import resource
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -23,6 +19,7 @@ from llava_video.train.plan import make_plan
 from llava_video.train.recipe import Recipe, load_recipe
 from llava_video.train.run import merge, train
 from tests.cli.run import Shell
+from tests.forked import fork_module
 
 
 def changes(data: Path, checkpoint: Path, out: Path, *more: str) -> list[str]:
@@ -30,7 +27,7 @@ def changes(data: Path, checkpoint: Path, out: Path, *more: str) -> list[str]:
         f"model={checkpoint}", f"mixture={data / 'mixture.yaml'}", f"video_folder={data}",
         f"out={out}", "num_frames=3", "max_tokens=900", "dtype=float32", "workers=0",
         "rows_per_update=1", "rows_per_step=1", "log_steps=1", "save_steps=2", "representation=",
-        *more,
+        "report_samples=0", *more,
     ]  # fmt: skip
 
 
@@ -152,11 +149,11 @@ def test_a_killed_run_goes_on_bit_for_bit(
 
     out = tmp_path / "killed"
     words = changes(toy_data, small_checkpoint, out, *more)
-    process = subprocess.Popen([sys.executable, "-m", "llava_video", "train", name, *words])
-    while newest_checkpoint(out / "checkpoints") is None and process.poll() is None:
+    process = fork_module("llava_video", ["train", name, *words], {}, tmp_path / "log")
+    while newest_checkpoint(out / "checkpoints") is None and process.is_alive():
         time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     assert not (out / "model").exists(), "it was killed before its end"
     half_written = out / "checkpoints" / "checkpoint-99"
     half_written.mkdir()
@@ -337,6 +334,28 @@ def test_an_update_larger_than_the_data_is_said_to_repeat_it(
     (result,) = json.loads((tmp_path / "run" / "run.json").read_text())["warnings"]
     assert "2.0 times" in result
     assert result in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_a_dry_run_counts_what_rows_lack(
+    shell: Shell, toy_data: Path, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    good = json.loads((toy_data / "toyworld_oe.json").read_text())[0]
+    turns = [{"from": "human", "value": "What?"}, {"from": "gpt", "value": "It."}]
+    address = "data:image/jpeg;base64,/9j/AAAA"
+    bad = [{"video_path": f"{number}.mp4", "conversations": turns} for number in range(3)]
+    bad += [{"image": address, "conversations": turns}, {"video": "", "conversations": turns}]
+    rows = [good, *bad, {**good, "difficulty": "hard", "id": "more"}]
+    (toy_data / "rows.json").write_text("\n".join(map(json.dumps, rows)))
+    words = changes(toy_data, small_checkpoint, tmp_path / "run")
+    words = [*words, f"mixture={toy_data / 'rows.json'}"]
+    result = json.loads(shell("train", "projector", *words, "--dry-run", "--json").out)
+    assert result["num_samples"] == 2
+    assert [reason["num_samples"] for reason in result["reasons"]] == [3, 1, 1]
+    assert len(result["left_out"]) == len(bad)
+    assert "rows.json: the key 'difficulty' of 1 samples is not read" in result["warnings"]
+    said = shell("train", "projector", *words, "--dry-run").out
+    assert said.count("left out: ") == 3
+    assert "'video_path', which is not read" in said
 
 
 def test_a_dry_run_shows_the_plan_and_trains_nothing(

@@ -46,10 +46,12 @@ def write_video(
     with_sound: bool = False,
     sample_aspect_ratio: Fraction | None = None,
     container_options: dict[str, str] | None = None,
+    metadata: dict[str, str] | None = None,
 ) -> Path:
     """Write a video of ``picture(0), picture(1), ...``; ``ticks`` sets times in 1/12800 s."""
     height, width, _ = picture(0).shape
     with av.open(str(path), "w", options=container_options or {}) as container:
+        container.metadata.update(metadata or {})
         stream = container.add_stream(codec, rate=fps, options=options or {})
         stream.width, stream.height, stream.pix_fmt = width, height, pixel_format
         stream.codec_context.time_base = Fraction(1, TICKS_PER_SECOND if ticks else fps)

@@ -49,9 +49,9 @@ def test_moments_within_one_and_a_half_ticks_are_counted(
     tmp_path: Path, ticks: list[int], is_variable: bool
 ) -> None:
     index = index_video(write_coarse(tmp_path / "coarse.mp4", ticks))
-    assert index.is_variable_rate == is_variable
+    assert index.clock.is_variable_rate == is_variable
     expected = np.array(ticks) / 100 if is_variable else np.arange(7) / 7
-    np.testing.assert_allclose(index.times_seconds, expected, rtol=1e-12)
+    np.testing.assert_allclose(index.clock.times_seconds, expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize(("num_ticks", "is_variable"), [(12, False), (13, True)])

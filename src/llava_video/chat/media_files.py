@@ -13,7 +13,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from llava_video.errors import InputError
-from llava_video.video.suffixes import VIDEO_SUFFIXES
+from llava_video.records.suffixes import VIDEO_SUFFIXES
 
 MediaKind = Literal["video", "image"]
 

@@ -44,7 +44,11 @@ class ModelRequest:
 
 
 def load_requested(
-    request: ModelRequest, *, directory: Path | None = None, shares: LocalModel | None = None
+    request: ModelRequest,
+    *,
+    directory: Path | None = None,
+    shares: LocalModel | None = None,
+    asks_again: bool = True,
 ) -> tuple[LocalModel, str | None]:
     """Load the model that is wanted in this process.
 
@@ -52,6 +56,7 @@ def load_requested(
         request: which one.
         directory: of its checkpoint, where that is known.
         shares: the same checkpoint on the same device, whose weights and caches it uses.
+        asks_again: whether to keep what an answer computed for the next one.
 
     Returns:
         The model, and which representation a limit of video tokens led to.
@@ -61,6 +66,7 @@ def load_requested(
     """
     from llava_video.budget.devices import parse_device
     from llava_video.budget.planner import fit_video_tokens
+    from llava_video.chat.local.limits import CacheLimits
     from llava_video.chat.local_model import LocalModel
     from llava_video.checkpoints.load import find_checkpoint, load_config
     from llava_video.representation import make_layout
@@ -87,6 +93,7 @@ def load_requested(
         representation=wanted,
         num_frames=request.num_frames,
         num_new_tokens=request.num_new_tokens,
+        limits=None if asks_again else CacheLimits(0, 0, 0),
         shares=shares,
     )
     model.name = request.model

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llava_video.chat.media_files import (
-    MediaKind,
-    is_address,
-    kind_of,
-    refuse_repeated,
-    stamp_of,
-)
+from llava_video.chat.media_files import refuse_repeated
 from llava_video.chat.protocol import (
     Answered,
     AnswerOptions,
@@ -21,63 +14,10 @@ from llava_video.chat.protocol import (
     Conversation,
     Piece,
     ShownVideo,
-    Usage,
 )
+from llava_video.chat.transcript import ShownFile, Transcript, Turn, user_message
 from llava_video.errors import InputError
 from llava_video.representation import VideoRepresentation
-
-
-@dataclass(frozen=True, slots=True)
-class ShownFile:
-    """A video or an image that a turn shows.
-
-    Attributes:
-        name: its path or address.
-        kind: what it shows.
-        stamp: size in bytes and time of change (ns) of the file when it was shown; None for an
-            address.
-    """
-
-    name: str
-    kind: MediaKind
-    stamp: tuple[int, int] | None = None
-
-    @classmethod
-    def of(cls, name: str) -> ShownFile:
-        """As it is now.
-
-        Raises:
-            InputError: there is no such file.
-        """
-        return cls(name, kind_of(name), None if is_address(name) else stamp_of(Path(name)))
-
-    def check_unchanged(self) -> None:
-        """Check that the file is what it was when it was shown.
-
-        Raises:
-            InputError: it is gone, or was written to.
-        """
-        if self.stamp is not None and stamp_of(Path(self.name)) != self.stamp:
-            raise InputError(
-                f"{self.name}: has changed since it was asked about; put the old file back"
-            )
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """A question and its answer.
-
-    Attributes:
-        question: plain text.
-        files: videos and images that were shown with it.
-        answer: with what it took and the videos of the whole conversation as the model saw them.
-        options: how it was asked.
-    """
-
-    question: str
-    files: tuple[ShownFile, ...]
-    answer: Answered
-    options: AnswerOptions
 
 
 class Session:
@@ -117,7 +57,13 @@ class Session:
     @property
     def files(self) -> list[ShownFile]:
         """Videos and images of all turns, and those that the next question will show."""
-        return [file for turn in self.turns for file in turn.files] + list(self._next_files)
+        return self.transcript.files
+
+    @property
+    def transcript(self) -> Transcript:
+        """What was said and shown."""
+        turns = tuple(self.turns)
+        return Transcript(self.model.name, self.system, self.options, turns, self._next_files)
 
     @property
     def videos(self) -> tuple[ShownVideo, ...]:
@@ -212,9 +158,9 @@ class Session:
         Raises:
             InputError: it cannot be written, or a video or image is gone.
         """
-        from llava_video.chat.session_file import save_session
+        from llava_video.chat.session_file import save_transcript
 
-        save_session(self, Path(file))
+        save_transcript(self.transcript, Path(file))
 
     @classmethod
     def load(cls, file: str | Path, model: ChatModel | None = None) -> Session:
@@ -228,9 +174,17 @@ class Session:
             LlavaVideoError: it is not a session, one of its videos is gone or has changed, or the
                 model cannot be loaded.
         """
-        from llava_video.chat.session_file import load_session
+        from llava_video.chat.session_file import load_transcript
 
-        return load_session(Path(file), model)
+        read = load_transcript(Path(file))
+        if model is None:
+            from llava_video.chat.local_model import LocalModel
+
+            model = LocalModel.load(read.model)
+        session = cls(model, system=read.system, options=read.options)
+        session.turns = list(read.turns)
+        session._next_files = read.next_files
+        return session
 
     def export(self, file: str | Path) -> None:
         """Write the session as one HTML page that needs no other file.
@@ -238,9 +192,9 @@ class Session:
         Raises:
             LlavaVideoError: it cannot be written, or a video cannot be read again.
         """
-        from llava_video.chat.session_page import export_session
+        from llava_video.chat.session_page import export_page
 
-        export_session(self, Path(file))
+        export_page(self.transcript, Path(file))
 
     def _add(self, question: str, answer: Answered, options: AnswerOptions) -> None:
         self.turns.append(Turn(question, self._next_files, answer, options))
@@ -275,17 +229,3 @@ def open_session(
     elif representation is not None:
         raise InputError("representation goes with the name of a model; set it in the options")
     return Session(model, files, system=system, options=options)
-
-
-def user_message(files: Sequence[ShownFile], question: str) -> dict[str, Any]:
-    """The message of a user: videos and images first, then the text."""
-    parts: list[dict[str, Any]] = [{"type": file.kind, file.kind: file.name} for file in files]
-    return {"role": "user", "content": [*parts, {"type": "text", "text": question}]}
-
-
-def describe_usage(usage: Usage) -> str:
-    """What an answer took: ``0 frames decoded, 0 encoded, 12 of 3,412 tokens prefilled``."""
-    return (
-        f"{usage.num_frames_decoded:,} frames decoded, {usage.num_frames_encoded:,} encoded, "
-        f"{usage.num_tokens_prefilled:,} of {usage.num_prompt_tokens:,} tokens prefilled"
-    )

@@ -12,12 +12,11 @@ from llava_video.chat.media_files import FileIdentity, is_address
 from llava_video.chat.protocol import (
     Answered,
     AnswerOptions,
-    ChatModel,
     Sampling,
     ShownVideo,
     Usage,
 )
-from llava_video.chat.session import Session, ShownFile, Turn
+from llava_video.chat.transcript import ShownFile, Transcript, Turn
 from llava_video.errors import InputError
 from llava_video.records.files import write_whole
 from llava_video.records.json_lines import dump_json
@@ -26,11 +25,11 @@ from llava_video.representation import VideoRepresentation
 _VERSION = 1
 
 
-def save_session(session: Session, file: Path) -> None:
+def save_transcript(session: Transcript, file: Path) -> None:
     """Write a session; see `Session.save`."""
     record = {
         "llava_video_session": _VERSION,
-        "model": session.model.name,
+        "model": session.model,
         "system": session.system,
         "options": asdict(session.options),
         "files": [
@@ -50,7 +49,7 @@ def save_session(session: Session, file: Path) -> None:
     write_whole(file, dump_json(record, indent=2) + "\n")
 
 
-def load_session(file: Path, model: ChatModel | None) -> Session:
+def load_transcript(file: Path) -> Transcript:
     """Read a session; see `Session.load`."""
     record = read_record(file)
     try:
@@ -66,20 +65,13 @@ def load_session(file: Path, model: ChatModel | None) -> Session:
             answer = answered_from_dict(values["answer"], names)
             turns.append(Turn(str(values["question"]), files, answer, turn_options))
         system, name = record["system"], str(record["model"])
+        return Transcript(name, system, options, tuple(turns), tuple(remaining))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(
             f"{file}: not a session that can be read ({error!r}); save it again"
         ) from error
-    if model is None:
-        from llava_video.chat.local_model import LocalModel
-
-        model = LocalModel.load(name)
-    session = Session(model, system=system, options=options)
-    session.turns = turns
-    session.show(*(one.name for one in remaining))
-    return session
 
 
 def read_record(file: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from llava_video.chat.protocol import Sampling, ShownVideo
-from llava_video.chat.session import Session, ShownFile, Turn, describe_usage
+from llava_video.chat.transcript import ShownFile, Transcript, Turn, describe_usage
 from llava_video.errors import InputError
 from llava_video.pages.blocks import Block, Figure, Figures, Page, Quote, Section, Text, Tiles
 from llava_video.pages.html import to_html
@@ -26,12 +26,12 @@ _THUMBNAIL_HEIGHT = 144
 _TOLERANCE_SECONDS = 1e-3
 
 
-def export_session(session: Session, file: Path) -> None:
+def export_page(session: Transcript, file: Path) -> None:
     """Write the page; see `Session.export`."""
     write_whole(file, to_html(make_page(session)))
 
 
-def make_page(session: Session) -> Page:
+def make_page(session: Transcript) -> Page:
     """The page of a session.
 
     Raises:
@@ -46,7 +46,7 @@ def make_page(session: Session) -> Page:
         views |= dict.fromkeys(turn.answer.videos, turn.options.sampling)
     images = [shown for shown in session.files if shown.kind == "image"]
     lead: list[Block] = [
-        Tiles([(session.model.name, "model"), (f"{len(session.turns)}", "answers")]),
+        Tiles([(session.model, "model"), (f"{len(session.turns)}", "answers")]),
     ]
     if session.system is not None:
         lead.append(Text(f"System prompt: {session.system}"))

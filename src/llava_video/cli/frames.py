@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from llava_video.types import Frames
+    from llava_video.video import Sample
 
 
 def command(
@@ -31,54 +31,55 @@ def command(
 ) -> None:
     """Show which frames of a video are sampled, and when."""
     from llava_video.errors import InputError
-    from llava_video.video import read_video
-    from llava_video.video.contact_sheet import draw_contact_sheet
+    from llava_video.video import read_video, sample_video
+    from llava_video.video.contact_sheet import draw_contact_sheet, thumbnail_size
 
     if contact_sheet is not None and contact_sheet.suffix.lower() not in _PICTURE_SUFFIXES:
         raise InputError(f"{contact_sheet}: name the contact sheet .png, .jpg or .webp")
-    frames = read_video(
-        video,
-        num_frames=num_frames,
-        fps=fps,
-        max_frames=max_frames,
-        start_seconds=start_seconds,
-        end_seconds=end_seconds,
-    )
+    request: dict[str, Any] = {
+        "num_frames": num_frames,
+        "fps": fps,
+        "max_frames": max_frames,
+        "start_seconds": start_seconds,
+        "end_seconds": end_seconds,
+    }
+    sample = sample_video(video, **request)
     if contact_sheet is not None:
+        frames = read_video(video, size=thumbnail_size(sample.height, sample.width), **request)
         try:
             draw_contact_sheet(frames).save(contact_sheet)
         except OSError as error:
             raise InputError(f"{contact_sheet}: cannot be written: {error.strerror}") from error
     if as_json:
-        typer.echo(json.dumps(_describe(frames), indent=2))
+        typer.echo(json.dumps(_describe(video, sample), indent=2))
     else:
-        _print_table(frames, contact_sheet)
+        _print_table(video, sample, contact_sheet)
 
 
 _PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 
 
-def _describe(frames: Frames) -> dict[str, Any]:
+def _describe(video: str, sample: Sample) -> dict[str, Any]:
     return {
-        "source": frames.source,
-        "num_frames": len(frames),
-        "width": frames.width,
-        "height": frames.height,
-        "duration_seconds": round(frames.duration_seconds, 6),
-        "indices": frames.indices.tolist(),
-        "timestamps_seconds": [round(t, 6) for t in frames.timestamps_seconds.tolist()],
-        "warnings": list(frames.warnings),
+        "source": video,
+        "num_frames": len(sample.indices),
+        "width": sample.width,
+        "height": sample.height,
+        "duration_seconds": round(sample.duration_seconds, 6),
+        "indices": sample.indices.tolist(),
+        "timestamps_seconds": [round(t, 6) for t in sample.timestamps_seconds.tolist()],
+        "warnings": list(sample.warnings),
     }
 
 
-def _print_table(frames: Frames, contact_sheet: Path | None) -> None:
+def _print_table(video: str, sample: Sample, contact_sheet: Path | None) -> None:
     typer.echo(
-        f"{frames.source}: {len(frames)} frames of {frames.width} x {frames.height} pixels "
-        f"from {frames.duration_seconds:.2f} s"
+        f"{video}: {len(sample.indices)} frames of {sample.width} x {sample.height} pixels "
+        f"from {sample.duration_seconds:.2f} s"
     )
     cells = [
         f"{index:>7} {seconds:>9.2f} s"
-        for index, seconds in zip(frames.indices, frames.timestamps_seconds, strict=True)
+        for index, seconds in zip(sample.indices, sample.timestamps_seconds, strict=True)
     ]
     per_line = 4
     typer.echo("   ".join([f"{'frame':>7} {'time':>11}"] * min(per_line, len(cells))))
@@ -86,5 +87,5 @@ def _print_table(frames: Frames, contact_sheet: Path | None) -> None:
         typer.echo("   ".join(cells[start : start + per_line]))
     if contact_sheet is not None:
         typer.echo(f"contact sheet: {contact_sheet}")
-    for warning in frames.warnings:
+    for warning in sample.warnings:
         typer.echo(f"warning: {warning}", err=True)

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from llava_video.train.plan import Plan
 
 _BINS = 8
-_SHOWN_PROBLEMS = 20
 
 
 def command(
@@ -59,6 +58,8 @@ def command(
 
 def _as_dict(plan: Plan) -> dict[str, object]:
     """The run plan as JSON-compatible values."""
+    from llava_video.train.plan import count_reasons
+
     return {
         "recipe": plan.recipe.model_dump(mode="json"),
         "mixture": [
@@ -76,6 +77,10 @@ def _as_dict(plan: Plan) -> dict[str, object]:
         "num_rows": len(plan.rows),
         "steps_per_epoch": plan.steps_per_epoch,
         "num_steps": plan.num_steps,
+        "reasons": [
+            {"reason": first.reason, "num_samples": num}
+            for first, num in count_reasons(plan.problems)
+        ],
         "left_out": [{"sample": p.name, "reason": p.reason} for p in plan.problems],
         "warnings": list(plan.warnings),
     }
@@ -84,19 +89,16 @@ def _as_dict(plan: Plan) -> dict[str, object]:
 def _show(plan: Plan, memory: TrainingMemory, devices: int) -> None:
     from llava_video.pages.blocks import Histogram, Table
     from llava_video.pages.terminal import show
+    from llava_video.train.plan import describe_left_out
 
     parts = [(p.path.name, p.strategy, p.num_records, len(p.samples)) for p in plan.parts]
-    left_out = [f"left out: {p.name}: {p.reason}" for p in plan.problems[:_SHOWN_PROBLEMS]]
-    if len(plan.problems) > _SHOWN_PROBLEMS:
-        more = len(plan.problems) - _SHOWN_PROBLEMS
-        left_out.append(f"left out: {more} more, which --json lists")
     used = sum(plan.lengths[i] for row in plan.rows for i in row)
     place = f"memory on each of {devices}" if devices > 1 else "memory on the device"
     sizes = [(name, f"{size / 2**30:.2f}") for name, size in memory.to_dict().items()]
     show(
         plan.recipe.to_yaml().rstrip(),
         Table(("file", "strategy", "records", "samples"), parts, "llrr", title="mixture"),
-        *left_out,
+        *describe_left_out(plan.problems, len(plan.samples)),
         Histogram.of("tokens per sample, videos included", plan.lengths, _BINS),
         f"{len(plan.samples)} samples in {len(plan.rows)} rows, {plan.num_steps} steps "
         f"({plan.steps_per_epoch:.1f} an epoch), "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import shutil
 import urllib.error
 import urllib.request
@@ -17,18 +18,25 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
+from torch import Tensor
 
 from llava_video.errors import InputError, VideoError
+from llava_video.processing.frames_folder import (
+    FRAMES_FOLDER_FPS,
+    choose_pictures,
+    list_pictures,
+)
 from llava_video.types import Frames
 from llava_video.video import read_video
 from llava_video.video.resize import resize
 from llava_video.video.sampling import rate_indices, spread_indices
 
-Picture = str | Path | Image.Image | NDArray[np.uint8]
-"""A file or address (base64 ``data:`` too), a PIL image, or an array (H, W, 3) uint8 RGB."""
+Picture = str | Path | Image.Image | NDArray[np.uint8] | Tensor
+"""A file or address (base64 ``data:`` too), a PIL image, or uint8 RGB, (H, W, 3) or (3, H, W)."""
 
-Video = Frames | str | Path | NDArray[np.uint8] | Sequence[Picture]
-"""Frames, a file or address to sample them from, or pictures: an array (T, H, W, 3) or a list."""
+Video = Frames | str | Path | NDArray[np.uint8] | Tensor | Sequence[Picture]
+"""Frames, a file, a folder of pictures or an address to sample them from; or pictures: a list, or
+an array or a tensor of uint8 RGB, (T, H, W, 3) or (T, 3, H, W)."""
 
 KEYS = {
     "video": ("video", "path", "url", "base64"),
@@ -38,6 +46,9 @@ KEYS = {
 
 DATA = "data:"
 """The scheme of addresses that hold the file itself."""
+
+LONGEST_SHOWN_NAME = 120
+"""Characters of a name in messages."""
 
 FETCH_TIMEOUT_SECONDS = 30.0
 """Seconds without data after which a download fails."""
@@ -115,22 +126,8 @@ def read_frames(
     if isinstance(video, Frames):
         return video
     if isinstance(video, str | Path):
-        if fps is None:
-            wanted: dict[str, Any] = {
-                "num_frames": max_frames if num_frames is None else num_frames
-            }
-        else:
-            wanted = {"fps": fps, "max_frames": max_frames}
-        wanted |= {"size": size, "start_seconds": start_seconds, "end_seconds": end_seconds}
-        with local_file(video) as file:
-            try:
-                frames = read_video(file, **wanted)
-            except (VideoError, InputError) as error:
-                raise type(error)(str(error).replace(str(file), name_of(video))) from error
-        return replace(frames, source=name_of(video))
-    if not isinstance(video, np.ndarray):
-        video = np.stack([resize(read_picture(picture), size, exact=True) for picture in video])
-    frames = _with_metadata(video, metadata or {})
+        return _sample_file(video, num_frames, fps, max_frames, size, start_seconds, end_seconds)
+    frames = _with_metadata(_pixels_of(video, size), metadata or {})
     if num_frames is not None:
         return _choose(frames, spread_indices(len(frames), num_frames))
     if fps is not None:
@@ -139,18 +136,156 @@ def read_frames(
     return frames
 
 
+def _sample_file(
+    video: str | Path,
+    num_frames: int | None,
+    fps: float | None,
+    max_frames: int,
+    size: tuple[int, int],
+    start_seconds: float,
+    end_seconds: float | None,
+) -> Frames:
+    """Sample the frames of a file, of a folder of pictures, or of what an address holds."""
+    wanted: dict[str, Any] = {"size": size, "num_frames": None, "fps": fps, "max_frames": None}
+    if fps is None:
+        wanted["num_frames"] = max_frames if num_frames is None else num_frames
+    else:
+        wanted["max_frames"] = max_frames
+    span: dict[str, Any] = {"start_seconds": start_seconds, "end_seconds": end_seconds}
+    with local_file(video) as file:
+        if file.is_dir() and span != {"start_seconds": 0.0, "end_seconds": None}:
+            raise InputError(f"{video}: a part of a folder of pictures cannot be chosen by time")
+        try:
+            frames = (
+                read_folder(file, **wanted) if file.is_dir() else read_video(file, **wanted, **span)
+            )
+        except (VideoError, InputError) as error:
+            raise type(error)(str(error).replace(str(file), name_of(video))) from error
+    return replace(frames, source=name_of(video))
+
+
+def read_folder(
+    folder: Path,
+    *,
+    num_frames: int | None,
+    fps: float | None,
+    max_frames: int | None,
+    size: tuple[int, int],
+) -> Frames:
+    """Sample a folder of pictures as the official code samples those of ``shareVideoGPTV``.
+
+    Args:
+        folder: its pictures are the frames, see `frames_folder.list_pictures`.
+        num_frames: frames to spread.
+        fps: frames per second instead.
+        max_frames: the most frames to take with ``fps``.
+        size: ``(height, width)`` to resize to.
+
+    Raises:
+        VideoError: there are no pictures, or one cannot be read.
+    """
+    pictures = list_pictures(folder)
+    chosen = choose_pictures(len(pictures), num_frames, fps, max_frames)
+    read: dict[int, NDArray[np.uint8]] = {}
+    for index in set(chosen.tolist()):
+        with _as_video_error():
+            read[index] = resize(read_picture(pictures[index]), size, exact=True)
+    return Frames(
+        pixels=np.stack([read[index] for index in chosen.tolist()]),
+        timestamps_seconds=chosen / FRAMES_FOLDER_FPS,
+        indices=chosen,
+        duration_seconds=len(pictures) / FRAMES_FOLDER_FPS,
+        source=str(folder),
+        warnings=(
+            f"a folder of pictures says no rate; they are taken for {FRAMES_FOLDER_FPS:g} a second",
+        ),
+    )
+
+
+def sample_folder_times(
+    folder: Path, *, num_frames: int | None, fps: float | None, max_frames: int | None
+) -> tuple[NDArray[np.float64], float]:
+    """Times of the frames that `read_folder` would take, and the duration; from headers alone.
+
+    Raises:
+        VideoError: there are no pictures, or one is not an image.
+    """
+    pictures = list_pictures(folder)
+    chosen = choose_pictures(len(pictures), num_frames, fps, max_frames)
+    for index in set(chosen.tolist()):
+        with _as_video_error():
+            picture_size(pictures[index])
+    return chosen / FRAMES_FOLDER_FPS, len(pictures) / FRAMES_FOLDER_FPS
+
+
+@contextmanager
+def _as_video_error() -> Iterator[None]:
+    """A picture that cannot be read is a damaged video where it is a frame."""
+    try:
+        yield
+    except InputError as error:
+        raise VideoError(str(error)) from error
+
+
+def _pixels_of(video: Any, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Pictures in memory as (T, H, W, 3) uint8.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if isinstance(video, np.ndarray | Tensor):
+        return _channels_last(video, "frames", "(T, H, W, 3)", "(T, 3, H, W)")
+    if not isinstance(video, list | tuple):
+        raise InputError(
+            f"a {type(video).__name__} is not a video; give a file, a folder of pictures, an "
+            "address, an array (T, H, W, 3) or a list of pictures"
+        )
+    if not video:
+        raise InputError("a video is an empty list of frames; give at least one")
+    if any(isinstance(picture, list | tuple) for picture in video):
+        raise InputError("a video is a list of lists; give one flat list of pictures per video")
+    return np.stack([resize(read_picture(picture), size, exact=True) for picture in video])
+
+
+def _channels_last(
+    pixels: NDArray[Any] | Tensor, what: str, last: str, first: str
+) -> NDArray[np.uint8]:
+    """RGB with the channels last; (..., 3, H, W) unless it may be (..., H, W, 3).
+
+    Args:
+        pixels: an array or a tensor.
+        what: what it holds, for messages.
+        last: the shape with the channels last, as text.
+        first: the shape with the channels first, as text.
+
+    Raises:
+        InputError: it has other dimensions or another type.
+    """
+    num_dimensions, shape = last.count(",") + 1, tuple(pixels.shape)
+    dtype = str(pixels.dtype).removeprefix("torch.")
+    is_last = len(shape) == num_dimensions and shape[-1] == 3
+    is_first = len(shape) == num_dimensions and shape[-3] == 3
+    if dtype != "uint8" or not (is_last or is_first):
+        hint = ""
+        if "float" in dtype:
+            hint = "; bring 0..1 to 0..255 and round"
+        elif len(shape) == num_dimensions + 1:
+            hint = "; give each video or image alone, not as a batch"
+        raise InputError(
+            f"{what} must be uint8 of shape {last} or {first}, got {dtype} {shape}{hint}"
+        )
+    array = pixels.detach().cpu().numpy() if isinstance(pixels, Tensor) else pixels
+    return array if is_last else np.moveaxis(array, -3, -1)
+
+
 def read_picture(picture: Picture) -> NDArray[np.uint8]:
     """An upright RGB picture, (H, W, 3) uint8; transparency is dropped, as in training.
 
     Raises:
         InputError: the file is missing or not an image, or the array has another shape.
     """
-    if isinstance(picture, np.ndarray):
-        if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[-1] != 3:
-            raise InputError(
-                f"an image must be uint8 of shape (H, W, 3), got {picture.dtype} {picture.shape}"
-            )
-        return picture
+    if isinstance(picture, np.ndarray | Tensor):
+        return _channels_last(picture, "an image", "(H, W, 3)", "(3, H, W)")
     if isinstance(picture, Image.Image):
         return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
     if not isinstance(picture, str | Path):
@@ -169,9 +304,11 @@ def read_picture(picture: Picture) -> NDArray[np.uint8]:
 
 
 def name_of(source: str | Path) -> str:
-    """The name of a file or an address for messages; a ``data:`` address is cut short."""
+    """The name of a file or an address for messages; ``data:`` and long names are cut short."""
     name = str(source)
-    return f"{name.partition(',')[0]},..." if name.startswith(DATA) else name
+    if name.startswith(DATA):
+        name = f"{name.partition(',')[0]},..."
+    return name if len(name) <= LONGEST_SHOWN_NAME else f"{name[:LONGEST_SHOWN_NAME]}..."
 
 
 def picture_size(file: Path) -> tuple[int, int]:
@@ -217,7 +354,23 @@ def local_file(source: str | Path) -> Iterator[Path]:
             copy.flush()
             yield Path(copy.name)
     else:
-        yield Path(source)
+        yield _checked_path(source)
+
+
+def _checked_path(source: str | Path) -> Path:
+    try:
+        if not str(source):
+            raise ValueError("it is empty")
+        os.lstat(source)
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # whoever opens it says so
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"{name_of(source)!r} is no name of a file ({reason}); give a path, or base64 as "
+            "'data:image/png;base64,...'"
+        ) from error
+    return Path(source)
 
 
 def _decode(address: str) -> bytes:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from llava_video.processing.media import (
     Picture,
     Video,
     media_of,
+    name_of,
     read_frames,
     read_picture,
     show_tiles,
@@ -261,6 +263,8 @@ class LlavaVideoProcessor(ProcessorMixin):
         See `media.read_frames`; without a number, ``max_frames`` are sampled from a file.
         """
         most = self.representation.max_frames
+        if num_frames is not None and isinstance(video, str | Path):  # before it is decoded
+            self._check_num_frames(name_of(video), num_frames)
         frames = read_frames(
             video,
             num_frames=num_frames,
@@ -271,11 +275,7 @@ class LlavaVideoProcessor(ProcessorMixin):
             end_seconds=end_seconds,
             metadata=metadata,
         )
-        if len(frames) > most:
-            raise InputError(
-                f"{frames.source}: {len(frames)} frames are more than T = {most} of the video "
-                "representation; sample fewer frames or pass a representation with a larger T"
-            )
+        self._check_num_frames(frames.source, len(frames))
         return frames
 
     def preprocess(self, frames: Frames) -> Tensor:
@@ -358,12 +358,16 @@ class LlavaVideoProcessor(ProcessorMixin):
             pixels = np.stack([resize(picture, size, exact=True) for picture in pixels])
         return _as_tensor(pixels)
 
-    def check_lengths(self, prompts: Sequence[Prompt], slots: Sequence[Sequence[Slot]]) -> None:
-        """Refuse prompts that are longer than the model's context.
+    def _check_num_frames(self, name: str, num_frames: int) -> None:
+        most = self.representation.max_frames
+        if num_frames > most:
+            raise InputError(
+                f"{name}: {num_frames} frames are more than T = {most} of the video "
+                "representation; sample fewer frames or pass a representation with a larger T"
+            )
 
-        Raises:
-            InputError: one leaves no room for an answer.
-        """
+    def check_lengths(self, prompts: Sequence[Prompt], slots: Sequence[Sequence[Slot]]) -> None:
+        """Raise `InputError` where a prompt leaves no room for an answer in the model's context."""
         for prompt, row in zip(prompts, slots, strict=True):
             num_tokens = len(prompt.input_ids)
             if num_tokens >= self.max_positions:
@@ -429,7 +433,10 @@ def _per_row(name: str, given: Any, num_rows: int) -> list[Any]:
         return [None] * num_rows
     rows = list(given) if isinstance(given, list | tuple) else [given]
     if len(rows) != num_rows:
-        raise InputError(f"{num_rows} questions need as many {name}, got {len(rows)}")
+        raise InputError(
+            f"{num_rows} questions need as many {name}, got {len(rows)}; a list holds one for each "
+            "question"
+        )
     return rows
 
 

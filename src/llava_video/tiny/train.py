@@ -107,6 +107,9 @@ TEXT: dict[str, Any] = {
     "tie_word_embeddings": True,
 }
 
+NUM_TOKENIZER_SCRIPTS = 2000
+"""Scripts of toyworld whose questions and answers are the corpus of the tokenizer."""
+
 
 def build(
     representation: VideoRepresentation = REPRESENTATION,
@@ -145,7 +148,7 @@ def build(
 
 
 def _texts() -> Iterator[str]:
-    for number in range(2000):
+    for number in range(NUM_TOKENIZER_SCRIPTS):
         for exchange in exchanges(training_script(number, LEVELS), number, most=10):
             yield f"\n{exchange.question}"
             yield exchange.answer

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import platform
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -29,6 +30,8 @@ from llava_video.train.memory import Batch, TrainingMemory, estimate_memory
 from llava_video.train.objectives import RowObjective, objective_of
 from llava_video.train.recipe import Recipe
 from llava_video.train.report import RUN_FILE
+
+_SHOWN_REASONS = 20
 
 _VERSIONS = ("torch", "transformers", "accelerate")
 
@@ -90,12 +93,14 @@ def make_plan(recipe: Recipe) -> Plan:
     parts = read_mixture(recipe.mixture, folders, recipe.seed, objective.parse)
     listed = [sample for part in parts for sample in part.samples]
     problems = [problem for part in parts for problem in part.problems]
+    notes = [note for part in parts for note in part.notes]
     samples: list[Sample] = []
     lengths: list[int] = []
     limit = min(recipe.max_tokens, processor.max_positions)
     for sample, length in zip(listed, measure(objective.encoder, listed), strict=True):
         if isinstance(length, str):
-            problems.append(Problem(sample.name, length))
+            media = tuple(str(medium.source) for medium in sample.media)
+            problems.append(Problem(sample.name, length, media))
         elif length <= limit:
             samples.append(sample)
             lengths.append(length)
@@ -107,16 +112,46 @@ def make_plan(recipe: Recipe) -> Plan:
         else:
             problems.append(Problem(sample.name, f"it has {length} tokens, a row holds {limit}"))
     if not samples:
-        why = f"; the first problem: {problems[0].name}: {problems[0].reason}" if problems else ""
-        raise InputError(f"{recipe.mixture} has no sample that can be used{why}")
+        why = "; ".join([*describe_left_out(problems, 0), *notes])
+        raise InputError(f"{recipe.mixture} has no sample that can be used; {why}")
     rows, rows_per_epoch = _rows_of_run(recipe, objective, lengths, limit)
     steps_per_epoch = rows_per_epoch / recipe.rows_per_update
     num_steps = len(rows) // recipe.rows_per_update
     return Plan(
         recipe, directory, config, processor, tuple(parts), tuple(samples), tuple(lengths),
         tuple(problems), tuple(rows), steps_per_epoch, num_steps,
-        tuple(_warnings(recipe, rows_per_epoch, len(samples))),
+        (*notes, *_warnings(recipe, rows_per_epoch, len(samples))),
     )  # fmt: skip
+
+
+def count_reasons(problems: Sequence[Problem]) -> list[tuple[Problem, int]]:
+    """The first record that each reason leaves out, and how many it leaves out; most first."""
+    first: dict[str, Problem] = {}
+    counts: Counter[str] = Counter()
+    for problem in problems:
+        kind = problem.kind
+        first.setdefault(kind, problem)
+        counts[kind] += 1
+    return [(first[kind], num) for kind, num in counts.most_common()]
+
+
+def describe_left_out(problems: Sequence[Problem], num_samples: int) -> list[str]:
+    """One line for each reason why records are left out, the first ones of many.
+
+    Args:
+        problems: records that are left out.
+        num_samples: those that are not.
+    """
+    total = len(problems) + num_samples
+    reasons = count_reasons(problems)
+    lines = [
+        f"left out: {num} of {total} samples, the first: {first.name}: {first.reason}"
+        for first, num in reasons[:_SHOWN_REASONS]
+    ]
+    if len(reasons) > _SHOWN_REASONS:
+        num = sum(num for _, num in reasons[_SHOWN_REASONS:])
+        lines.append(f"left out: {num} for {len(reasons) - _SHOWN_REASONS} other reasons")
+    return lines
 
 
 def _warnings(recipe: Recipe, rows_per_epoch: int, num_samples: int) -> Iterator[str]:

@@ -48,7 +48,7 @@ from llava_video.train.parameters import (
     compile_layers,
     parameter_groups,
 )
-from llava_video.train.plan import Plan, check_devices, describe_run, make_plan
+from llava_video.train.plan import Plan, check_devices, describe_left_out, describe_run, make_plan
 from llava_video.train.predictions import PREDICTIONS_FILE, write_predictions
 from llava_video.train.recipe import Recipe, load_recipe
 from llava_video.train.report import REPORT_FILE, RUN_FILE, write_report
@@ -95,13 +95,8 @@ def _begin(recipe: Recipe, num_processes: int) -> tuple[Plan, Path | None]:
     check_devices(recipe, num_processes)
     plan = make_plan(recipe)
     describe_run(plan, num_processes)
-    if plan.problems:
-        first, num = plan.problems[0], len(plan.problems)
-        print(
-            f"left out: {num} of {num + len(plan.samples)} samples, the first: {first.name}: "
-            f"{first.reason}; all are in {recipe.out / RUN_FILE}",
-            file=sys.stderr,
-        )
+    for line in describe_left_out(plan.problems, len(plan.samples)):
+        print(f"{line}; all are in {recipe.out / RUN_FILE}", file=sys.stderr)
     for warning in plan.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     return plan, newest_checkpoint(recipe.out / CHECKPOINTS)

@@ -12,30 +12,34 @@ from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from llava_video.video.decoding import count_cpus
-from llava_video.video.picture import PictureMaker
+from llava_video.video.picture import Display, PictureMaker
 from llava_video.video.resize import resize
+
+_WAITING_PIXELS = 1 << 26
+"""Pixels of frames that are converted, or wait for it; each takes up to ten bytes."""
 
 
 class Album:
     """Pictures by frame index. Its threads convert frames to pictures while others decode.
 
     Args:
-        sample_aspect_ratio: width of a stored pixel divided by its height.
+        display: how stored pictures are shown.
         size: ``(height, width)`` of the pictures; None for the displayed size.
         exact_resize: resize with PIL itself.
     """
 
     def __init__(
-        self, sample_aspect_ratio: float, size: tuple[int, int] | None, *, exact_resize: bool
+        self, display: Display, size: tuple[int, int] | None, *, exact_resize: bool
     ) -> None:
         self._exact_resize = exact_resize
         self._local = threading.local()
         self._pool = ThreadPoolExecutor(
             count_cpus(),
             initializer=self._equip_thread,
-            initargs=(sample_aspect_ratio, size),
+            initargs=(display, size),
         )
-        self._num_waiting = threading.Semaphore(2 * count_cpus())
+        self._lock = threading.Lock()
+        self._may_wait: threading.Semaphore | None = None  # until the size of frames is known
         self._pictures: dict[int, Future[NDArray[np.uint8]]] = {}
 
     def __enter__(self) -> Self:
@@ -51,8 +55,12 @@ class Album:
 
     def add(self, index: int, frame: VideoFrame) -> None:
         """Keep the picture of a decoded frame; blocks while too many frames wait for conversion."""
-        self._num_waiting.acquire()
-        self._pictures[index] = self._pool.submit(self._make, frame)
+        with self._lock:
+            if self._may_wait is None:
+                most = _WAITING_PIXELS // (frame.width * frame.height)
+                self._may_wait = threading.Semaphore(max(1, min(2 * count_cpus(), most)))
+        self._may_wait.acquire()
+        self._pictures[index] = self._pool.submit(self._make, frame, self._may_wait)
 
     def clear(self) -> None:
         """Drop all pictures."""
@@ -83,12 +91,12 @@ class Album:
             pixels[place] = picture
         return pixels, sizes_differ
 
-    def _equip_thread(self, sample_aspect_ratio: float, size: tuple[int, int] | None) -> None:
-        self._local.maker = PictureMaker(sample_aspect_ratio, size, exact_resize=self._exact_resize)
+    def _equip_thread(self, display: Display, size: tuple[int, int] | None) -> None:
+        self._local.maker = PictureMaker(display, size, exact_resize=self._exact_resize)
 
-    def _make(self, frame: VideoFrame) -> NDArray[np.uint8]:
+    def _make(self, frame: VideoFrame, may_wait: threading.Semaphore) -> NDArray[np.uint8]:
         try:
             maker: PictureMaker = self._local.maker
             return maker.make(frame)
         finally:
-            self._num_waiting.release()
+            may_wait.release()

@@ -16,6 +16,11 @@ _PAPER = (255, 255, 255)
 _INK = (30, 30, 30)
 
 
+def thumbnail_size(height: int, width: int) -> tuple[int, int]:
+    """Height and width of the thumbnail of a picture."""
+    return max(1, round(_THUMBNAIL_WIDTH * height / width)), _THUMBNAIL_WIDTH
+
+
 def draw_contact_sheet(frames: Frames, *, columns: int = 8) -> Image.Image:
     """Draw all frames as thumbnails in reading order, the time and index under each.
 
@@ -28,7 +33,7 @@ def draw_contact_sheet(frames: Frames, *, columns: int = 8) -> Image.Image:
     """
     columns = max(1, min(columns, len(frames)))
     rows = math.ceil(len(frames) / columns)
-    thumbnail_height = max(1, round(_THUMBNAIL_WIDTH * frames.height / frames.width))
+    thumbnail_height, _ = thumbnail_size(frames.height, frames.width)
     cell_width, cell_height = _THUMBNAIL_WIDTH + _GAP, thumbnail_height + _LABEL_HEIGHT + _GAP
     sheet = Image.new("RGB", (columns * cell_width + _GAP, rows * cell_height + _GAP), _PAPER)
     draw = ImageDraw.Draw(sheet)

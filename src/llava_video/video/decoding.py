@@ -10,12 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 import av
 from av.container import InputContainer
 from av.packet import Packet
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from llava_video.video.index import FrameIndex
-from llava_video.video.opening import open_video
+from llava_video.video.opening import make_decoder, open_video
 from llava_video.video.planning import Run, cut, num_packets
+from llava_video.video.start import position_of, stamp
 
 Receive = Callable[[int, VideoFrame], None]
 """Called with the index of a wanted frame and the decoded frame; from several threads."""
@@ -23,6 +24,8 @@ Receive = Callable[[int, VideoFrame], None]
 # Decoders of FFmpeg that can skip non-reference frames, frame by frame.
 # libdav1d takes that option only when it is opened, and loses frames.
 _SKIPS_NON_REFERENCE = {"h264", "hevc"}
+
+_INTRA = (PictureType.I, PictureType.SI, PictureType.BI)
 
 _SEEK_GAP_PACKETS = 64
 """Reading this many packets costs about as much as one seek."""
@@ -49,8 +52,9 @@ def decode_runs(index: FrameIndex, runs: list[Run], receive: Receive) -> None:
     """Decode runs on all processors: several workers, each with a container of its own.
 
     Raises:
-        UnsoundError: a seek landed elsewhere, a packet did not decode without damage, or a wanted
-            frame is missing. What was received until then may be wrong.
+        UnsoundError: a seek landed elsewhere, a run does not start with an intra picture, a packet
+            did not decode without damage, frames came in another order than that of their
+            timestamps, or a wanted one is missing. What was received until then may be wrong.
     """
     num_cpus = count_cpus()
     pieces = deque(cut(runs, _PIECES_PER_WORKER * num_cpus))
@@ -94,36 +98,36 @@ class _RunDecoder:
         self._container = container
         self._stream = stream
         self._receive = receive
-        self._codec = stream.codec_context
+        self._codec = make_decoder(stream)
         self._codec.thread_count = num_threads
         self._codec.thread_type = "FRAME" if num_threads > 1 else "SLICE"
-        self._may_skip = index.decoder in _SKIPS_NON_REFERENCE
+        # What is skipped cannot show that the order is another one.
+        self._may_skip = index.decoder in _SKIPS_NON_REFERENCE and not index.order_is_doubtful
         self._next = 0
         self._packets: Iterator[Packet[VideoStream]] = iter(container.demux(stream))
 
     def decode(self, run: Run) -> None:
         """Decode one run and pass its targets on."""
-        targets = {int(self._index.frame_pts[t]): t for t in run.targets}
+        coming = _Coming(self._index, run)
         for position, packet in self._read(run.start, run.stop):
             if self._may_skip:
                 is_target = int(self._index.packet_frames[position]) in run.targets
                 self._codec.skip_frame = "DEFAULT" if is_target else "NONREF"
-            self._hand_over(packet, targets)
-        self._hand_over(None, targets)
+            stamp(packet, position)
+            self._hand_over(packet, coming)
+        self._hand_over(None, coming)
         self._codec.flush_buffers()
-        if targets:
-            raise UnsoundError(f"{len(targets)} wanted frames did not come")
+        coming.check_end()
 
-    def _hand_over(self, packet: Packet[VideoStream] | None, targets: dict[int, int]) -> None:
+    def _hand_over(self, packet: Packet[VideoStream] | None, coming: _Coming) -> None:
         try:
             frames = self._codec.decode(packet)
         except av.FFmpegError as error:
             raise UnsoundError("a packet does not decode") from error
         for frame in frames:
-            if frame.is_corrupt:
-                raise UnsoundError("a packet decodes to a damaged picture")
-            if frame.pts in targets:
-                self._receive(targets.pop(frame.pts), frame)
+            target = coming.check(frame)
+            if target is not None:
+                self._receive(target, frame)
 
     def _read(self, start: int, stop: int) -> Iterator[tuple[int, Packet[VideoStream]]]:
         if not 0 <= start - self._next <= _SEEK_GAP_PACKETS:
@@ -139,8 +143,46 @@ class _RunDecoder:
                 raise UnsoundError("the file ended early")
             position = self._index.find_packet(packet)
             landed_well = position <= start if self._next < 0 else position == self._next
-            if position < 0 or not landed_well or packet.is_corrupt:
+            if position < 0 or not landed_well:
                 raise UnsoundError("packets differ from the first reading")
+            if self._index.is_damaged[position]:
+                raise UnsoundError("a packet was damaged in transport")
             self._next = position + 1
             if position >= start:
                 yield position, packet
+
+
+class _Coming:
+    """Checks the frames that come from one run."""
+
+    def __init__(self, index: FrameIndex, run: Run) -> None:
+        self._frames = index.packet_frames
+        self._start = run.start
+        self._missing = set(run.targets)
+        self._has_start = index.packet_frames[run.start] < 0  # which does not come then
+        self._last = -1
+
+    def check(self, frame: VideoFrame) -> int | None:
+        """The wanted frame that this is, or None."""
+        position = position_of(frame)
+        index = int(self._frames[position])
+        if frame.is_corrupt or position < 0:
+            raise UnsoundError("a packet decodes to a damaged picture")
+        if position == self._start:
+            self._has_start = True
+            if not (frame.key_frame and frame.pict_type in _INTRA):
+                raise UnsoundError("a keyframe refers to other pictures")
+        if index < 0:
+            return None
+        if index < self._last:
+            raise UnsoundError("frames come in another order than that of their timestamps")
+        self._last = index
+        if index not in self._missing:
+            return None
+        self._missing.remove(index)
+        return index
+
+    def check_end(self) -> None:
+        """All that was wanted has come."""
+        if self._missing or not self._has_start:
+            raise UnsoundError(f"{len(self._missing)} wanted frames did not come")

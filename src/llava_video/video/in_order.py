@@ -7,18 +7,15 @@ from dataclasses import dataclass, field
 
 import av
 import numpy as np
-from av.container import InputContainer
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from llava_video.video.decoding import Receive
 from llava_video.video.index import FrameIndex
-from llava_video.video.opening import open_video
-from llava_video.video.planning import packets_of_frames
-
-_MOST_REORDERED_FRAMES = 16
-"""Upper bound of reordering between file order and presentation order."""
+from llava_video.video.opening import make_decoder, open_video
+from llava_video.video.start import position_of, stamp
+from llava_video.video.webp import decode_webp
 
 _BURST_PACKETS = 4
 """Packets before damage that count as damaged: decoders do not detect all of a burst."""
@@ -29,96 +26,131 @@ class Survey:
     """Result of decoding in order.
 
     Attributes:
-        decoded: indices of frames that came, in the order they came.
-        damaged_packets: positions of packets that do not decode, or to a damaged picture.
+        came: positions of packets whose frames are shown, in the order in which they came.
+        damaged: positions of packets that do not decode, or to a damaged picture.
+        intra: positions of packets that hold an intra picture.
     """
 
-    decoded: list[int] = field(default_factory=list)
-    damaged_packets: set[int] = field(default_factory=set)
+    came: list[int] = field(default_factory=list)
+    damaged: set[int] = field(default_factory=set)
+    intra: set[int] = field(default_factory=set)
 
-    def sound_frames(self, index: FrameIndex) -> NDArray[np.int64]:
+    def is_complete(self, index: FrameIndex) -> bool:
+        """Whether all frames came, none of them damaged."""
+        return not self.damaged and len(set(self.came)) == index.num_frames
+
+    def order_frames(self, index: FrameIndex) -> NDArray[np.int64]:
+        """``(P,)`` index of the packet's frame, -1 where it shows none.
+
+        By timestamps, unless those of an undamaged file contradict the order in which frames came.
+        Without timestamps missing frames count where their packets lie.
+        """
+        came = np.array(list(dict.fromkeys(self.came)), np.int64)
+        frames = index.packet_frames
+        if index.has_timestamps and (self.damaged or np.all(np.diff(frames[came]) > 0)):
+            return frames
+        missing = np.setdiff1d(np.flatnonzero(frames >= 0), came)
+        num_missing_before = np.maximum.accumulate(np.searchsorted(missing, came))
+        frames = np.full(len(frames), -1, np.int64)
+        frames[came] = np.arange(len(came)) + num_missing_before
+        return frames
+
+    def sound_frames(
+        self, index: FrameIndex, packet_frames: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
         """Indices of frames that came and do not build on damage, increasing.
 
         A picture may refer to any one before it back to a keyframe, so damage counts up to the next
         keyframe, and on to the pictures after that one in the file which are shown before it.
-        Without timestamps packets are matched to frames by counting, which reordering shifts.
+
+        Args:
+            index: the video.
+            packet_frames: from `order_frames`.
         """
-        slack = 0 if index.has_timestamps else _MOST_REORDERED_FRAMES
-        before = slack + _BURST_PACKETS
-        is_sound = np.ones(len(index.packet_frames), np.bool_)
-        keyframes = np.flatnonzero(index.is_keyframe)
-        for packet in self.damaged_packets:
+        is_sound = np.zeros(len(packet_frames), np.bool_)
+        is_sound[self.came] = True
+        keyframes = np.array(
+            [p for p in np.flatnonzero(index.is_keyframe) if p in self.intra], np.int64
+        )
+        for packet in self.damaged:
             place = int(np.searchsorted(keyframes, packet, side="right"))
             stop = int(keyframes[place]) if place < len(keyframes) else len(is_sound)
             end = int(keyframes[place + 1]) if place + 1 < len(keyframes) else len(is_sound)
-            is_sound[max(packet - before, 0) : stop + slack] = False
+            is_sound[max(packet - _BURST_PACKETS, 0) : stop] = False
             if stop < len(is_sound):
-                leads = index.packet_pts[stop:end] < index.packet_pts[stop]
+                leads = packet_frames[stop:end] < packet_frames[stop]
                 is_sound[stop:end][leads] = False
-        came = np.unique(np.array(self.decoded, np.int64))
-        return came[is_sound[packets_of_frames(index)[came]]]
+        frames = packet_frames[is_sound]
+        return np.sort(frames[frames >= 0])
 
 
-def decode_in_order(index: FrameIndex, targets: set[int], receive: Receive) -> Survey:
+def decode_in_order(
+    index: FrameIndex,
+    targets: set[int],
+    receive: Receive,
+    packet_frames: NDArray[np.int64] | None = None,
+) -> Survey:
     """Decode the whole file in order and pass the wanted frames on, damaged ones included.
+
+    Args:
+        index: the video.
+        targets: indices of wanted frames.
+        receive: is called with them.
+        packet_frames: index of each packet's frame, from a survey before; by default the frames are
+            those of the index where it has timestamps, and counted as they come where not.
 
     Returns:
         Which frames came and which packets are damaged.
     """
     survey = Survey()
-    frame_of_pts = {int(p): i for i, p in enumerate(index.frame_pts)}
-    packet_of_frame = packets_of_frames(index)
-    with open_video(index.file) as (container, stream):
-        stream.codec_context.thread_count = 1  # with more, errors are reported at other packets
-        for count, frame in enumerate(_decode_all(container, stream, survey.damaged_packets)):
-            position = count
-            if index.has_timestamps:
-                position = frame_of_pts.get(frame.pts, -1) if frame.pts is not None else -1
-            if not 0 <= position < index.num_frames:
-                continue
-            survey.decoded.append(position)
-            if frame.is_corrupt:
-                survey.damaged_packets.add(int(packet_of_frame[position]))
-            if position in targets:
-                receive(position, frame)
+    if packet_frames is None and index.has_timestamps:
+        packet_frames = index.packet_frames
+    for position, frame in _decode_all(index, survey.damaged):
+        if not 0 <= position < len(index.packet_frames) or index.packet_frames[position] < 0:
+            continue
+        frame_index = len(survey.came) if packet_frames is None else int(packet_frames[position])
+        survey.came.append(position)
+        if frame.is_corrupt:
+            survey.damaged.add(position)
+        if frame.key_frame:
+            survey.intra.add(position)
+        if frame_index in targets:
+            receive(frame_index, frame)
     return survey
 
 
 def first_frame(index: FrameIndex) -> VideoFrame | None:
     """The first frame that decodes."""
+    return next((frame for _, frame in _decode_all(index, set())), None)
+
+
+def _decode_all(index: FrameIndex, damaged: set[int]) -> Iterator[tuple[int, VideoFrame]]:
+    """Frames in the order they come, with the position of their packet; collects damage."""
+    if index.codec == "webp":
+        yield from enumerate(decode_webp(index.file))
+        return
+    damaged.update(np.flatnonzero(index.is_damaged).tolist())
     with open_video(index.file) as (container, stream):
-        stream.codec_context.thread_count = 1
-        return next(_decode_all(container, stream, set()), None)
+        codec = make_decoder(stream)
+        codec.thread_count = 1  # with more, errors are reported at other packets
+        packets = (packet for packet in container.demux(stream) if packet.size)
+        for position in range(len(index.packet_frames)):
+            try:
+                packet = next(packets)
+            except (av.FFmpegError, StopIteration):  # the index has this warning already
+                break
+            stamp(packet, position)
+            try:
+                frames = codec.decode(packet)
+            except av.FFmpegError:
+                damaged.add(position)
+                continue
+            yield from ((position_of(frame), frame) for frame in frames)
+        yield from ((position_of(frame), frame) for frame in _decode_last(codec))
 
 
-def _decode_all(
-    container: InputContainer, stream: VideoStream, damaged_packets: set[int]
-) -> Iterator[VideoFrame]:
-    packets = iter(container.demux(stream))
-    position = -1
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.FFmpegError:  # the index has this warning already
-            packet = None
-        if packet is None:
-            yield from _decode_last(stream)
-            return
-        if packet.size == 0:
-            continue
-        position += 1
-        if packet.is_corrupt:
-            damaged_packets.add(position)
-        try:
-            frames = stream.codec_context.decode(packet)
-        except av.FFmpegError:
-            damaged_packets.add(position)
-            continue
-        yield from frames
-
-
-def _decode_last(stream: VideoStream) -> list[VideoFrame]:
+def _decode_last(codec: VideoCodecContext) -> list[VideoFrame]:
     try:
-        return stream.codec_context.decode(None)
+        return codec.decode(None)
     except av.FFmpegError:
         return []

@@ -6,10 +6,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import av
 from av.container import InputContainer
 from av.stream import Discard, Disposition
+from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
 
 from llava_video.errors import VideoError
@@ -18,9 +20,16 @@ from llava_video.errors import VideoError
 # sdp) are not among them: no file opened here can make FFmpeg open another file or an address.
 _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,live_flv,ogg,gif,apng,asf,"
-    "asf_o,h263,h264,hevc,m4v,ivf,obu,av1,dv,mxf,nut,rm,wtv,yuv4mpegpipe,mjpeg,mjpeg_2000,swf,vc1"
+    "asf_o,h263,h264,hevc,m4v,ivf,obu,av1,dv,mxf,nut,rm,wtv,yuv4mpegpipe,mjpeg,mpjpeg,mjpeg_2000,"
+    "swf,vc1"
 )
-_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+_SOUND_FORMATS = (
+    "mp3,wav,w64,flac,aac,ac3,eac3,dts,aiff,au,caf,amr,amrnb,amrwb,ape,mpc,mpc8,tta,wv,tak,truehd,"
+    "voc,xwma,gsm,loas,aa,ircam,shn,sox"
+)
+
+# VP8 and VP9 store transparency as pictures of their own, which only libvpx puts together.
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 def check_local_file(path: str | os.PathLike[str]) -> Path:
@@ -33,6 +42,13 @@ def check_local_file(path: str | os.PathLike[str]) -> Path:
     if "://" in name:
         raise VideoError(f"{name}: only local files are read; download it first")
     file = Path(name)
+    try:
+        file.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # said below
+    except (OSError, ValueError) as error:  # too long, a zero byte, a folder that is closed
+        reason = getattr(error, "strerror", None) or error
+        raise VideoError(f"{name[:120]!r}: is no name of a file here ({reason})") from error
     if file.is_dir():
         raise VideoError(f"{name}: is a directory; name one video file in it")
     if not file.exists():
@@ -46,6 +62,9 @@ def check_local_file(path: str | os.PathLike[str]) -> Path:
     return file
 
 
+_ONLY_SOUND = "has sound only, no video stream; name a file with moving pictures"
+
+
 @contextmanager
 def open_video(file: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a file and its best video stream; cover pictures of music files are not video.
@@ -54,8 +73,10 @@ def open_video(file: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         VideoError: the file is not a video, or has no video stream that can be decoded.
     """
     try:
-        container = av.open(f"file:{file.absolute()}", options=_OPTIONS)
-    except (av.FFmpegError, UnicodeError) as error:
+        container = _open(file, _FORMATS)
+    except av.FFmpegError as error:
+        if _is_sound(file):
+            raise VideoError(f"{file}: {_ONLY_SOUND}") from error
         raise VideoError(
             f"{file}: cannot be opened as a video ({_reason(error)}); "
             "check that it is complete, or convert it to mp4 with ffmpeg"
@@ -64,12 +85,39 @@ def open_video(file: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         yield container, _best_stream(container, file)
 
 
+def make_decoder(stream: VideoStream) -> VideoCodecContext:
+    """The decoder of a stream: its own, or one that decodes transparency too."""
+    decoder = _ALPHA_DECODERS.get(stream.codec_context.name)
+    if decoder is None or not _has_alpha_pictures(stream):
+        return stream.codec_context
+    return cast(VideoCodecContext, av.CodecContext.create(decoder, "r"))
+
+
+def _has_alpha_pictures(stream: VideoStream) -> bool:
+    """Whether packets of the stream hold a second picture, of its transparency."""
+    return any(
+        name.lower() == "alpha_mode" and value == "1" for name, value in stream.metadata.items()
+    )
+
+
+def _open(file: Path, formats: str) -> InputContainer:
+    options = {"protocol_whitelist": "file", "format_whitelist": formats}
+    # Metadata may be in any encoding; nothing here depends on it.
+    return av.open(f"file:{file.absolute()}", options=options, metadata_errors="replace")
+
+
+def _is_sound(file: Path) -> bool:
+    try:
+        with _open(file, _SOUND_FORMATS) as container:
+            return len(container.streams.audio) > 0
+    except av.FFmpegError:
+        return False
+
+
 def _best_stream(container: InputContainer, file: Path) -> VideoStream:
     streams = [s for s in container.streams.video if not _is_cover(s)]
     if not streams:
-        raise VideoError(
-            f"{file}: has no video stream, only sound or data; name a file with pictures"
-        )
+        raise VideoError(f"{file}: {_ONLY_SOUND}")
     best = container.streams.best("video")
     stream = best if best in streams else streams[0]
     if stream.codec_context is None:
@@ -84,5 +132,5 @@ def _is_cover(stream: VideoStream) -> bool:
     return bool(stream.disposition & Disposition.attached_pic)
 
 
-def _reason(error: Exception) -> str:
-    return str(getattr(error, "strerror", None) or error).splitlines()[0]
+def _reason(error: av.FFmpegError) -> str:
+    return str(error.strerror or error).splitlines()[0]

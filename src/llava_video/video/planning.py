@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llava_video.video.index import FrameIndex
+from llava_video.video.start import MOST_REORDERED_FRAMES
 
 # Codecs whose keyframe marks can be trusted: decoding from there equals decoding in order. Not gif
 # and apng, whose pictures are drawn over earlier ones.
@@ -16,6 +17,9 @@ _SEEKABLE = {
     "h264", "hevc", "vp8", "vp9", "av1", "mpeg4", "mpeg2video", "mpeg1video", "theora", "mjpeg",
     "prores", "dnxhd", "ffv1", "h263", "flv1", "wmv1", "wmv2", "wmv3", "vc1", "msmpeg4v3",
 }  # fmt: skip
+
+# Decoders of transparency: its keyframes are not marked.
+_ALPHA_DECODERS = {"libvpx", "libvpx-vp9"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ def can_seek(index: FrameIndex) -> bool:
     return (
         index.has_timestamps
         and index.codec in _SEEKABLE
+        and index.decoder not in _ALPHA_DECODERS
         and bool(index.positions)
         and bool(index.is_keyframe.any())
     )
@@ -60,7 +65,9 @@ def plan_runs(index: FrameIndex, targets: Iterable[int]) -> list[Run]:
         while runs and start < runs[-1].stop:
             before = runs.pop()
             start, wanted = min(start, before.start), wanted | before.targets
-        runs.append(Run(start, packet + 1, wanted))
+        # Where the order is doubtful, what comes until then must be seen to come in order.
+        ahead = MOST_REORDERED_FRAMES if index.order_is_doubtful else 0
+        runs.append(Run(start, min(packet + 1 + ahead, len(index.packet_frames)), wanted))
     return runs
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import av
 import numpy as np
+from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 
 from llava_video.errors import InputError, VideoError
@@ -17,14 +18,46 @@ from llava_video.video.album import Album
 from llava_video.video.decoding import UnsoundError, decode_runs
 from llava_video.video.in_order import decode_in_order, first_frame
 from llava_video.video.index import FrameIndex, index_video
-from llava_video.video.info import VideoInfo
 from llava_video.video.opening import check_local_file
-from llava_video.video.picture import quarter_turns_clockwise, square_pixel_width
+from llava_video.video.picture import Display, orientation_of
 from llava_video.video.planning import can_seek, plan_runs
 
 Warnings = tuple[str, ...]
 
 _NOTHING_DECODES = "{file}: no picture of it decodes soundly; record or download it again"
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """Facts about a video file, found by reading all its packets and decoding its first picture.
+
+    Attributes:
+        path: the file.
+        container: the container format, by FFmpeg's name.
+        codec: the codec, by FFmpeg's name.
+        width: columns of a picture as displayed: upright and with square pixels.
+        height: rows of a picture as displayed.
+        rotation_degrees: clockwise turn that makes the stored pictures upright: 0, 90, 180, 270.
+        num_frames: pictures in the file, counted; the container's claim is not used.
+        average_fps: pictures per second.
+        duration_seconds: from the first picture's appearance to the last one's end.
+        is_variable_rate: whether the pictures are not evenly spaced in time.
+        warnings: what is wrong with the file, one sentence each; empty if nothing is.
+        is_mirrored: whether left and right of stored pictures are exchanged before that turn.
+    """
+
+    path: str
+    container: str
+    codec: str
+    width: int
+    height: int
+    rotation_degrees: int
+    num_frames: int
+    average_fps: float
+    duration_seconds: float
+    is_variable_rate: bool
+    warnings: tuple[str, ...] = ()
+    is_mirrored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,22 +82,21 @@ def probe_video(path: str | os.PathLike[str]) -> VideoInfo:
     frame = first_frame(index)
     if frame is None:
         raise VideoError(_NOTHING_DECODES.format(file=index.file))
-    turns = quarter_turns_clockwise(frame)
-    width, height = square_pixel_width(frame.width, index.sample_aspect_ratio), frame.height
-    if turns % 2:
-        width, height = height, width
+    height, width = index.display.size(frame)
+    orientation = orientation_of(frame) or index.display.orientation
     return VideoInfo(
         path=os.fspath(path),
         container=index.container,
         codec=index.codec,
         width=width,
         height=height,
-        rotation_degrees=turns * 90,
+        rotation_degrees=orientation.quarter_turns_clockwise * 90,
         num_frames=index.num_frames,
-        average_fps=index.average_fps,
-        duration_seconds=index.duration_seconds,
-        is_variable_rate=index.is_variable_rate,
+        average_fps=index.clock.average_fps,
+        duration_seconds=index.clock.duration_seconds,
+        is_variable_rate=index.clock.is_variable_rate,
         warnings=index.warnings,
+        is_mirrored=orientation.is_mirrored,
     )
 
 
@@ -101,16 +133,9 @@ def read_video(
     """
     name = os.fspath(path)
     request = _Request(num_frames, fps, max_frames, start_seconds, end_seconds)
-    _check_request(name, request)
     shape = _check_size(name, size)
-    index = index_video(check_local_file(path))
-    if start_seconds >= index.duration_seconds:
-        raise InputError(
-            f"{name}: start_seconds={start_seconds:g} lies beyond its end at "
-            f"{index.duration_seconds:.2f} s; start earlier"
-        )
-
-    with Album(index.sample_aspect_ratio, shape, exact_resize=exact_resize) as album:
+    index = _index_for(name, request)
+    with Album(index.display, shape, exact_resize=exact_resize) as album:
         try:
             wanted, warnings = _fill(album, index, request)
             pixels, sizes_differ = album.take(wanted)
@@ -123,12 +148,85 @@ def read_video(
         warnings += ("the picture size changes on the way; all are resized to the first one's",)
     return Frames(
         pixels=pixels,
-        timestamps_seconds=index.times_seconds[wanted],
+        timestamps_seconds=index.clock.times_seconds[wanted],
         indices=wanted,
-        duration_seconds=index.duration_seconds,
+        duration_seconds=index.clock.duration_seconds,
         source=name,
         warnings=index.warnings + warnings,
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """What `read_video` takes from a file, without the pictures.
+
+    Attributes:
+        indices: ``(T,)`` int64, as of `Frames`.
+        timestamps_seconds: ``(T,)`` float64, as of `Frames`.
+        duration_seconds: length of the whole video.
+        height: rows of a picture as displayed.
+        width: columns of a picture as displayed.
+        warnings: what is wrong with the file, one sentence each.
+    """
+
+    indices: NDArray[np.int64]
+    timestamps_seconds: NDArray[np.float64]
+    duration_seconds: float
+    height: int
+    width: int
+    warnings: tuple[str, ...]
+
+
+def sample_video(
+    path: str | os.PathLike[str],
+    *,
+    num_frames: int | None = None,
+    fps: float | None = None,
+    max_frames: int | None = None,
+    start_seconds: float = 0.0,
+    end_seconds: float | None = None,
+) -> Sample:
+    """Decode the frames that `read_video` would take, and keep no picture.
+
+    Args:
+        path: a local file.
+        num_frames: as for `read_video`.
+        fps: frames per second to take.
+        max_frames: the most frames to take with ``fps``.
+        start_seconds: take frames that appear from here on.
+        end_seconds: take frames that appear before this; None for the end.
+
+    Raises:
+        InputError: the request contradicts itself or lies outside the video.
+        VideoError: the file cannot be read as a video.
+    """
+    request = _Request(num_frames, fps, max_frames, start_seconds, end_seconds)
+    index = _index_for(os.fspath(path), request)
+    sizes = _Sizes(index.display)
+    wanted, warnings = _fill(sizes, index, request)
+    height, width = sizes.of[int(wanted[0])]
+    return Sample(
+        indices=wanted,
+        timestamps_seconds=index.clock.times_seconds[wanted],
+        duration_seconds=index.clock.duration_seconds,
+        height=height,
+        width=width,
+        warnings=index.warnings + warnings,
+    )
+
+
+class _Sizes:
+    """The displayed height and width of frames that come."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self.of: dict[int, tuple[int, int]] = {}
+
+    def add(self, index: int, frame: VideoFrame) -> None:
+        self.of[index] = self._display.size(frame)
+
+    def clear(self) -> None:
+        self.of.clear()
 
 
 def sample_times(
@@ -164,19 +262,19 @@ def sample_times(
     if first_frame(index) is None:
         raise VideoError(_NOTHING_DECODES.format(file=index.file))
     wanted = _choose(index, np.arange(index.num_frames), request)
-    return index.times_seconds[wanted], index.duration_seconds
+    return index.clock.times_seconds[wanted], index.clock.duration_seconds
 
 
 def _choose(
     index: FrameIndex, available: NDArray[np.int64], request: _Request
 ) -> NDArray[np.int64]:
     """Indices of the frames to take, among those that are available."""
-    first, stop = sampling.span_indices(
-        index.times_seconds[available], request.start_seconds, request.end_seconds
-    )
-    available = available[first:stop]
-    times = index.times_seconds[available]
-    is_even = not index.is_variable_rate and len(available) == available[-1] - available[0] + 1
+    clock = index.clock
+    times = clock.times_seconds[available]
+    first, stop = sampling.span_indices(times, request.start_seconds, request.end_seconds)
+    end_seconds = times[stop] if stop < len(times) else clock.duration_seconds
+    available, times = available[first:stop], times[first:stop]
+    is_even = not clock.is_variable_rate and len(available) == available[-1] - available[0] + 1
     if request.fps is None:
         count = sampling.DEFAULT_NUM_FRAMES if request.num_frames is None else request.num_frames
         if is_even:
@@ -184,15 +282,28 @@ def _choose(
         return available[sampling.spread_times(times, count)]
     if is_even:
         chosen = sampling.rate_indices(
-            len(available), index.average_fps, request.fps, request.max_frames
+            len(available), clock.average_fps, request.fps, request.max_frames
         )
     else:
-        end = index.duration_seconds if stop == index.num_frames else index.times_seconds[stop]
-        chosen = sampling.rate_times(times, float(end), request.fps, request.max_frames)
+        chosen = sampling.rate_times(times, float(end_seconds), request.fps, request.max_frames)
     return available[chosen]
 
 
-def _fill(album: Album, index: FrameIndex, request: _Request) -> tuple[NDArray[np.int64], Warnings]:
+def _index_for(name: str, request: _Request) -> FrameIndex:
+    """The index of a file in which a request makes sense."""
+    _check_request(name, request)
+    index = index_video(check_local_file(name))
+    if request.start_seconds >= index.clock.duration_seconds:
+        raise InputError(
+            f"{name}: start_seconds={request.start_seconds:g} lies beyond its end at "
+            f"{index.clock.duration_seconds:.2f} s; start earlier"
+        )
+    return index
+
+
+def _fill(
+    album: Album | _Sizes, index: FrameIndex, request: _Request
+) -> tuple[NDArray[np.int64], Warnings]:
     """Decode the wanted frames: after seeks, else in order, else those without damage."""
     wanted = _choose(index, np.arange(index.num_frames), request)
     targets = {int(i) for i in wanted}
@@ -204,14 +315,18 @@ def _fill(album: Album, index: FrameIndex, request: _Request) -> tuple[NDArray[n
         else:
             return wanted, ()
     survey = decode_in_order(index, targets, album.add)
-    if not survey.damaged_packets and targets <= set(survey.decoded):
+    packet_frames = survey.order_frames(index)
+    is_complete = survey.is_complete(index)
+    if is_complete and (not index.has_timestamps or packet_frames is index.packet_frames):
         return wanted, ()
-    sound = survey.sound_frames(index)
+    sound = survey.sound_frames(index, packet_frames)
     if len(sound) == 0:
         raise VideoError(_NOTHING_DECODES.format(file=index.file))
     wanted = _choose(index, sound, request)
     album.clear()
-    decode_in_order(index, {int(i) for i in wanted}, album.add)
+    decode_in_order(index, {int(i) for i in wanted}, album.add, packet_frames)
+    if is_complete:
+        return wanted, ()
     return wanted, (
         f"damaged: {len(sound)} of {index.num_frames} frames decode soundly, "
         "and only those are sampled",

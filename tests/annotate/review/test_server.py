@@ -97,7 +97,7 @@ def test_what_is_no_decision_is_refused(value, message):
 @pytest.fixture
 def server(run_folder):
     server = make_server(run_folder, "ann", 0)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield server
     server.shutdown()

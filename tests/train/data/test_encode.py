@@ -1,5 +1,6 @@
 """What is supervised of a sample, and how its length is known before its video is read."""
 
+import base64
 import json
 import shutil
 from pathlib import Path
@@ -15,8 +16,9 @@ from llava_video.model.pixels import normalise
 from llava_video.processing.processor import LlavaVideoProcessor
 from llava_video.train.attention import PACKED
 from llava_video.train.data.encode import Encoder, RowCollator, RowDataset, unwrapped
+from llava_video.train.data.lengths import measure
 from llava_video.train.data.packing import LABEL_IGNORED
-from llava_video.train.data.samples import Folders, Sample, read_mixture
+from llava_video.train.data.samples import Folders, Sample, as_sample, read_mixture
 from llava_video.train.recipe import Recipe, load_recipe
 from tests.model.small import small_model, small_processor
 
@@ -246,3 +248,64 @@ def test_an_error_in_a_worker_is_one_line(tmp_path: Path, workers: int) -> None:
     loader = DataLoader(rows, num_workers=workers, collate_fn=RowCollator(encoder.processor))
     with pytest.raises(VideoError, match=r"^videos: .*gone\.mp4: no such file[^\n]*$"), unwrapped():
         next(iter(loader))
+
+
+def test_base64_is_the_file_that_it_holds(toy_data: Path, pictures: Path) -> None:
+    video = next((toy_data / "videos").glob("*.mp4"))
+    encoder = encoder_with("num_frames=3")
+    for kind, path, mime in (
+        ("video", video, "video/mp4"),
+        ("image", pictures / "wide.png", "image/png"),
+    ):
+        address = f"data:{mime};base64,{base64.b64encode(path.read_bytes()).decode()}"
+        turns = [{"from": "human", "value": "What?"}, {"from": "gpt", "value": "It."}]
+        named, held = (
+            as_sample(
+                {kind: name, "conversations": turns}, "one", Folders(path.parent, path.parent)
+            )
+            for name in (path.name, address)
+        )
+        assert encoder.measure(named) == encoder.measure(held)
+        first, second = encoder.encode(named), encoder.encode(held)
+        assert first.input_ids == second.input_ids
+        for one, other in zip(first.seen.frames, second.seen.frames, strict=True):
+            assert np.array_equal(one.pixels, other.pixels)
+        for one, other in zip(first.seen.tiles, second.seen.tiles, strict=True):
+            assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("content", ["", "AAAA", "#"])
+def test_base64_of_nothing_is_found_by_the_dry_run(content: str) -> None:
+    turns = [{"from": "human", "value": "What?"}, {"from": "gpt", "value": "It."}]
+    for kind in ("video", "image"):
+        record = {kind: f"data:{kind}/x;base64,{content}", "conversations": turns}
+        sample = as_sample(record, "one", Folders(Path(), Path()))
+        (why,) = measure(encoder_with("num_frames=3"), [sample])
+        assert isinstance(why, str)
+        assert why.startswith(f"data:{kind}/x;base64,...: ")
+        assert "\n" not in why
+
+
+@pytest.mark.parametrize("sampling", ["num_frames=4", "fps=1"])
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_folder_of_pictures_is_trained_as_a_video(
+    tmp_path: Path, sampling: str, *, cached: bool
+) -> None:
+    folder = tmp_path / "v_1"
+    folder.mkdir()
+    for number in range(9):
+        Image.new("RGB", (16, 12), (number * 20, 0, 0)).save(folder / f"{number:04d}.jpg")
+    turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "It."}]
+    record = {"video": "v_1", "conversations": turns}
+    sample = as_sample(record, "one", Folders(tmp_path, tmp_path))
+    changes = [sampling, f"frames_cache={tmp_path / 'cache'}"] if cached else [sampling]
+    encoder = encoder_with(*changes)
+    encoded = encoder.encode(sample)
+    assert encoder.measure(sample) == len(encoded.input_ids)
+    (frames,) = encoded.seen.frames
+    assert frames.duration_seconds == 4.5
+    expected = [0, 2, 5, 8] if sampling == "num_frames=4" else [0, 2, 4, 6, 8]
+    assert frames.indices.tolist() == expected
+    (folder / "0008.jpg").write_bytes(b"broken")
+    (why,) = measure(encoder_with(*changes), [sample])
+    assert "0008.jpg: cannot be read as an image" in str(why)

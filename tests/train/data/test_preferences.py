@@ -53,12 +53,24 @@ def test_a_data_loader_hands_over_no_mask(pairs: PairDataset) -> None:
         ({"video": None}, "shows no video"),
         ({"video": "none.mp4"}, "none.mp4 does not exist"),
         ({"rejected": "The chosen one."}, "the same"),
+        ({"image": "a.png"}, "it shows images"),
+        ({"video": None, "video_path": "a.mp4"}, "shows no video"),
+        ({"start": 3}, "'start' may ask"),
     ],
 )
 def test_what_is_no_preference_is_named(preferences: Path, change: dict, said: str) -> None:
     record = {**json.loads(preferences.read_text())[0], "chosen": "The chosen one.", **change}
     with pytest.raises(InputError, match=said):
         as_preference(record, "one", Folders(preferences.parent, preferences.parent))
+
+
+def test_a_video_marker_is_the_place_of_the_video(preferences: Path) -> None:
+    record = {**json.loads(preferences.read_text())[0], "answer": "?"}
+    folders = Folders(preferences.parent, preferences.parent)
+    expected = as_preference(record, "one", folders)
+    assert record["prompt"].startswith("<image>\n")
+    for prompt in (record["prompt"].replace("<image>", "<video>"), record["prompt"][8:]):
+        assert as_preference({**record, "prompt": prompt}, "one", folders) == expected
 
 
 def test_conversations_are_no_preferences(

@@ -7,6 +7,7 @@ import pytest
 
 from llava_video.errors import InputError
 from llava_video.train.data.samples import Folders, as_sample, read_mixture
+from llava_video.train.plan import count_reasons, describe_left_out
 
 
 def record(question: str = "<image>\nWhat?", answer: str = "A cat.", **more) -> dict:
@@ -163,6 +164,12 @@ def test_videos_and_images_have_folders_of_their_own(files: Path) -> None:
         (record("<image>", image="a.png", video="a.mp4"), "0 <video> markers for 1 videos"),
         (record("<image>"), "1 <image> markers for 0 images"),
         (record(video={"path": "a.mp4"}), "'video' is neither"),
+        (record(video="https://host/a.mp4"), "a.mp4 is an address; download it"),
+        (record(video="."), "'.' is no name of a file"),
+        (record(image="/9j/" + "A" * 9000), "is no name of a file"),
+        (record(image="x" * 300), "is no name of a file"),
+        (record(video="a\0.mp4"), "is no name of a file"),
+        (record(video="a/" * 3000 + "a.mp4"), "does not exist"),
         ({"id": "x"}, "conversations"),
         ({"conversations": [{"from": "robot", "value": "Hi"}]}, "'robot'"),
         ({"conversations": [{"from": "gpt", "value": "Hi"}]}, "alternate"),
@@ -201,6 +208,17 @@ def test_a_key_that_is_there_twice_is_a_problem(tmp_path: Path) -> None:
     [
         ("mix.yaml", "datasets: [{path: x}]", "not a mixture"),
         ("mix.yaml", "datasets: [{json_path: x.json}]", "x.json does not exist"),
+        ("mix.yaml", "datasets: [{json_path: 3}]", "entry 1 has no 'json_path'"),
+        ("mix.yaml", f"datasets: [{{json_path: {'x' * 300}.json}}]", "does not exist"),
+        ("mix.yaml", "datasets: []", "not a mixture"),
+        ("mix.yaml", "[]", "not a mixture"),
+        ("mix.yaml", "datasets: [{json_path: x, sampling_stategy: all}]", "'sampling_strategy'"),
+        ("mix.yaml", "datasets: [{json_path: x, weight: 2}]", "entry 1: the key 'weight' is unkno"),
+        ("mix.yaml", "datasets: [{json_path: x, sampling_strategy: }]", "is no text"),
+        ("mix.yaml", "datasets: [{json_path: x, sampling_strategy: {first: 1}}]", "is no text"),
+        ("mix.yaml", "datasets: [{json_path: x, json_path: y}]", "a key is there twice"),
+        ("mix.yaml", "datasets: [{json_path: x}]\nfolder: y", "the key 'folder' is unknown"),
+        ("mix.yaml", "datasets: [", "not valid YAML"),
         ("data.json", "{", "not valid JSON"),
         ("data.json", "{}", "no list"),
         ("data.txt", "[]", "ends in"),
@@ -222,3 +240,30 @@ def test_an_unknown_strategy_says_what_there_is(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match="first:N, end:N or random:N"):
         read_mixture(tmp_path / "mix.yaml", in_folder(tmp_path))
+
+
+def test_what_is_worth_a_word_is_counted(tmp_path: Path) -> None:
+    records = [record("Hello?"), record("Hello?", duration=3.0), record("Hi?", duration=4.0)]
+    (tmp_path / "data.json").write_text(json.dumps(records))
+    (part,) = read_mixture(tmp_path / "data.json", in_folder(tmp_path))
+    assert len(part.samples) == 3
+    assert part.notes == (
+        "data.json: the key 'duration' of 2 samples is not read",
+        "data.json: 1 samples repeat earlier ones word for word",
+    )
+    for empty in ("[]", ""):
+        (tmp_path / "data.json").write_text(empty)
+        (part,) = read_mixture(tmp_path / "data.json", in_folder(tmp_path))
+        assert part.notes == ("data.json holds no samples",)
+
+
+def test_reasons_are_counted_once_whatever_the_files_are(tmp_path: Path) -> None:
+    records = [record(video=f"my clip {number}.mp4") for number in range(3)]
+    records += [record("<video>?"), record("<video><video>?"), record(video="")]
+    (tmp_path / "data.json").write_text(json.dumps(records))
+    (part,) = read_mixture(tmp_path / "data.json", in_folder(tmp_path))
+    counted = count_reasons(part.problems)
+    assert [num for _, num in counted] == [3, 2, 1]
+    assert counted[0][0] is part.problems[0]
+    lines = describe_left_out(part.problems, 4)
+    assert lines[0].startswith("left out: 3 of 10 samples, the first: one (data.json[0]): its vid")

@@ -106,6 +106,15 @@ def test_shards_of_others_hold_images_and_text(tmp_path: Path) -> None:
         assert Image.open(file).size == (30, 20)
 
 
+def test_shards_of_other_formats_are_read_too(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "<video>?"}, {"role": "assistant", "content": "Red."}]
+    record = {"messages": turns, "videos": ["x.mp4"]}
+    members = {"x.mp4": b"..", "x.json": json.dumps(record).encode(), "y.json": b'{"text": "a"}'}
+    (part,) = read_mixture(write_shard(tmp_path / "a.tar", members), Folders(tmp_path, tmp_path))
+    assert [m.source for m in part.samples[0].media] == [str(tmp_path / "a.tar" / "x.mp4")]
+    assert "conversations" in part.problems[0].reason
+
+
 def test_a_star_stands_for_all_shards(tmp_path: Path) -> None:
     for number in range(3):
         members = {f"{i}.json": talk(f"{number} {i}") for i in range(4)}

@@ -14,7 +14,7 @@ from typing import Any
 
 from llava_video.annotate.records import VideoRecord
 from llava_video.errors import InputError
-from llava_video.video.suffixes import VIDEO_SUFFIXES
+from llava_video.records.suffixes import VIDEO_SUFFIXES
 
 _MANIFEST_SUFFIXES = (".jsonl", ".csv")
 _COLUMNS = ("id", "path", "source", "category", "views")

@@ -27,16 +27,19 @@ class VisionFeatures:
 
     def of(self, loaded: Loaded, network: LlavaVideoForConditionalGeneration) -> tuple[Tensor, int]:
         """Features of the pictures of a medium, (N, M, C), and how many were encoded for them."""
-        num_encoded = 0
+        encoded: Tensor | None = None
 
         def encode() -> Tensor:
-            nonlocal num_encoded
-            num_encoded = len(loaded.pixels)
+            nonlocal encoded
             pixels = torch.tensor(loaded.pixels).permute(0, 3, 1, 2).to(network.device)
-            return network.model.encode_frames(pixels).cpu()
+            encoded = network.model.encode_frames(pixels)
+            is_kept = encoded.nbytes <= self.kept.max_bytes
+            return encoded.cpu() if is_kept else encoded
 
         features = self.kept.get_or_make(loaded.digest, encode)
-        return features.to(network.device), num_encoded
+        if encoded is None:
+            return features.to(network.device), 0
+        return encoded, len(encoded)
 
     def tokens_of(
         self,

@@ -15,7 +15,7 @@ import typer
 from llava_video.chat.media_files import kind_of
 from llava_video.chat.model_request import ModelRequest
 from llava_video.chat.protocol import Answered, AnswerOptions, CheckpointModel, Conversation
-from llava_video.chat.session import ShownFile, user_message
+from llava_video.chat.transcript import ShownFile, user_message
 from llava_video.cli.answering.options import TINY_NOTICE, Opened, open_model
 from llava_video.cli.answering.request import Together
 from llava_video.errors import InputError
@@ -57,8 +57,8 @@ class Ask:
         subtitles = read_subtitles(self.subtitles_file)
         return describe_subtitles(subtitles, sampling.start_seconds, sampling.end_seconds)
 
-    def open(self, num_videos: int = 1) -> Opened:
-        """The model, for conversations of that many videos."""
+    def open(self, num_videos: int = 1, *, asks_again: bool = True) -> Opened:
+        """The model, for conversations of that many videos; see `open_model`."""
         request = ModelRequest(
             self.model,
             self.device,
@@ -68,7 +68,7 @@ class Ask:
             num_videos=num_videos,
             num_new_tokens=self.options.max_new_tokens,
         )
-        return open_model(request, self.keep)
+        return open_model(request, self.keep, asks_again=asks_again)
 
     def conversation(self, files: Sequence[str], question: str) -> Conversation:
         """A question about files that are shown together."""
@@ -92,7 +92,7 @@ def answer_together(ask: Ask, request: Together, *, stream: bool, why: bool, as_
         raise InputError("--why shows how much frames of a video mattered; name a video")
     conversation = ask.conversation(request.files, request.question)
     before = time.perf_counter() - start
-    opened = ask.open(num_videos)
+    opened = ask.open(num_videos, asks_again=why)
     model, loading_seconds = opened.model, round(before + opened.seconds, 4)
     answered = None
     for piece in model.answer([conversation], ask.options):

@@ -148,7 +148,7 @@ class Opened:
         return f"starting took {seconds:.1f} s; with --keep 5m the next call finds the model ready"
 
 
-def open_model(request: ModelRequest, keep: str | None) -> Opened:
+def open_model(request: ModelRequest, keep: str | None, *, asks_again: bool = True) -> Opened:
     """Open a model where it is kept ready, or in this process.
 
     A kept process that is there is used without being asked for; it is started only where ``keep``
@@ -157,6 +157,7 @@ def open_model(request: ModelRequest, keep: str | None) -> Opened:
     Args:
         request: which model.
         keep: value of ``--keep``, or None.
+        asks_again: whether a model here is to keep what an answer computed for the next one.
 
     Raises:
         LlavaVideoError: nothing usable is there, or nothing fits.
@@ -183,7 +184,7 @@ def open_model(request: ModelRequest, keep: str | None) -> Opened:
         importlib.import_module("llava_video.chat.local_model")
     keep_libraries_quiet()
     imported = time.perf_counter()
-    model, note = load_requested(request)
+    model, note = load_requested(request, asks_again=asks_again)
     if note is not None:
         say(note)
     return Opened(model, imported - start, round(time.perf_counter() - imported, 4))

@@ -12,8 +12,9 @@ import typer
 from rich.console import Console
 
 from llava_video.chat.protocol import CheckpointModel
-from llava_video.chat.session import Session, Turn, describe_usage
+from llava_video.chat.session import Session
 from llava_video.chat.session_page import layout_text, read_seen
+from llava_video.chat.transcript import Turn, describe_usage
 from llava_video.cli.answering.influence_text import (
     describe_influence,
     frame_values,

@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from llava_video.errors import InputError, VideoError
-from llava_video.processing.media import Medium, picture_size, read_picture, show_tiles
+from llava_video.processing.media import (
+    Medium,
+    name_of,
+    picture_size,
+    read_picture,
+    sample_folder_times,
+    show_tiles,
+)
 from llava_video.processing.processor import LlavaVideoProcessor, LoadedMedia
 from llava_video.processing.prompt import ImageSlot, Prompt, PromptRenderer, Slot, VideoSlot
 from llava_video.records.json_lines import append_line
@@ -22,7 +29,7 @@ from llava_video.representation.image_layout import make_image_layout
 from llava_video.train.data.frames_cache import FramesCache
 from llava_video.train.data.packing import LABEL_IGNORED, pack
 from llava_video.train.data.samples import Sample
-from llava_video.train.data.webdataset import on_disk
+from llava_video.train.data.webdataset import is_file, on_disk
 from llava_video.train.recipe import Recipe
 from llava_video.types import Frames
 from llava_video.video import sample_times
@@ -62,8 +69,8 @@ class Encoder:
     processor: LlavaVideoProcessor
     recipe: Recipe
     _renderer: PromptRenderer = field(init=False)
-    _outlines: dict[Path, VideoSlot] = field(init=False, default_factory=dict)
-    _sizes: dict[Path, tuple[int, int]] = field(init=False, default_factory=dict)
+    _outlines: dict[str, VideoSlot] = field(init=False, default_factory=dict)
+    _sizes: dict[str, tuple[int, int]] = field(init=False, default_factory=dict)
     _cache: FramesCache | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -121,42 +128,43 @@ class Encoder:
         return self.processor.load_media(media, seen), seen
 
     def _read(self, medium: Medium) -> Frames | NDArray[np.uint8]:
-        path = Path(medium.source)
-        if medium.kind == "video" and self._cache is not None:
+        source = str(medium.source)
+        if medium.kind == "video" and self._cache is not None and is_file(source):
             most = self.processor.representation.max_frames
             request = [self.recipe.num_frames, self.recipe.fps, most, self.processor.image_size]
-            return self._cache.get(path, request, lambda: self._sample(path))
+            return self._cache.get(Path(source), request, lambda: self._sample(source))
         if medium.kind == "video":
-            return self._sample(path)
-        with on_disk(path) as file:
+            return self._sample(source)
+        with on_disk(source) as file:
             try:
                 return read_picture(file)
             except InputError as error:
                 raise VideoError(str(error)) from error
 
-    def _sample(self, path: Path) -> Frames:
-        with on_disk(path) as file:
+    def _sample(self, source: str) -> Frames:
+        with on_disk(source) as file:
             return self.processor.sample_frames(
                 file, num_frames=self.recipe.num_frames, fps=self.recipe.fps
             )
 
     def _room(self, medium: Medium, *, tiled: bool) -> Slot:
-        path = Path(medium.source)
+        source = str(medium.source)
         if medium.kind == "video":
-            if path not in self._outlines:
-                self._outlines[path] = self._outline(path)
-            return self._outlines[path]
-        if path not in self._sizes:
-            with on_disk(path) as file:
-                self._sizes[path] = picture_size(file)
-        layout = make_image_layout(self.processor.images, *self._sizes[path], tiled=tiled)
+            if source not in self._outlines:
+                self._outlines[source] = self._outline(source)
+            return self._outlines[source]
+        if source not in self._sizes:
+            with on_disk(source) as file:
+                self._sizes[source] = picture_size(file)
+        layout = make_image_layout(self.processor.images, *self._sizes[source], tiled=tiled)
         return ImageSlot(layout.num_tokens)
 
-    def _outline(self, path: Path) -> VideoSlot:
+    def _outline(self, source: str) -> VideoSlot:
         """The slot of a video, from frames with times but without pictures."""
         fps, most = self.recipe.fps, self.processor.representation.max_frames
-        with on_disk(path) as file:
-            times_seconds, duration_seconds = sample_times(
+        with on_disk(source) as file:
+            sample = sample_folder_times if file.is_dir() else sample_times
+            times_seconds, duration_seconds = sample(
                 file,
                 num_frames=None if fps else self.recipe.num_frames or most,
                 fps=fps,
@@ -168,7 +176,7 @@ class Encoder:
                 timestamps_seconds=times_seconds,
                 indices=np.arange(len(times_seconds)),
                 duration_seconds=duration_seconds,
-                source=str(path),
+                source=name_of(source),
             )
         )
 

@@ -15,6 +15,8 @@ from torch.utils.data import Dataset
 from llava_video.errors import InputError, VideoError
 from llava_video.model.modeling import MEDIA_INPUTS
 from llava_video.processing.prompt import Message
+from llava_video.records.preference_rows import split_preference
+from llava_video.records.row_keys import MEDIA_KEYS
 from llava_video.train.data.encode import Encoded, Encoder, RowCollator, label
 from llava_video.train.data.packing import join, pad_rows
 from llava_video.train.data.samples import Folders, Sample, as_sample
@@ -42,34 +44,22 @@ class Preference(Sample):
 
 
 def as_preference(record: Any, name: str, folders: Folders) -> Preference:
-    """A record ``{"video", "prompt", "chosen", "rejected"}`` as a sample.
+    """A preference of a format that `preference_rows` knows as a sample.
 
     Raises:
         InputError: it cannot be used; the message says why.
     """
-    if not isinstance(record, dict):
-        raise InputError("it has no 'prompt', 'chosen' and 'rejected'")
-    for key in ("prompt", "chosen", "rejected"):
-        if not isinstance(record.get(key), str) or not record[key].strip():
-            raise InputError(f"it has no {key!r} that is text")
-    if record["chosen"].strip() == record["rejected"].strip():
-        raise InputError("both of its answers are the same")
-    if not record.get("video"):
+    rows = split_preference(record)
+    if any(record.get(key) for key in MEDIA_KEYS["image"]):
+        raise InputError("it shows images; preferences are about videos")
+    keys = MEDIA_KEYS["video"]
+    if any(key in record for key in keys) and not any(record.get(key) for key in keys):
         raise InputError("it shows no video")
-    chosen, rejected = (
-        as_sample(
-            {
-                "video": record["video"],
-                "conversations": [
-                    {"from": "human", "value": record["prompt"]},
-                    {"from": "gpt", "value": record[key]},
-                ],
-            },
-            name,
-            folders,
-        )
-        for key in ("chosen", "rejected")
-    )
+    chosen, rejected = (as_sample(row, name, folders) for row in rows)
+    if {medium.kind for medium in chosen.media} != {"video"}:
+        raise InputError("it shows no video, or images beside it")
+    if sum(message["role"] == "assistant" for message in chosen.messages) > 1:
+        raise InputError("its question has several turns; a preference has one")
     values = {field.name: getattr(chosen, field.name) for field in fields(chosen)}
     return Preference(**values, rejected=rejected.messages)
 

@@ -1,28 +1,36 @@
-"""Samples in the LLaVA format, see `llava_format`, and mixtures of files that hold them.
+"""Samples in the formats that `records.rows` knows, and mixtures of files that hold them.
 
 A mixture is the official ``exp.yaml``: ``datasets: [{json_path, sampling_strategy}]`` (train.py).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import random
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from llava_video.errors import InputError
-from llava_video.processing.media import Medium, media_of
+from llava_video.processing.media import DATA, Medium, media_of, name_of
 from llava_video.processing.prompt import Message
-from llava_video.records.llava_format import Shown, Turn, parse_record, read_turns
-from llava_video.train.data.webdataset import is_there, read_shard
+from llava_video.recipes import nearest
+from llava_video.records.llava_format import Shown, Turn, read_turns
+from llava_video.records.row_keys import unread_keys
+from llava_video.train.data.record_files import read_records, read_text
+from llava_video.train.data.webdataset import is_there
 
-_SUFFIXES = (".json", ".jsonl", ".parquet", ".tar")
+_ENTRY_KEYS = ("json_path", "sampling_strategy")
+_LONGEST_NAME = 255
+"""Bytes of the name of a file that file systems take."""
+
 _STRATEGY = re.compile(r"(first|end|random):(\d+)(%?)")
 
 
@@ -33,10 +41,12 @@ class Sample:
     Attributes:
         name: its id and where it was read, for messages.
         messages: the conversation, with ``{"type": "video" or "image", "path": ...}`` parts.
+        unread: keys of its record that are notes and are not read.
     """
 
     name: str
     messages: tuple[Message, ...]
+    unread: tuple[str, ...] = ()
 
     @property
     def media(self) -> list[Medium]:
@@ -63,10 +73,25 @@ Parse = Callable[[Any, str, Folders], Sample]
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A record that cannot be used, and why."""
+    """A record that cannot be used, and why.
+
+    Attributes:
+        name: its id and where it was read.
+        reason: why.
+        media: files that the reason may name, by which records with one reason differ.
+    """
 
     name: str
     reason: str
+    media: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """The reason without the names of files and without numbers."""
+        kind = self.reason
+        for name in sorted(self.media, key=len, reverse=True):
+            kind = kind.replace(name, "...").replace(name_of(name), "...")
+        return re.sub(r"\d+", "N", kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +104,7 @@ class Part:
         num_records: records in the file.
         samples: those that were chosen and can be used.
         problems: those that were chosen and cannot.
+        notes: what else is worth a word: keys that are not read, repeated samples, no samples.
     """
 
     path: Path
@@ -86,6 +112,7 @@ class Part:
     num_records: int
     samples: tuple[Sample, ...]
     problems: tuple[Problem, ...]
+    notes: tuple[str, ...] = field(default=())
 
 
 def read_mixture(
@@ -113,15 +140,51 @@ def read_mixture(
     ]
 
 
+class _MixtureLoader(yaml.SafeLoader):
+    """Reads plain values; a key twice is an error, where YAML would keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        if len(set(map(str, keys))) < len(keys):
+            raise yaml.constructor.ConstructorError(
+                None, None, "a key is there twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
 def _read_entries(path: Path) -> list[tuple[Path, str]]:
     try:
-        listed = yaml.safe_load(_read_text(path))["datasets"]
-        return [(path.parent / e["json_path"], e.get("sampling_strategy", "all")) for e in listed]
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        mixture = yaml.load(read_text(path), _MixtureLoader)
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not valid YAML ({error})".replace("\n", " ")) from error
+    listed = mixture.get("datasets") if isinstance(mixture, dict) else None
+    if not isinstance(listed, list) or not listed:
         raise InputError(
             f"{path} is not a mixture; write 'datasets:' and under it '- json_path: FILE' entries, "
             "each with an optional 'sampling_strategy: all'"
-        ) from error
+        )
+    _refuse_unknown(mixture, ("datasets",), f"{path}")
+    entries = []
+    for number, entry in enumerate(listed, 1):
+        place = f"{path}, entry {number}"
+        file = entry.get("json_path") if isinstance(entry, dict) else None
+        if not isinstance(file, str) or not file:
+            raise InputError(
+                f"{path} is not a mixture: entry {number} has no 'json_path' that is the name of a "
+                "file"
+            )
+        _refuse_unknown(entry, _ENTRY_KEYS, place)
+        strategy = entry.get("sampling_strategy", "all")
+        if not isinstance(strategy, str):
+            raise InputError(f"{place}: sampling_strategy is no text; write all, or first:10%")
+        entries.append((path.parent / file, strategy))
+    return entries
+
+
+def _refuse_unknown(values: Mapping[Any, Any], known: Sequence[str], place: str) -> None:
+    for key in values:
+        if key not in known:
+            raise InputError(f"{place}: the key {key!r} is unknown{nearest(str(key), known)}")
 
 
 def _expand(path: Path) -> list[Path]:
@@ -134,7 +197,7 @@ def _expand(path: Path) -> list[Path]:
 
 
 def _read_part(path: Path, strategy: str, folders: Folders, seed: str, parse: Parse) -> Part:
-    records = list(_read_records(path))
+    records = list(read_records(path))
     samples: list[Sample] = []
     problems: list[Problem] = []
     for number, record in _choose(records, strategy, path, seed):
@@ -144,50 +207,35 @@ def _read_part(path: Path, strategy: str, folders: Folders, seed: str, parse: Pa
         try:
             samples.append(parse(record, name, folders))
         except InputError as error:
-            problems.append(Problem(name, str(error)))
-    return Part(path, strategy, len(records), tuple(samples), tuple(problems))
+            problems.append(Problem(name, str(error), tuple(_names_in(record))))
+    unread = Counter(key for sample in samples for key in sample.unread)
+    notes = list(_notes(path, len(records), samples, unread))
+    return Part(path, strategy, len(records), tuple(samples), tuple(problems), tuple(notes))
 
 
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist; check the path in the mixture") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read ({error}); give a text file") from error
+def _notes(
+    path: Path, num_records: int, samples: Sequence[Sample], unread: Mapping[str, int]
+) -> Iterator[str]:
+    if not num_records:
+        yield f"{path.name} holds no samples"
+    for key, num in sorted(unread.items()):
+        yield f"{path.name}: the key {key!r} of {num} samples is not read"
+    seen = {hashlib.sha256(json.dumps(s.messages).encode()).digest() for s in samples}
+    if len(seen) < len(samples):
+        yield f"{path.name}: {len(samples) - len(seen)} samples repeat earlier ones word for word"
 
 
-def _read_records(path: Path) -> Iterator[Any]:
-    if path.suffix not in _SUFFIXES:
-        raise InputError(f"{path} holds no samples; give a file that ends in {_SUFFIXES}")
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; check the path in the mixture")
-    try:
-        if path.suffix == ".parquet":
-            yield from _read_parquet(path)
-        elif path.suffix == ".tar":
-            yield from read_shard(path, parse_record)
-        elif path.suffix == ".jsonl":
-            yield from (parse_record(line) for line in _read_text(path).split("\n") if line.strip())
-        else:
-            records = parse_record(_read_text(path))
-            if not isinstance(records, list):
-                raise InputError(f"{path} holds no list of samples; put them into one JSON list")
-            yield from records
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid JSON ({error}); write it again") from error
-
-
-def _read_parquet(path: Path) -> Iterator[Any]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError as error:
-        raise InputError(f"{path} needs pyarrow; pip install pyarrow") from error
-    try:
-        yield from parquet.read_table(path).to_pylist()
-    except pyarrow.ArrowException as error:
-        raise InputError(f"{path} is not valid Parquet ({error}); write it again") from error
+def _names_in(value: Any) -> Iterator[str]:
+    """All texts of a record that may be names of files."""
+    if isinstance(value, str):
+        if value and "\n" not in value:
+            yield value
+    elif isinstance(value, Mapping):
+        for key in ("video", "videos", "image", "images"):
+            yield from _names_in(value.get(key))
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _names_in(inner)
 
 
 def _choose(records: list[Any], strategy: str, path: Path, seed: str) -> list[tuple[int, Any]]:
@@ -211,7 +259,7 @@ def _choose(records: list[Any], strategy: str, path: Path, seed: str) -> list[tu
 
 
 def as_sample(record: Any, name: str, folders: Folders) -> Sample:
-    """One record of the LLaVA format as a sample.
+    """One record of a known format as a sample.
 
     Raises:
         InputError: it cannot be used; the message says why.
@@ -219,22 +267,37 @@ def as_sample(record: Any, name: str, folders: Folders) -> Sample:
     messages = [
         {"role": turn.role, "content": _content(turn, folders)} for turn in read_turns(record)
     ]
-    return Sample(name, tuple(messages))
+    return Sample(name, tuple(messages), tuple(unread_keys(record)))
 
 
 def _content(turn: Turn, folders: Folders) -> str | list[dict[str, Any]]:
     if turn.parts and all(isinstance(part, str) for part in turn.parts):
         return "".join(part for part in turn.parts if isinstance(part, str))
     return [
-        {"type": part.kind, "path": str(_file(part, folders))}
+        {"type": part.kind, "path": _file(part, folders)}
         if isinstance(part, Shown)
         else {"type": "text", "text": part}
         for part in turn.parts
     ]
 
 
-def _file(shown: Shown, folders: Folders) -> Path:
+def _file(shown: Shown, folders: Folders) -> str:
+    """The path of a file; what a ``data:`` address holds stays in it."""
+    if shown.name.startswith(DATA):
+        return shown.name
+    if "://" in shown.name:
+        raise InputError(
+            f"its {shown.kind} {name_of(shown.name)} is an address; download it and name the file"
+        )
+    longest = max(len(part.encode()) for part in shown.name.split("/"))
+    if longest > _LONGEST_NAME or "\0" in shown.name or Path(shown.name).name in ("", ".."):
+        raise InputError(
+            f"its {shown.kind} {name_of(shown.name)!r} is no name of a file (base64 begins with "
+            f"'data:{shown.kind}/...;base64,')"
+        )
     path = (folders.video if shown.kind == "video" else folders.image) / shown.name
-    if not is_there(path):
-        raise InputError(f"its {shown.kind} {path} does not exist; check {shown.kind}_folder")
-    return path
+    if not is_there(path, or_folder=shown.kind == "video"):
+        raise InputError(
+            f"its {shown.kind} {name_of(path)} does not exist; check {shown.kind}_folder"
+        )
+    return str(path)

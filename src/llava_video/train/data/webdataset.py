@@ -15,7 +15,9 @@ from tempfile import NamedTemporaryFile
 from typing import Any
 
 from llava_video.errors import InputError, VideoError
+from llava_video.processing.media import DATA, local_file, name_of
 from llava_video.records.llava_format import SPLITS
+from llava_video.records.row_keys import MEDIA_KEYS
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif")
 """Endings of members that are images; what is neither this nor JSON is a video."""
@@ -72,11 +74,12 @@ def _records(record: Any, media: list[str]) -> Iterator[Any]:
     images = [path for path in media if Path(path).suffix.lower() in IMAGE_SUFFIXES]
     videos = [path for path in media if path not in images]
     shown = {name: files for name, files in (("video", videos), ("image", images)) if files}
-    if "conversations" in record:
-        yield {**record, **shown}
-    for split in SPLITS:  # as ``llava-video annotate export`` writes shards
-        if split in record:
-            yield {"id": record.get("id"), "conversations": record[split], **shown}
+    splits = [split for split in SPLITS if split in record]
+    if "conversations" in record or not splits:
+        replaced = {key for kind in shown for key in MEDIA_KEYS[kind]}
+        yield {**{k: v for k, v in record.items() if k not in replaced}, **shown}
+    for split in splits:  # as ``llava-video annotate export`` writes shards
+        yield {"id": record.get("id"), "conversations": record[split], **shown}
 
 
 def _shard_of(path: Path) -> Path | None:
@@ -88,25 +91,54 @@ def file_of(path: Path) -> Path:
     return _shard_of(path) or path
 
 
-def is_there(path: Path) -> bool:
-    """Whether there is such a file, or such a member of a shard."""
-    shard = _shard_of(path)
-    if shard is None:
-        return path.is_file()
+def is_file(source: str) -> bool:
+    """Whether ``source`` names a file or a member of a shard, not a folder or base64."""
+    return not source.startswith(DATA) and is_there(Path(source))
+
+
+def is_there(path: Path, *, or_folder: bool = False) -> bool:
+    """Whether there is such a file, or such a member of a shard.
+
+    Args:
+        path: any path, also one that no file system takes.
+        or_folder: whether a folder will do: a video as pictures.
+    """
+    try:
+        shard = _shard_of(path)
+        if shard is None:
+            return path.is_file() or (or_folder and path.is_dir())
+    except OSError:  # a name that is too long, a folder that may not be read
+        return False
     return path.relative_to(shard).as_posix() in _members(shard)
 
 
 @contextmanager
-def on_disk(path: Path) -> Iterator[Path]:
-    """A file that holds what ``path`` names: itself, or a copy of the member of a shard."""
+def on_disk(source: str | Path) -> Iterator[Path]:
+    """A file that holds what ``source`` names: itself, or a copy of the member of a shard.
+
+    A ``data:`` address is decoded to a file, too.
+
+    Raises:
+        InputError: an address holds no file.
+    """
+    if str(source).startswith(DATA):
+        with local_file(source) as copy:
+            yield from _renaming(copy, name_of(source))
+        return
+    path = Path(source)
     shard = _shard_of(path)
     if shard is None:
         yield path
         return
-    with NamedTemporaryFile(suffix=path.suffix) as copy:
-        copy.write(_read(shard, path.relative_to(shard).as_posix()))
-        copy.flush()
-        try:
-            yield Path(copy.name)
-        except (VideoError, InputError) as error:
-            raise type(error)(str(error).replace(copy.name, str(path))) from error
+    with NamedTemporaryFile(suffix=path.suffix) as file:
+        file.write(_read(shard, path.relative_to(shard).as_posix()))
+        file.flush()
+        yield from _renaming(Path(file.name), str(path))
+
+
+def _renaming(copy: Path, name: str) -> Iterator[Path]:
+    """Yields a copy; errors name what it is a copy of."""
+    try:
+        yield copy
+    except (VideoError, InputError) as error:
+        raise type(error)(str(error).replace(str(copy), name)) from error
