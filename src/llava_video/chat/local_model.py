@@ -104,12 +104,13 @@ class LocalModel:
             self._media = MediaLoader(limits.frames_bytes)
             self._features = VisionFeatures(limits.features_bytes)
             self._tree = PrefixTree(limits.keys_values_bytes)
+            self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
+            self._loader = ThreadPoolExecutor(1, thread_name_prefix="load-ahead")
         else:
             self.processor = shares.processor.with_representation(config.representation)
             self._media, self._features = shares._media, shares._features
             self._tree = shares._tree
-        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
-        self._loader = ThreadPoolExecutor(1, thread_name_prefix="load-ahead")
+            self._decoder, self._loader = shares._decoder, shares._loader
         self._ahead: Future[None] | None = None
         self._loading = Lock()
         self._counting = Lock()

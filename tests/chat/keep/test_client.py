@@ -191,6 +191,12 @@ def test_a_model_that_cannot_be_loaded_is_not_kept(tmp_path: Path) -> None:
     wait_until(lambda: all(status.model != str(tmp_path) for status in kept_models()))
 
 
+def test_a_model_that_is_not_there_starts_no_process() -> None:
+    with pytest.raises(CheckpointError, match=r"^lab/nothing: .* can be downloaded"):
+        kept(ModelRequest("lab/nothing", "cpu"))
+    assert all(status.model != "lab/nothing" for status in kept_models())
+
+
 def test_settings_of_a_request_are_its_own() -> None:
     most = kept(replace(TINY, max_video_tokens=60))
     assert [line.startswith("at most ") for line in SAID] == [True]

@@ -80,7 +80,10 @@ def test_another_version_ends_and_this_one_starts(place: Place) -> None:
     other = start_other(place, KEY, "version")
     pid = start(place)
     assert pid == place.holder() != other
-    assert SAID == ["tiny: was kept by another version of llava-video, which ends now"]
+    assert SAID == [
+        "tiny: was kept by another version of llava-video, which ends now",
+        "tiny: stays ready for 60 s after each answer; `llava-video stop` ends it",
+    ]
 
 
 def test_without_a_request_it_ends_and_takes_its_socket_along(place: Place) -> None:

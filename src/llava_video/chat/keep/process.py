@@ -21,6 +21,7 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 from llava_video.chat.keep.place import PROGRAM, ModelKey, Place, is_same_user, places
+from llava_video.chat.keep.start import START_SECONDS
 from llava_video.chat.keep.wire import Message, error_to_dict, piece_to_dict, receive, send
 from llava_video.chat.model_request import ModelRequest
 from llava_video.chat.session_file import options_from_dict
@@ -54,6 +55,7 @@ class KeepProcess:
         self._state = Lock()
         self._num_requests = 0
         self._idle_since = time.monotonic()
+        self._was_found = False
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         before = os.umask(0o177)
         try:
@@ -68,6 +70,8 @@ class KeepProcess:
         while (seconds := self._remaining_seconds()) > 0:
             if select.select([self._listener], [], [], seconds)[0]:
                 connection, _ = self._listener.accept()
+                if not self._was_found:
+                    self._was_found, self._idle_since = True, time.monotonic()
                 Thread(target=self._serve, args=(connection,), daemon=True).start()
         self._leave()
 
@@ -77,7 +81,10 @@ class KeepProcess:
                 return _LOOK_SECONDS
             if self._host is not None and self._host.is_empty:
                 return 0.0  # nothing could be loaded that might be kept
-            return self._keep_seconds - (time.monotonic() - self._idle_since)
+            keep_seconds = self._keep_seconds
+            if not self._was_found:  # who starts it must find it, however short it is to stay
+                keep_seconds = max(keep_seconds, START_SECONDS)
+            return keep_seconds - (time.monotonic() - self._idle_since)
 
     def _leave(self) -> None:
         """End; who has just connected sees the end, and starts anew."""

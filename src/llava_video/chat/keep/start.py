@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -166,9 +167,10 @@ def connect_or_start(
 
     Raises:
         CannotKeepError: it cannot be started.
+        CheckpointError: there is no such model.
     """
     deadline = time.monotonic() + START_SECONDS
-    is_started = False
+    is_started = is_downloaded = False
     while time.monotonic() < deadline:
         connection = connect(place)
         if connection is not None and connection.program == PROGRAM:
@@ -177,6 +179,9 @@ def connect_or_start(
             connection.close()
             say(f"{key.model}: was kept by another version of llava-video, which ends now")
             stop(place, wait_for_answers=True)
+        if not is_downloaded:
+            _download(key.model)
+            is_downloaded, deadline = True, time.monotonic() + START_SECONDS
         lock = place.try_lock()
         if lock is None:
             time.sleep(_STEP_SECONDS)
@@ -189,12 +194,29 @@ def connect_or_start(
             os.ftruncate(lock, 0)  # it named a process that has ended
             _remove_stale(place)
             _start_process(place, key, keep_seconds, lock)
+            say(
+                f"{key.model}: stays ready for {keep_seconds:,.0f} s after each answer; "
+                "`llava-video stop` ends it"
+            )
             is_started = True
         finally:
             os.close(lock)
     raise CannotKeepError(
         f"no kept model replied within {START_SECONDS:.0f} s; `llava-video stop` ends it"
     )
+
+
+def _download(model: str) -> None:
+    """Have a model of the hub on the disk, where its progress is seen; the process has no terminal.
+
+    Raises:
+        CheckpointError: there is no such model.
+    """
+    if model == "tiny" or Path(model).is_absolute():
+        return
+    from llava_video.checkpoints.load import find_checkpoint
+
+    find_checkpoint(model)
 
 
 def _remove_stale(place: Place) -> None:
