@@ -216,6 +216,7 @@ def main() -> None:
         os._exit(0)
     os.set_inheritable(int(lock), False)
     place, model = Place(Path(file)), ModelKey(**json.loads(key))
+    os.ftruncate(int(lock), 0)
     os.write(int(lock), json.dumps({"pid": os.getpid(), **asdict(model)}).encode())
     os.chdir(place.lock.parent)
     KeepProcess(place, model, float(keep_seconds)).run()
