@@ -2,6 +2,7 @@
 
 python benchmarks/annotate.py engine    calls per second against an endpoint that takes 50 ms
 python benchmarks/annotate.py decode    frames at 1 FPS from a ten-minute file
+python benchmarks/annotate.py near      near-duplicates among 35,000 videos of like length
 python benchmarks/annotate.py toy       200 toyworld videos through everything
 """
 
@@ -38,6 +39,7 @@ from llava_video.annotate.records import QA, Facts
 from llava_video.annotate.run import run
 from llava_video.annotate.steps.schedule import caption_schedule
 from llava_video.annotate.videos.frames import pictures_between
+from llava_video.annotate.videos.near_duplicates import HASH_FRAMES, HASH_SIDE, near_duplicates
 from llava_video.calls.caller import Caller
 from llava_video.calls.endpoint import Endpoint
 from llava_video.calls.ledger import Ledger
@@ -242,6 +244,31 @@ def toy() -> None:
     print(f"({100 * true[True] / total:.1f} %)")
 
 
+def near(number: int = 35_000) -> None:
+    rng = np.random.default_rng(0)
+    shape = (HASH_FRAMES, HASH_SIDE, HASH_SIDE, 3)
+    half = HASH_SIDE // 2
+    kinds = {
+        "noise": lambda: rng.integers(0, 256, shape),
+        "pictures": lambda: (
+            rng.integers(30, 200, (1, 2, 2, 3)).repeat(half, 1).repeat(half, 2)
+            + rng.normal(0, 20, shape)
+        ),
+        "dark pictures": lambda: (
+            rng.normal(20, 6, (1, 2, 2, 3)).repeat(half, 1).repeat(half, 2)
+            + rng.normal(0, 8, shape)
+        ),
+    }
+    for name, draw in kinds.items():
+        hashes = [draw().clip(0, 255).astype(np.uint8).tobytes() for _ in range(number)]
+        hashes[-100:] = hashes[:100]
+        seconds = list(rng.uniform(10.0, 10.1, number))
+        started = time.perf_counter()
+        found = near_duplicates(hashes, seconds, [4.0] * number)
+        assert len(found) == 100
+        print(f"{number:,} videos, {name}: {time.perf_counter() - started:.1f} s")
+
+
 def is_true(qa: QA, path: str) -> bool:
     """Whether the toy world's checker, which watches the stage, gives the same answer."""
     script = load_script(path)
@@ -259,9 +286,14 @@ def is_true(qa: QA, path: str) -> bool:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("figure", choices=["engine", "decode", "toy"], nargs="*")
+    parser.add_argument("figure", choices=["engine", "decode", "near", "toy"], nargs="*")
     parser.add_argument("--minutes", type=int, default=10, help="of video that decode reads")
     options = parser.parse_args()
-    figures = {"engine": engine, "decode": lambda: decode(options.minutes), "toy": toy}
+    figures = {
+        "engine": engine,
+        "decode": lambda: decode(options.minutes),
+        "near": near,
+        "toy": toy,
+    }
     for name in options.figure or figures:
         figures[name]()

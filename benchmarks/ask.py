@@ -44,11 +44,14 @@ def main() -> None:
         start = total - sum(stages.values())
         print(f"| cold {number + 1} | {total:.2f} | start {start:.2f}, {named} |")
 
-    from llava_video.chat.answer import answer_question
+    from llava_video.chat.local_model import LocalModel
+    from llava_video.chat.protocol import answer_one
 
+    shown = {"type": "video", "video": VIDEO}
+    asked = [{"role": "user", "content": [shown, {"type": "text", "text": QUESTION}]}]
     for number in range(options.runs + 1):
         start = time.perf_counter()
-        answer = answer_question(VIDEO, QUESTION)
+        answer = answer_one(LocalModel.load("tiny"), asked)
         total = time.perf_counter() - start
         named = ", ".join(f"{name} {seconds:.2f}" for name, seconds in answer.seconds.items())
         print(f"| warm {number} | {total:.2f} | {named} |")

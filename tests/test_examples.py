@@ -51,6 +51,14 @@ def test_the_page_about_transformers(monkeypatch, capsys, tmp_path) -> None:  # 
     assert (tmp_path / "adapter" / "adapter_model.safetensors").is_file()
 
 
+def test_the_page_about_transformers_trains_with_trl(monkeypatch, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    pytest.importorskip("trl", reason="trl is not installed")
+    monkeypatch.chdir(tmp_path)
+    page = (DOCS / "transformers.md").read_text(encoding="utf-8")
+    exec("\n".join(re.findall(r"^```py(?:thon)?\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)), {})
+    assert list((tmp_path / "run").glob("checkpoint-*/model.safetensors"))
+
+
 def test_the_page_about_capabilities(tmp_path: Path, monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.chdir(tmp_path)
     shell = Shell(monkeypatch, capsys)

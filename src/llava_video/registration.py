@@ -84,6 +84,7 @@ _REGISTRATIONS: dict[str, Callable[[ModuleType], None]] = {
     "transformers.models.qwen2.configuration_qwen2": _register_nothing,
     "transformers.models.siglip.configuration_siglip": _register_nothing,
     "llava_video.model.configuration": _await_first_configuration,
+    "llava_video.checkpoints.config_values": _register_nothing,
     "llava_video.checkpoints.released": _register_nothing,
     "llava_video.checkpoints.auto_config": _register_nothing,
     "llava_video.processing.processor": _register_nothing,

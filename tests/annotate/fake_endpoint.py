@@ -1,7 +1,8 @@
 """A small OpenAI-compatible server on loopback that counts what it is asked.
 
 Its answers follow from the request alone, so two runs that ask the same get the same. Failures are
-scripted: `FakeEndpoint.fail` is asked before every answer and may return one.
+scripted: `FakeEndpoint.fail` is asked before every answer and may return one. `FakeEndpoint.write`
+gives the text of an answer, or fields of its choice, such as ``{"finish_reason": "length"}``.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class Failure:
     status: int = 500
     message: str = "scripted failure"
     code: str | None = None
+    kind: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
     raw: str | None = None
     drop: bool = False
@@ -37,6 +39,7 @@ class Received:
     key: str
     body: dict
     headers: dict[str, str]
+    path: str = ""
 
 
 class FakeEndpoint:
@@ -47,7 +50,7 @@ class FakeEndpoint:
         *,
         delay_seconds: float = 0.0,
         fail: Callable[[Received], Failure | None] = lambda request: None,
-        write: Callable[[dict], str] | None = None,
+        write: Callable[[dict], str | dict] | None = None,
         headers: Callable[[Received], dict[str, str]] = lambda request: {},
         usage: Callable[[dict], dict] | None = None,
         keep: bool = True,
@@ -110,7 +113,7 @@ class FakeEndpoint:
         body = json.loads(raw or b"{}")
         self.num_requests += 1
         key = headers.get("idempotency-key", "")
-        request = Received(self.num_requests, key, body, headers)
+        request = Received(self.num_requests, key, body, headers, head[0].split()[1])
         if self.keep:
             self.received.append(request)
         self._open += 1
@@ -138,7 +141,9 @@ class FakeEndpoint:
             text, extra = failure.raw, extra | failure.headers
         else:
             status, extra = failure.status, extra | failure.headers
-            text = json.dumps({"error": {"message": failure.message, "code": failure.code}})
+            text = json.dumps(
+                {"error": {"message": failure.message, "code": failure.code, "type": failure.kind}}
+            )
         payload = text.encode()
         lines = [f"HTTP/1.1 {status} X", "content-type: application/json"]
         lines += [f"content-length: {len(payload)}", *(f"{k}: {v}" for k, v in extra.items())]
@@ -147,8 +152,10 @@ class FakeEndpoint:
         return True
 
 
-def completion(body: dict, text: str) -> dict:
+def completion(body: dict, written: str | dict) -> dict:
     """A chat completion; its id follows from the request."""
+    choice = {"message": {"content": written}} if isinstance(written, str) else written
+    text = str(choice["message"].get("content") or "")
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     sent = sum(len(part) for part in texts_in(body)) // 4 + 85 * len(images_in(body))
     return {
@@ -160,7 +167,8 @@ def completion(body: dict, text: str) -> dict:
             {
                 "index": 0,
                 "finish_reason": "stop",
-                "message": {"role": "assistant", "content": text},
+                **choice,
+                "message": {"role": "assistant", **choice["message"]},
             }
         ],
         "usage": {

@@ -16,6 +16,7 @@ from tests.annotate.fake_endpoint import FakeEndpoint
 FAST = {
     "endpoint.model": "gpt-4o",
     "endpoint.max_wait_seconds": 0.02,
+    "endpoint.probe": False,  # tests/annotate/test_probe.py has it on
     "describe.image_max_side": 32,
     "ask.types": ["temporal", "count"],
 }

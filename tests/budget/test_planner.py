@@ -225,6 +225,7 @@ def test_a_configuration_is_enough(tmp_path: Path) -> None:
         **SEVEN_B["text_config"],  # type: ignore[dict-item]
         "mm_vision_tower": "google/siglip-so400m-patch14-384",
         "mm_newline_position": "grid",
+        "mm_patch_merge_type": "spatial_unpad",
         "torch_dtype": "bfloat16",
     }
     (tmp_path / "config.json").write_text(json.dumps(values))

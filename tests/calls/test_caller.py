@@ -168,7 +168,8 @@ def test_dropped_connections_and_half_answers_may_have_been_billed(one, tmp_path
         '{"choices": [{"message": "text"}]}',
         '{"choices": ["text"]}',
         '{"choices": []}',
-        '{"choices": [{"message": {"content": [{"type": "text", "text": "parts"}]}}]}',
+        '{"choices": [{"message": {"content": 7}}]}',
+        '{"choices": [{"message": {"content": [7]}}]}',
         "null",
         "[" * 100_000,
     ],
@@ -316,7 +317,7 @@ def test_what_does_not_parse_is_asked_again_within_a_budget_then_kept_as_raw_tex
     [record] = result.records
     assert {qa.kind for qa in record.qas} == {"open_ended"}
     [rejection] = record.rejections
-    assert (rejection.reason, rejection.raw_text) == ("unparsable", "I would rather not.")
+    assert (rejection.reason, rejection.raw_text) == ("refusal", "I would rather not.")
 
 
 def test_the_budget_is_a_hard_stop_that_can_be_resumed(videos, tmp_path):

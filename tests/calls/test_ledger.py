@@ -1,7 +1,11 @@
 """The ledger: committed before used, one budget, calls in flight at a crash."""
 
 import asyncio
+import os
+import shutil
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 
@@ -111,11 +115,61 @@ def test_only_one_run_at_a_time_pays_and_others_may_read(tmp_path):
     Ledger(tmp_path / "ledger.sqlite").close()
 
 
+NO_LOCKS = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+static int refuse(int fd, int cmd, void *arg, const char *name) {
+    if (cmd == F_SETLK || cmd == F_SETLKW) { errno = ENOLCK; return -1; }
+    int (*real)(int, int, void *) = (int (*)(int, int, void *))dlsym(RTLD_NEXT, name);
+    return real(fd, cmd, arg);
+}
+int fcntl(int fd, int cmd, ...) {
+    va_list list; va_start(list, cmd); void *arg = va_arg(list, void *); va_end(list);
+    return refuse(fd, cmd, arg, "fcntl");
+}
+int fcntl64(int fd, int cmd, ...) {
+    va_list list; va_start(list, cmd); void *arg = va_arg(list, void *); va_end(list);
+    return refuse(fd, cmd, arg, "fcntl64");
+}
+"""
+OPEN = """
+import sys
+from pathlib import Path
+from llava_video.calls.ledger import Ledger
+from llava_video.errors import InputError
+try:
+    Ledger(Path(sys.argv[1]) / "ledger.sqlite")
+except InputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not shutil.which("cc"), reason="needs cc on Linux")
+def test_a_file_system_without_locks_is_told_from_another_run(tmp_path):
+    (tmp_path / "no_locks.c").write_text(NO_LOCKS)
+    library = tmp_path / "no_locks.so"
+    subprocess.run(
+        ["cc", "-shared", "-fPIC", "-o", library, tmp_path / "no_locks.c", "-ldl"], check=True
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", OPEN, tmp_path / "run"],
+        env=os.environ | {"LD_PRELOAD": str(library)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "its file system has no locks (No locks available), which SQLite needs" in done.stdout
+    assert "another run" not in done.stdout
+
+
 def test_a_ledger_of_a_newer_version_is_refused_in_one_line(tmp_path):
     Ledger(tmp_path / "ledger.sqlite").close()
     with sqlite3.connect(tmp_path / "ledger.sqlite") as other:
         other.execute("PRAGMA user_version = 99")
-    with pytest.raises(InputError, match=r"schema 99, this one reads up to 2\); update") as caught:
+    with pytest.raises(InputError, match=r"schema 99, this one reads up to 3\); update") as caught:
         open_ledger(tmp_path)
     assert "\n" not in str(caught.value)
 

@@ -5,6 +5,7 @@ first after a 429), one attempt in flight, a video and the facts of a file. None
 """
 
 import asyncio
+import dataclasses
 import shutil
 import sqlite3
 from pathlib import Path
@@ -18,6 +19,9 @@ from llava_video.calls.ledger_file import SCHEMA_VERSION
 from llava_video.calls.messages import Reply, Request, Schema, Usage
 from llava_video.calls.pricing import load_prices
 from llava_video.errors import BudgetError, InputError
+from tests.annotate.fake_endpoint import FakeEndpoint
+from tests.annotate.make_videos import write_video
+from tests.annotate.running import recipe_for, run_quietly
 
 FIXTURES = Path(__file__).parent / "fixtures"
 OLD = range(1, SCHEMA_VERSION)
@@ -112,6 +116,60 @@ def test_paid_answers_are_found_again_and_paid_for_once(folder):
     assert annotator.paid == ["sample-7"]
 
 
+def with_limit(requests, limit):
+    return [dataclasses.replace(own, max_output_tokens=limit) for own in requests]
+
+
+def test_under_another_limit_only_what_was_cut_off_is_asked_again_and_once(folder):
+    annotator = Counting()
+    requests = [own for own, _ in ANSWERED]
+    for _ in range(2):
+        replies, totals = ask(folder, with_limit(requests, 4096), annotator)
+        assert replies[:2] == [reply for _, reply in ANSWERED[:2]]
+        assert replies[2].text == "yes"
+        assert (len(annotator.paid), totals.num_calls) == (1, 4)
+    for limit in (16, 64, 1000, 4096):  # a lower one brings no more
+        replies, _ = ask(folder, with_limit(requests, limit), annotator)
+        assert [reply.text for reply in replies[:2]] == [r.text for _, r in ANSWERED[:2]]
+    assert len(annotator.paid) == 1
+    ask(folder, with_limit(requests, 9000), annotator)  # the longer answer was whole
+    assert len(annotator.paid) == 1
+
+
+def test_a_limit_that_no_list_would_hold_is_taken_from_the_earlier_recipe(tmp_path, monkeypatch):
+    old_keys = {}
+    new_key = Request.key
+
+    def key(self):
+        old_keys[new_key(self)] = self.key_at(777)
+        return new_key(self)
+
+    monkeypatch.setattr(Request, "key", key)
+    with FakeEndpoint() as fake:
+        video = write_video(tmp_path / "v.mp4", seconds=2, size=(32, 32))
+        old = recipe_for(fake, endpoint__max_output_tokens=777)
+        first = run_quietly(video, old, tmp_path / "out")
+        forget_newer_schema(tmp_path / "out" / "ledger.sqlite", old_keys)
+        paid = fake.num_requests
+        new = recipe_for(fake, endpoint__max_output_tokens=3333)
+        again = run_quietly(video, new, tmp_path / "out")
+        assert fake.num_requests == paid
+        assert [qa.question for qa in again.records[0].qas] == [
+            qa.question for qa in first.records[0].qas
+        ]
+
+
+def forget_newer_schema(path, old_keys):
+    """Make a ledger what the version before would have written: keys hold the limit."""
+    with sqlite3.connect(path) as db:
+        for new, old in old_keys.items():
+            db.execute("UPDATE calls SET key = ? WHERE key = ?", (old, new))
+        for column in ("thoughts", "is_refusal", "max_output_tokens"):
+            db.execute(f"ALTER TABLE calls DROP COLUMN {column}")
+        db.executescript("DROP TABLE limits; DROP TABLE tries; DELETE FROM videos;")
+        db.execute("PRAGMA user_version = 2")
+
+
 def test_what_was_in_flight_still_counts_against_the_budget(folder):
     with pytest.raises(BudgetError, match=r"budget of \$0.25 reached"):
         ask(folder, [request("20 to 30 seconds")], Counting(), max_usd=0.25)
@@ -136,7 +194,7 @@ def test_a_migrated_file_is_like_a_new_one(folder, tmp_path):
 def test_a_migration_that_fails_changes_nothing(folder):
     path = folder / "ledger.sqlite"
     with sqlite3.connect(path) as db:
-        db.execute("ALTER TABLE attempts RENAME COLUMN video_id TO strange")
+        db.execute("CREATE TABLE limits (strange)")
     before = schema(path)
     with pytest.raises(InputError, match=r"cannot be brought to this version .* it is unchanged"):
         Ledger(path)

@@ -3,11 +3,18 @@
 from importlib.resources import files
 from pathlib import Path
 
-from llava_video.chat.answer import answer_question
+from llava_video.chat.local_model import LocalModel
+from llava_video.chat.protocol import Answered, answer_one
 from llava_video.checkpoints.load import find_checkpoint, load
 from llava_video.records.options import LETTER_ENDING
 
 ASSETS = Path(str(files("llava_video") / "assets"))
+
+
+def ask(name: str, question: str) -> Answered:
+    shown = {"type": "video", "video": ASSETS / "samples" / name}
+    content = [shown, {"type": "text", "text": question}]
+    return answer_one(LocalModel.load("tiny"), [{"role": "user", "content": content}])
 
 
 def test_fits_into_the_package() -> None:
@@ -16,18 +23,16 @@ def test_fits_into_the_package() -> None:
 
 
 def test_sees_twelve_frames_of_a_sample() -> None:
-    answer = answer_question(ASSETS / "samples" / "two_movers.mp4", "Describe the video.")
-    assert (answer.num_frames, answer.num_video_tokens) == (12, 96)
-    assert answer.warnings == []
-    assert answer.answer
+    answer = ask("two_movers.mp4", "Describe the video.")
+    (video,) = answer.videos
+    assert (len(video.timestamps_seconds), video.num_tokens) == (12, 96)
+    assert answer.warnings == ()
+    assert answer.text
 
 
 def test_answers_the_question_of_the_readme() -> None:
-    samples = ASSETS / "samples"
-    asked = answer_question(samples / "three_shapes.mp4", "In which direction does the ring move?")
-    assert asked.answer == "left"
-    asked = answer_question(samples / "two_movers.mp4", "What shape is the blue thing?")
-    assert asked.answer == "square"
+    assert ask("three_shapes.mp4", "In which direction does the ring move?").text == "left"
+    assert ask("two_movers.mp4", "What shape is the blue thing?").text == "square"
 
 
 def test_answers_one_question_after_another_each_as_it_is_asked() -> None:

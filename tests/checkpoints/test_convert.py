@@ -1,9 +1,9 @@
 """Converting: the same bits under other names, the same answers, and nothing half done."""
 
 import json
+import os
 import shutil
-import subprocess
-import sys
+import signal
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +27,7 @@ from llava_video.checkpoints.load import TINY, load_config, load_model
 from llava_video.errors import CheckpointError
 from llava_video.representation import VideoRepresentation, make_layout
 from tests.checkpoints.on_disk import ONEVISION, save_native
+from tests.forked import fork
 from tests.model.released import GOLDENS
 from tests.model.small import (
     REPRESENTATION,
@@ -313,29 +314,26 @@ def test_tiny_has_no_place_in_the_released_layout(tmp_path: Path) -> None:
         convert_checkpoint(TINY, tmp_path / "released")
 
 
-KILLED = """
-import os, signal, sys
-from llava_video.checkpoints.convert import convert_checkpoint
-*sources, folder = sys.argv[1:]
-for number, source in enumerate(sources):
-    child = os.fork()
-    if child == 0:
-        seen = 0
-        def on_bytes(done, total):
-            global seen
-            seen += done
-            if seen > total // 2:
-                os.kill(os.getpid(), signal.SIGKILL)
-        convert_checkpoint(source, f"{folder}/native-{number}", on_bytes=on_bytes)
-    assert os.waitpid(child, 0)[1] == signal.SIGKILL
-"""
+def convert_and_be_killed(source: Path, target: Path) -> None:
+    seen = 0
+
+    def on_bytes(done: int, total: int) -> None:
+        nonlocal seen
+        seen += done
+        if seen > total // 2:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    convert_checkpoint(source, target, on_bytes=on_bytes)
 
 
 def test_killed_half_way_leaves_nothing_that_looks_finished(released: Path, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     folder.mkdir()
     sources = [GOLDENS, released]  # in one file and in three
-    subprocess.run([sys.executable, "-c", KILLED, *sources, folder], check=True)
+    for number, source in enumerate(sources):
+        process = fork(convert_and_be_killed, source, folder / f"native-{number}")
+        process.join(100)
+        assert process.exitcode == -signal.SIGKILL
     remains = sorted(folder.iterdir())
     assert len(remains) == 2
     for number, path in enumerate(remains):

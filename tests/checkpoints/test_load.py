@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from transformers import BitsAndBytesConfig
 
 import llava_video as lv
-from llava_video.checkpoints.load import load, load_model
+from llava_video.checkpoints.load import load, load_config, load_model
 from llava_video.errors import CheckpointError, InputError, RepresentationError
 from tests.checkpoints.on_disk import change_config
 from tests.model.released import GOLDENS
@@ -94,16 +94,6 @@ def test_released_layout_in_shards(released: Path) -> None:
         load_model(released)
 
 
-def test_released_defaults_are_the_official_ones(released: Path) -> None:
-    absent = ["mm_spatial_pool_mode", "mm_spatial_pool_stride", "mm_newline_position"]
-    absent += ["mm_patch_merge_type", "add_faster_video", "faster_token_stride", "rope_scaling"]
-    absent += ["add_time_instruction", "mm_projector_type", "mm_vision_select_layer"]
-    change_config(released, **dict.fromkeys(absent))
-    representation = load_model(released).config.representation
-    assert (representation.pooling, representation.pool_stride) == ("bilinear", 2)
-    assert (representation.newline, representation.slow_stride) == ("end", 1)
-
-
 def test_released_slowfast_reads_its_stride_and_separator(released: Path) -> None:
     change_config(released, add_faster_video=True, faster_token_stride=3)
     representation = load_model(released).config.representation
@@ -122,7 +112,7 @@ def test_configured_pool_stride_is_not_ignored(released: Path) -> None:
         ({"mm_spatial_pool_mode": "mean"}, "mm_spatial_pool_mode 'mean'"),
         ({"mm_newline_position": "row"}, "mm_newline_position 'row'"),
         ({"hidden_size": None}, "has no 'hidden_size'"),
-        ({"vision_config": None, "mm_vision_tower": "openai/clip"}, "vision encoder 'openai/clip'"),
+        ({"vision_config": None, "mm_vision_tower": "openai/clip"}, "only SigLIP exists here"),
         ({"hidden_size": 64}, "of another shape than config.json says"),
         ({"num_hidden_layers": 3}, "lacks the tensor model.language_model.layers.2"),
         ({"num_hidden_layers": 1}, "has a tensor that the model does not know"),
@@ -139,8 +129,8 @@ def test_released_configurations_that_cannot_be(
 def test_a_local_copy_of_siglip_is_still_siglip(released: Path) -> None:
     """Upstream takes a local directory of that name for CLIP; the name decides here."""
     change_config(released, vision_config=None, mm_vision_tower="/data/siglip-so400m-patch14-384")
-    with pytest.raises(CheckpointError, match=r"lacks the tensor|another shape"):
-        load_model(released)  # the tiny weights are not so400m's, which is what the message says
+    vision = load_config(released).vision_config
+    assert (vision.model_type, vision.hidden_size) == ("siglip_vision_model", 1152)
 
 
 def test_missing_and_left_over_weights(copy: Path) -> None:
@@ -351,7 +341,7 @@ def test_dtype_is_the_checkpoints(copy: Path) -> None:
 
 
 def test_hub_names_say_what_failed_without_a_network() -> None:
-    with pytest.raises(CheckpointError, match="nobody/nothing: neither a directory nor"):
+    with pytest.raises(CheckpointError, match="nobody/nothing: there is no complete copy"):
         load("nobody/nothing")
 
 

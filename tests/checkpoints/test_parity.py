@@ -1,5 +1,6 @@
 """Parity: a sound checkpoint agrees in every stage, a fault is named by the first it touches."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.resources import files
@@ -9,6 +10,8 @@ import pytest
 import torch
 
 import llava_video as lv
+from llava_video.checkpoints import load as loading
+from llava_video.checkpoints import released as translation
 from llava_video.checkpoints.convert import convert_checkpoint
 from llava_video.checkpoints.parity import (
     ONE_LEVEL,
@@ -21,7 +24,7 @@ from llava_video.checkpoints.parity import (
 )
 from llava_video.model import pixels
 from llava_video.representation import VideoRepresentation
-from tests.checkpoints.on_disk import ONEVISION, save_native
+from tests.checkpoints.on_disk import ONEVISION, change_config, save_native
 
 VIDEO = str(files("llava_video") / "assets" / "samples" / "two_movers.mp4")
 NUM_FRAMES = 5
@@ -119,3 +122,44 @@ def test_other_pixels_and_other_frames_are_named(
     assert found.name == "pixels"
     assert found.difference is not None
     assert found.difference > ONE_LEVEL
+
+
+@pytest.mark.parametrize("spelling", ["type", "rope_type"])
+def test_scaled_positions_are_compared_with_transformers_own_reading(
+    spelling: str, released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scaled = Path(shutil.copytree(released, tmp_path / "scaled"))
+    change_config(scaled, rope_scaling={spelling: "yarn", "factor": 4.0})
+    assert first_difference(check_parity(scaled, VIDEO, num_frames=NUM_FRAMES)) is None
+    plain = {"rope_type": "default", "rope_theta": 1e6}
+    monkeypatch.setattr(translation, "read_rope", lambda *values: plain)
+    found = first_difference(check_parity(scaled, VIDEO, num_frames=NUM_FRAMES))
+    assert found is not None
+    assert found.name == "logits"
+
+
+def test_a_window_of_attention_is_that_of_transformers(
+    released: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow = Path(shutil.copytree(released, tmp_path / "narrow"))
+    change_config(narrow, use_sliding_window=True, sliding_window=16, max_window_layers=1)
+    config = loading.load_config(narrow)
+    assert config.text.layer_types == ["full_attention", "sliding_attention"]
+    assert first_difference(check_parity(narrow, VIDEO, num_frames=NUM_FRAMES)) is None
+    convert_checkpoint(narrow, tmp_path / "native")
+    assert first_difference(check_parity(tmp_path / "native", VIDEO, num_frames=NUM_FRAMES)) is None
+    convert_checkpoint(tmp_path / "native", tmp_path / "back")
+    assert loading.load_config(tmp_path / "back").text.to_dict() == config.text.to_dict()
+    monkeypatch.setattr(translation, "WINDOW_KEYS", ())
+    found = first_difference(check_parity(narrow, VIDEO, num_frames=NUM_FRAMES))
+    assert found is not None
+    assert found.name == "logits"
+
+
+def test_another_reading_of_the_tokens_is_named(
+    released: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(translation.NEWLINES, "grid", "frame")
+    found = first_difference(check_parity(released, VIDEO, num_frames=NUM_FRAMES))
+    assert found is not None
+    assert found.name == "layout"

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from llava_video.chat.answer import answer_question
 from llava_video.chat.local_model import LocalModel
 from llava_video.chat.protocol import Answered, AnswerOptions, answer_one
 from llava_video.checkpoints.load import load_model
@@ -117,10 +116,12 @@ def test_transformers_own_static_cache_and_compilation_still_work() -> None:
 def test_the_embedded_model_answers_as_on_the_cpu() -> None:
     video = Path(str(files("llava_video") / "assets" / "samples" / "three_shapes.mp4"))
     question = "In which direction does the ring move?"
-    on_gpu = answer_question(video, question, device=CUDA)
-    on_cpu = answer_question(video, question, device="cpu")
-    assert on_gpu.device.startswith(CUDA)
-    assert on_gpu.answer == on_cpu.answer
+    shown = {"type": "video", "video": video}
+    asked = [{"role": "user", "content": [shown, {"type": "text", "text": question}]}]
+    on_gpu = LocalModel.load("tiny", device=CUDA)
+    assert on_gpu.network.device.type == CUDA
+    on_cpu = LocalModel.load("tiny", device="cpu")
+    assert answer_one(on_gpu, asked).text == answer_one(on_cpu, asked).text
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

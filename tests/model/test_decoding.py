@@ -41,4 +41,4 @@ def test_a_prompt_needs_no_mask_over_empty_places() -> None:
 def test_a_cpu_decodes_as_always() -> None:
     model = small_model()
     options = {"max_new_tokens": 10 * NUM_WARM_UP_TOKENS}
-    assert fixed_cache(model, 10, options, model.generation_config) is None
+    assert fixed_cache(model, 10, options.get) is None

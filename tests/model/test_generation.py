@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import CompileConfig, GenerationConfig, TextIteratorStreamer
 
+from llava_video.errors import InputError
 from tests.model.small import random_frames, small_model, small_processor
 
 PENALTY = 3.0
@@ -139,3 +140,100 @@ def test_decoding_with_a_static_cache_is_one_graph(model, processor) -> None:  #
     )
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
     assert torch.equal(compiled, model.generate(**inputs, **options))
+
+
+@pytest.mark.parametrize("num_proposed", [1, 3, 10])
+@pytest.mark.parametrize("num_frames", [None, 5])
+@pytest.mark.parametrize("penalty", [1.0, 1.3])
+def test_prompt_lookup_gives_the_tokens_of_greedy_decoding(  # type: ignore[no-untyped-def]
+    model, processor, num_proposed: int, num_frames: int | None, penalty: float
+) -> None:
+    """Also where a prompt repeats itself, so that the first pass has proposals already."""
+    video = random_frames(num_frames) if num_frames else None
+    for question in ("What colour is it? It is red. It is", "red red red red", "x"):
+        inputs = processor(question, video)
+        options = {"max_new_tokens": 24, "do_sample": False, "repetition_penalty": penalty}
+        greedy = model.generate(**inputs, **options)
+        found = model.generate(**inputs, **options, prompt_lookup_num_tokens=num_proposed)
+        assert found.tolist() == greedy.tolist()
+
+
+def test_prompt_lookup_stops_and_suppresses_as_greedy_decoding_does(model, processor) -> None:  # type: ignore[no-untyped-def]
+    inputs = processor("red red red", random_frames(3))
+    num_prompt = inputs["input_ids"].shape[1]
+    free = model.generate(**inputs, max_new_tokens=16, do_sample=False)[0, num_prompt:].tolist()
+    shipped = GenerationConfig(**model.generation_config.to_diff_dict())
+    shipped.eos_token_id = [free[5], free[9]]
+    shipped.suppress_tokens = [free[0]]
+    shipped.do_sample = False
+    model.generation_config, kept = shipped, model.generation_config
+    greedy = model.generate(**inputs, max_new_tokens=16)
+    found = model.generate(**inputs, max_new_tokens=16, prompt_lookup_num_tokens=4)
+    model.generation_config = kept
+    assert found.tolist() == greedy.tolist()
+    assert free[0] not in greedy[0, num_prompt:].tolist()
+
+
+def test_what_the_model_ships_stays_in_force_beside_what_a_caller_gives(model, processor) -> None:  # type: ignore[no-untyped-def]
+    inputs = processor("What colour is it?", random_frames(4))
+    num_prompt = inputs["input_ids"].shape[1]
+    options = {"max_new_tokens": 12, "do_sample": False}
+    expected = by_definition(model, inputs, 12, penalty=PENALTY, from_token=num_prompt)
+    shipped = GenerationConfig(**model.generation_config.to_diff_dict())
+    shipped.repetition_penalty = PENALTY
+    model.generation_config, kept = shipped, model.generation_config
+    given = model.generate(**inputs, generation_config=GenerationConfig(**options))
+    model.generation_config = kept
+    assert given[0, num_prompt:].tolist() == expected
+
+    shipped = GenerationConfig(**kept.to_diff_dict(), suppress_tokens=[expected[0]])
+    model.generation_config = shipped
+    tokens = model.generate(**inputs, **options)[0, num_prompt:].tolist()
+    model.generation_config = kept
+    assert not {expected[0], model.config.video_token_id} & set(tokens)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"assistant_model": "model"}, "assistant_model cannot be followed"),
+        ({"assistant_early_exit": 1}, "assistant_early_exit cannot be followed"),
+        ({"prompt_lookup_num_tokens": 3, "stop_strings": ["a"]}, "stop_strings stops later"),
+    ],
+)
+def test_options_that_would_change_the_answer_are_refused(  # type: ignore[no-untyped-def]
+    model, processor, options: dict, message: str
+) -> None:
+    options = {name: model if value == "model" else value for name, value in options.items()}
+    with pytest.raises(InputError, match=message):
+        model.generate(**processor("x", random_frames(2)), max_new_tokens=4, **options)
+
+
+@torch.no_grad()
+def test_frames_in_the_shape_of_llava_onevision(model, processor) -> None:  # type: ignore[no-untyped-def]
+    inputs = processor(["What?", "Is it red?"], [random_frames(3), random_frames(3, seed=1)])
+    expected = model(**inputs).logits
+    frames = inputs.pop("pixel_values_videos")
+    del inputs["num_frames_per_video"]
+    videos = frames.view(2, 3, *frames.shape[1:])
+    assert torch.equal(model(**inputs, pixel_values_videos=videos).logits, expected)
+    found = model.get_video_features(videos)
+    assert all(map(torch.equal, found, model.get_video_features(frames, [3, 3])))
+    assert torch.equal(
+        model.generate(**inputs, pixel_values_videos=videos, max_new_tokens=4, do_sample=False),
+        model.generate(
+            **inputs,
+            pixel_values_videos=frames,
+            num_frames_per_video=[3, 3],
+            max_new_tokens=4,
+            do_sample=False,
+        ),
+    )
+    for shape in ((3, 3, 32, 32), (3, 64, 64), (0, 3, 64, 64), (2, 3, 1, 64, 64), (2, 64, 64, 3)):
+        with pytest.raises(InputError, match="pixel_values_videos has the shape"):
+            model(**inputs, pixel_values_videos=torch.zeros(shape))
+
+
+def test_prompt_lookup_is_for_one_prompt(model, processor) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(InputError, match="of one prompt, not of 2; give prompts one by one"):
+        model.generate(**processor(["x", "What?"]), max_new_tokens=2, prompt_lookup_num_tokens=2)

@@ -18,7 +18,8 @@ from transformers import (
     LlavaOnevisionImageProcessorPil,
 )
 
-from llava_video.checkpoints.load import load_config
+from llava_video.checkpoints.convert import convert_checkpoint
+from llava_video.checkpoints.load import load, load_config
 from llava_video.errors import CheckpointError, InputError
 from llava_video.model import LlavaVideoForConditionalGeneration
 from llava_video.processing.processor import LlavaVideoProcessor
@@ -218,7 +219,7 @@ def test_pixels_of_another_processor_are_refused(processor, model) -> None:  # t
     ("changes", "tile_grids", "max_tiles"),
     [
         ({}, RELEASED_TILE_GRIDS, 9),
-        ({"image_aspect_ratio": None}, RELEASED_TILE_GRIDS, 9),
+        ({"image_aspect_ratio": None}, (), 9),
         ({"image_grid_pinpoints": "(1x1),...,(6x6)"}, RELEASED_TILE_GRIDS, 9),
         ({"image_grid_pinpoints": [[768, 384]], "image_aspect_ratio": "anyres"}, ((1, 2),), None),
         ({"image_aspect_ratio": "anyres_max_4"}, RELEASED_TILE_GRIDS, 4),
@@ -236,10 +237,42 @@ def test_released_configurations(tmp_path, changes, tile_grids, max_tiles) -> No
     assert images.newline == ("mm_patch_merge_type" not in changes)
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"image_aspect_ratio": name} for name in ("square", "highres", "crop_split", None)),
+        {"image_aspect_ratio": "anyres_nobase"},
+        *({"mm_patch_merge_type": name} for name in ("flat", "spatial", "spatial_unpad_nobase")),
+    ],
+)
+def test_other_ways_to_cut_images_refuse_images_and_not_videos(  # type: ignore[no-untyped-def]
+    changes, small_checkpoint, tmp_path
+) -> None:
+    shutil.copytree(GOLDENS, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.npz"))
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(small_checkpoint / name, tmp_path)
+    file = tmp_path / "config.json"
+    file.chmod(0o644)
+    values = {**json.loads(file.read_text()), "image_token_index": 159, **changes}
+    file.write_text(json.dumps(values))
+    convert_checkpoint(tmp_path, tmp_path / "native")
+    convert_checkpoint(tmp_path / "native", tmp_path / "back")
+    for directory in (tmp_path, tmp_path / "native", tmp_path / "back"):
+        model, processor = load(directory)
+        key, value = next(iter(changes.items()))
+        reason = f"{key} = {value or 'square'!r}"
+        with pytest.raises(InputError, match=f"videos can: config.json says {reason}"):
+            processor("What?", images=picture(100, 300))
+        with pytest.raises(InputError, match="images cannot be shown"):
+            model.get_image_features(torch.zeros(1, 3, 384, 384), [(100, 300)], [1])
+        video = model.get_video_features(torch.zeros(2, 3, 384, 384), [2])
+        assert len(video[0]) == processor.slot_of(random_frames(2)).num_tokens
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"image_aspect_ratio": "highres"}, "image_aspect_ratio 'highres'"),
         ({"image_grid_pinpoints": [[336, 672]]}, "not multiples of the vision encoder's 384"),
         ({"image_grid_pinpoints": "many"}, "not multiples of the vision encoder's 384"),
     ],

@@ -199,7 +199,9 @@ def test_a_final_message_can_be_continued(processor) -> None:  # type: ignore[no
     [
         ({"video": MOVIE}, {"num_frames": 4, "fps": 1}, InputError, "num_frames or fps, not both"),
         ({"video": MOVIE}, {"num_frame": 4}, InputError, "no option .* 'num_frame'"),
-        ({"video": MOVIE}, {"padding_side": "right"}, InputError, "padding_side='right'"),
+        ({"video": MOVIE}, {"padding_side": "top"}, InputError, "padding_side='top'"),
+        ({"video": MOVIE}, {"truncation": True}, InputError, "truncation=True would cut video"),
+        ({"video": MOVIE}, {"pad_to_multiple_of": -8}, InputError, "not a number of at least 1"),
         ({"video": MOVIE}, {"chat_template": "{{x}}"}, InputError, "chat_template='{{x}}'"),
         ({"video": MOVIE, "path": MOVIE}, {}, InputError, "under 'video' or 'path' or 'url' or"),
         ({"path": "nowhere.mp4"}, {}, VideoError, "nowhere.mp4: no such file"),

@@ -26,8 +26,7 @@ from llava_video.train.run import train
 from tests.forked import fork_module
 from tests.train.test_run import changes
 
-TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-ACCELERATE = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+LAUNCH = ["accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
 RATES = ("learning_rates.language_model=1e-3", "learning_rates.vision_encoder=1e-3")
 MORE = (
     *RATES, "rows_per_update=2", "packing=false", "max_steps=2",
@@ -73,16 +72,8 @@ def alone(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def start(launcher: list[str], *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *launcher, "-m", "llava_video", "train", "projector", *words],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
-
-
 def train_in_two_processes(recipe: str, words: list[str], folder: Path) -> None:
-    """What a launcher starts, without its start."""
+    """What ``torchrun`` starts: the environment of each process is all that it adds."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     processes = []
@@ -94,7 +85,7 @@ def train_in_two_processes(recipe: str, words: list[str], folder: Path) -> None:
         log = folder / f"log{rank}"
         processes.append(fork_module("llava_video", ["train", recipe, *words], environment, log))
     for rank, process in enumerate(processes):
-        process.join(100)
+        process.join(300)
         assert process.exitcode == 0, (folder / f"log{rank}").read_text()
 
 
@@ -157,7 +148,12 @@ def test_copied_weights_learn_what_one_process_learns(
     alone: Path, words: list[str], tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    done = start(ACCELERATE, *words, f"out={out}", "report_samples=1")
+    command = [*LAUNCH, "-m", "llava_video", "train", "projector", *words]
+    done = subprocess.run(  # which starts torchrun's agent
+        [sys.executable, "-m", *command, f"out={out}", "report_samples=1"],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == f"{out / 'model'}", "only the first process speaks"
     assert_same_run(alone, out)
@@ -167,8 +163,7 @@ def test_split_weights_learn_the_same_and_one_process_takes_over(
     alone: Path, words: list[str], tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    done = start(TORCHRUN, *words, f"out={out}", "shard=true")
-    assert done.returncode == 0, done.stderr
+    train_in_two_processes("projector", [*words, f"out={out}", "shard=true"], tmp_path)
     assert_same_run(alone, out)
 
     last = newest_checkpoint(out / "checkpoints")

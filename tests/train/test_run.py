@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from llava_video import load
+from llava_video.checkpoints.files.adapter_files import BESIDE_FILE
 from llava_video.errors import CheckpointError, InputError
 from llava_video.train import loop
-from llava_video.train.adapters import BESIDE_FILE
 from llava_video.train.checkpoints import newest_checkpoint
 from llava_video.train.plan import make_plan
 from llava_video.train.recipe import Recipe, load_recipe

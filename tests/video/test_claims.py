@@ -166,7 +166,8 @@ def mangled_video(request, tmp_path_factory) -> tuple[Path, np.ndarray]:
 def test_pictures_equal_those_decoded_in_order(mangled_video, num_frames, start_frame):
     path, everything = mangled_video
     frames = read_video(path, num_frames=num_frames, start_seconds=start_frame / 25)
-    expected = np.linspace(start_frame, len(everything) - 1, num_frames, dtype=int)
+    last = len(everything) - 1 - start_frame
+    expected = start_frame + np.linspace(0, last, num_frames, dtype=int)
     assert frames.indices.tolist() == expected.tolist()
     assert np.array_equal(frames.pixels, everything[expected])
     assert frames.timestamps_seconds == pytest.approx(expected / 25)

@@ -28,8 +28,8 @@ from llava_video.annotate.run_folder import finish_records, save_records, start_
 from llava_video.annotate.steps.context import WaitingError
 from llava_video.annotate.videos.discover import common_folder
 from llava_video.annotate.videos.select import select_videos
-from llava_video.calls.annotator import read_completion
-from llava_video.calls.caller import call_info, used_tokens
+from llava_video.calls.caller import call_info, find_answer, used_tokens
+from llava_video.calls.completion import read_completion
 from llava_video.calls.ledger import CallInfo, Ledger, open_ledger
 from llava_video.calls.messages import Reply, Request
 from llava_video.calls.pricing import PriceTable, load_prices
@@ -128,6 +128,8 @@ class BatchCaller:
         self._ledger = ledger
         self._prices = load_prices(recipe.endpoint.prices_file)
         self._wave = wave
+        field = recipe.endpoint.limit_field
+        self._limit_field = "max_completion_tokens" if field == "auto" else field
         self._seen: set[str] = set()
         totals = ledger.totals()
         self._usd_left = math.inf
@@ -141,8 +143,7 @@ class BatchCaller:
         Raises:
             WaitingError: it has not; the request joins the wave, if the budget holds it.
         """
-        key = request.key()
-        found = await self._ledger.find(key)
+        found, key = await find_answer(self._ledger, request)
         if found is not None:
             return found
         if key not in self._seen:
@@ -158,7 +159,12 @@ class BatchCaller:
 
     def _line(self, request: Request, key: str) -> bytes:
         url = "/v1/chat/completions"
-        line = {"custom_id": key, "method": "POST", "url": url, "body": request.body()}
+        line = {
+            "custom_id": key,
+            "method": "POST",
+            "url": url,
+            "body": request.body(self._limit_field),
+        }
         return (dump_json(line) + "\n").encode()
 
 

@@ -8,26 +8,28 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from llava_video.annotate.records import QA, Rejection, VideoRecord
+from llava_video.annotate.records import QA, Caption, Rejection, VideoRecord
 from llava_video.errors import InputError
 
+Item = TypeVar("Item", QA, Caption)
 Verdict = Literal["accept", "edit", "reject", "undo"]
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What one reviewer decided about one question.
+    """What one reviewer decided about one question or description.
 
     Attributes:
-        qa_id: the question.
+        qa_id: the question, or the description.
         reviewer: who decided.
         verdict: accept, edit, reject, or undo (back to undecided).
         question: the new wording, for edits.
         answer: the new answer, for edits.
+        text: the new description, for edits of one.
         call_key: the call that the question came from; a decision does not hold for the question
             of another call.
     """
@@ -38,10 +40,11 @@ class Decision:
     question: str = ""
     answer: str = ""
     call_key: str = ""
+    text: str = ""
 
-    def is_about(self, qa: QA) -> bool:
-        """Whether the decision is about this version of the question."""
-        return (self.qa_id, self.call_key) == (qa.qa_id, qa.provenance.call_key)
+    def is_about(self, item: QA | Caption) -> bool:
+        """Whether the decision is about this version of the question or description."""
+        return (self.qa_id, self.call_key) == (id_of(item), item.provenance.call_key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +89,9 @@ def parse_decision(value: object) -> Decision:
         decision = _DECISION.validate_python(value)
     except ValidationError as error:
         raise InputError(f"not a decision: {error.errors()[0]['msg']}") from error
-    if decision.verdict == "edit" and not (decision.question.strip() and decision.answer.strip()):
-        raise InputError("an edit needs a question and an answer")
+    is_question = decision.question.strip() and decision.answer.strip()
+    if decision.verdict == "edit" and not (is_question or decision.text.strip()):
+        raise InputError("an edit needs a question and an answer, or the text of a description")
     check_reviewer(decision.reviewer)
     return decision
 
@@ -119,29 +123,40 @@ def read_decisions(folder: Path) -> Decisions:
 def apply_decisions(records: Iterable[VideoRecord], decisions: Decisions) -> Iterator[VideoRecord]:
     """The records with decisions applied.
 
-    A question that any reviewer rejected is left out. Of several edits the one of the
+    A question or description that any reviewer rejected is left out; the questions of a rejected
+    description stay, as they can be rejected themselves. Of several edits the one of the
     alphabetically last reviewer counts.
     """
     for record in records:
-        kept: list[QA] = []
         gone: list[Rejection] = []
-        for qa in record.qas:
-            found = decisions_about(qa, decisions)
-            rejected_by = [d.reviewer for d in found if d.verdict == "reject"]
-            edits = [d for d in found if d.verdict == "edit"]
-            if rejected_by:
-                gone.append(
-                    Rejection(qa.qa_id, "review", "reviewer", ", ".join(rejected_by), qa.question)
-                )
-            else:
-                kept.append(_edited(qa, edits[-1]) if edits else qa)
-        yield dataclasses.replace(record, qas=tuple(kept)).noting(*gone)
+        qas = tuple(_decided(record.qas, decisions, gone))
+        captions = tuple(_decided(record.captions, decisions, gone))
+        yield dataclasses.replace(record, qas=qas, captions=captions).noting(*gone)
 
 
-def decisions_about(qa: QA, decisions: Decisions) -> list[Decision]:
-    """Decisions about this version of a question, by reviewer."""
-    found = [own[qa.qa_id] for own in decisions.values() if qa.qa_id in own]
-    return [decision for decision in found if decision.is_about(qa)]
+def _decided(items: Iterable[Item], decisions: Decisions, gone: list[Rejection]) -> Iterator[Item]:
+    """Items that no reviewer rejected, edited; the others are added to ``gone``."""
+    for item in items:
+        found = decisions_about(item, decisions)
+        rejected_by = [d.reviewer for d in found if d.verdict == "reject"]
+        edits = [d for d in found if d.verdict == "edit"]
+        if rejected_by:
+            raw_text = item.question if isinstance(item, QA) else item.text
+            names = ", ".join(rejected_by)
+            gone.append(Rejection(id_of(item), "review", "reviewer", names, raw_text))
+        else:
+            yield _edited(item, edits[-1]) if edits else item
+
+
+def id_of(item: QA | Caption) -> str:
+    """Id of a question or a description."""
+    return item.qa_id if isinstance(item, QA) else item.caption_id
+
+
+def decisions_about(item: QA | Caption, decisions: Decisions) -> list[Decision]:
+    """Decisions about this version of a question or description, by reviewer."""
+    found = [own[id_of(item)] for own in decisions.values() if id_of(item) in own]
+    return [decision for decision in found if decision.is_about(item)]
 
 
 def agreements(decisions: Decisions) -> list[Agreement]:
@@ -173,6 +188,12 @@ def _lines_of(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
 
 
-def _edited(qa: QA, edit: Decision) -> QA:
+def _edited(item: Item, edit: Decision) -> Item:
+    if isinstance(item, Caption):
+        return dataclasses.replace(item, text=" ".join(edit.text.split()) or item.text)
+    return _edited_question(item, edit)
+
+
+def _edited_question(qa: QA, edit: Decision) -> QA:
     options = tuple(edit.answer if option == qa.answer else option for option in qa.options)
     return dataclasses.replace(qa, question=edit.question, answer=edit.answer, options=options)

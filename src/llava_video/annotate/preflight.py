@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from llava_video.annotate.recipe import Recipe
 from llava_video.annotate.records import VideoRecord
+from llava_video.annotate.steps.ask import instructions, type_groups
 from llava_video.annotate.steps.filter import check_filters
+from llava_video.annotate.steps.prompts import PROMPTS, load_prompt, question_types
 from llava_video.annotate.videos.discover import find_videos
 from llava_video.calls.make_annotator import check_endpoint
 from llava_video.calls.pricing import load_prices
 from llava_video.errors import InputError
+from llava_video.recipes import nearest
 
 
 def check_run(names: list[str], recipe: Recipe, *, is_sent: bool = True) -> list[VideoRecord]:
@@ -23,12 +28,41 @@ def check_run(names: list[str], recipe: Recipe, *, is_sent: bool = True) -> list
         InputError: a limit without prices, a benchmark file or an embedding model that is not
             there, no video, or an endpoint without a key or an address.
     """
-    check_budget(recipe)
-    check_filters(recipe.filters)
+    check_recipe(recipe, is_sent=False)
     records = find_videos(names)
     if is_sent:
         check_endpoint(recipe.endpoint)
     return records
+
+
+def check_recipe(recipe: Recipe, *, is_sent: bool = True) -> None:
+    """The part of `check_run` that needs no videos."""
+    check_budget(recipe)
+    check_filters(recipe.filters)
+    check_prompts(recipe)
+    if is_sent:
+        check_endpoint(recipe.endpoint)
+
+
+def check_prompts(recipe: Recipe) -> None:
+    """Read every prompt and question type that the recipe uses.
+
+    Raises:
+        InputError: a file of its folder cannot be used, or none of them has a name that is read.
+    """
+    question_types(recipe.prompts)
+    for kind in recipe.ask.kinds:
+        for types in type_groups(recipe.ask):
+            instructions(kind, types, recipe.ask, recipe.prompts)
+    for name in ("level1", "level2", "level3", "faithfulness", "blind"):
+        load_prompt(name, recipe.prompts)
+    if recipe.prompts is not None:
+        known = {f"{name}.md" for name in PROMPTS}
+        unread = sorted(p.name for p in Path(recipe.prompts).glob("*.md") if p.name not in known)
+        if unread:
+            raise InputError(
+                f"{recipe.prompts}/{unread[0]}: no prompt has this name{nearest(unread[0], known)}"
+            )
 
 
 def check_budget(recipe: Recipe) -> None:

@@ -10,7 +10,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from llava_video import recipes
+from llava_video.annotate.answers.language import LANGUAGES
 from llava_video.annotate.records import KINDS, Kind
+from llava_video.annotate.steps.prompts import question_types
 from llava_video.calls.endpoint import Endpoint
 from llava_video.recipes import BaseRecipe, Section, explain, nearest
 from llava_video.records.question_types import SLUGS
@@ -24,7 +26,7 @@ class Selection(Section):
     max_seconds: float | None = 180.0
     """Longest video; empty: no limit."""
     over_height: int = 480
-    """Rows that a picture must have more than."""
+    """Pixels that the shorter side of a picture must have more than."""
     over_scenes: int | None = 2
     """Scenes that a video must have more than; empty: no limit."""
     max_scenes_per_second: float | None = 0.5
@@ -59,6 +61,8 @@ class Describe(Section):
     """Clips between two level-2 descriptions."""
     history: Literal["all_unsummarised", "last_one", "none"] = "all_unsummarised"
     """Which descriptions level 1 reads."""
+    send: Literal["frames", "video"] = "frames"
+    """Whether level 1 gets pictures with their times, or a video (`video_url`) of these frames."""
     image_max_side: int = Field(default=512, ge=16)
     """Longest side of a picture that is sent, in pixels."""
     jpeg_quality: int = Field(default=85, ge=1, le=100)
@@ -67,29 +71,48 @@ class Describe(Section):
     """The field `detail` of pictures that are sent."""
 
 
+class Captions(Section):
+    """What a description must be to be kept; one that is not is asked for again."""
+
+    refusals: bool = True
+    """Whether to look for refusals."""
+    whole_sentences: bool = True
+    """Whether to look for an end within a sentence."""
+    min_words: int = Field(default=3, ge=1)
+    """Fewest words."""
+    language: str | None = "en"
+    """Language that the prompts ask for; empty: any."""
+    max_copies: int | None = Field(default=2, ge=1)
+    """Equal descriptions that are kept, of a video's clips and of videos; empty: no limit."""
+    max_retries: int = Field(default=2, ge=0)
+    """Further calls, in each run, after a description that cannot be used."""
+
+    @field_validator("language")
+    @classmethod
+    def _check_language(cls, language: str | None) -> str | None:
+        if language is not None and language not in LANGUAGES:
+            raise ValueError(
+                f"captions.language: {language!r} is no language that can be told apart"
+                f"{nearest(language, LANGUAGES)}"
+            )
+        return language
+
+
 class Ask(Section):
     """How questions are made (paper appendix, section 2.2)."""
 
     kinds: tuple[Kind, ...] = KINDS
     """Forms of questions."""
-    mode: Literal["once", "polling"] = "once"
-    """All types in one call, or one call per type."""
+    mode: Literal["once", "polling", "free"] = "once"
+    """All types in one call, one call per type, or questions of any kind without examples."""
+    num_free: int = Field(default=5, ge=1, le=50)
+    """Questions that mode=free asks for, of each form."""
     types: tuple[str, ...] = Field(default=SLUGS, min_length=1)
     """Question types that are asked for."""
     num_choices: int = Field(default=4, ge=2, le=8)
     """Choices of a multiple-choice question."""
     max_parse_retries: int = Field(default=2, ge=0)
     """Further calls after an answer that does not parse."""
-
-    @field_validator("types")
-    @classmethod
-    def _check_types(cls, types: tuple[str, ...]) -> tuple[str, ...]:
-        for name in types:
-            if name not in SLUGS:
-                raise ValueError(
-                    f"ask.types: {name!r} is not a question type{nearest(name, SLUGS)}"
-                )
-        return types
 
 
 class Filters(Section):
@@ -149,6 +172,8 @@ class Export(Section):
     """Name of the group of files, by source."""
     version: str = "v0_1"
     """Version in the names of files."""
+    license: str | None = None
+    """Licence of the dataset, named in its card."""
 
 
 class Recipe(BaseRecipe):
@@ -162,7 +187,10 @@ class Recipe(BaseRecipe):
     sources: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Rules of selection for single sources, over the general ones."""
     describe: Describe = Describe()
+    captions: Captions = Captions()
     ask: Ask = Ask()
+    prompts: str | None = None
+    """A folder of prompts and question types over those of the package."""
     filters: Filters = Filters()
     faithfulness: Faithfulness = Faithfulness()
     blind: Blind = Blind()
@@ -178,6 +206,18 @@ class Recipe(BaseRecipe):
                 self.selection_of(source)
             except ValidationError as error:
                 raise ValueError(f"sources.{source}: {explain(error, Selection)}") from error
+        return self
+
+    @model_validator(mode="after")
+    def _check_types(self) -> Recipe:
+        if set(self.ask.types) <= set(SLUGS):
+            return self
+        known = [found.slug for found in question_types(self.prompts)]
+        for name in self.ask.types:
+            if name not in known:
+                raise ValueError(
+                    f"ask.types: {name!r} is not a question type{nearest(name, known)}"
+                )
         return self
 
     def selection_of(self, source: str) -> Selection:

@@ -23,6 +23,7 @@ from llava_video.annotate.run_folder import Run, finish_records, load_run, save_
 from llava_video.annotate.videos.discover import common_folder
 from llava_video.annotate.videos.select import Measure, measure_here, select_videos
 from llava_video.calls.ledger import Ledger, open_ledger
+from llava_video.calls.totals import Totals
 from llava_video.errors import LlavaVideoError
 
 EngineName = Literal["local", "ray"]
@@ -73,7 +74,12 @@ def run(
     ledger = start_run(folder, recipe, common_folder(records))
     try:
         selected = select_videos(
-            records, recipe, ledger, measure_all=measure_all, notice=_notice(console)
+            records,
+            recipe,
+            ledger,
+            measure_all=measure_all,
+            notice=_notice(console, "measured"),
+            notice_compared=_notice(console, "compared", every=10_000),
         )
         check_any_selected(selected)
         outcome = asyncio.run(_annotate(selected, recipe, ledger, engine, console))
@@ -93,14 +99,14 @@ async def _annotate(
     engine: EngineName,
     console: Console,
 ) -> Outcome:
-    def make_progress() -> Progress:
-        return Progress(console, ledger.totals, count_calls(selected, recipe))
+    def make_progress(totals: Callable[[], Totals] = ledger.totals) -> Progress:
+        return Progress(console, totals, count_calls(selected, recipe))
 
     try:
         if engine == "ray":
             from llava_video.annotate.engines.ray import run_ray
 
-            return await run_ray(selected, recipe, ledger)
+            return await run_ray(selected, recipe, ledger, make_progress)
         return await run_local(selected, recipe, ledger, make_progress)
     finally:
         await ledger.aclose()
@@ -137,9 +143,9 @@ def own_folder_name(format_name: str) -> str:
     return "dataset" if format_name == "llava" else f"dataset-{format_name}"
 
 
-def _notice(console: Console) -> Callable[[int, int], None]:
+def _notice(console: Console, verb: str, every: int = 100) -> Callable[[int, int], None]:
     def notice(done: int, of: int) -> None:
-        if done == of or done % 100 == 0:
-            console.print(f"measured {done} of {of} videos", highlight=False)
+        if (done == of and (of > every or verb == "measured")) or done % every == 0:
+            console.print(f"{verb} {done} of {of} videos", highlight=False)
 
     return notice

@@ -12,6 +12,7 @@ Its files::
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from collections.abc import Iterable
@@ -30,7 +31,8 @@ from llava_video.annotate.records import (
 )
 from llava_video.annotate.steps.filter import compare
 from llava_video.annotate.steps.option_order import arrange_choices
-from llava_video.calls.ledger import Ledger
+from llava_video.annotate.steps.prompts import prompts_digest
+from llava_video.calls.ledger import Ledger, open_ledger
 from llava_video.errors import InputError
 from llava_video.recipes import RECIPE_FILE
 from llava_video.records.files import write_whole
@@ -41,14 +43,22 @@ FAILED = "failed"
 REJECTED = "rejected"
 UNSELECTED = "unselected"
 WAITING = "waiting"
-"""How the work on a video ended: of these, `FAILED` and `WAITING` are resumed."""
+UNANSWERED = "unanswered"
+"""How the work on a video ended: all but `DONE`, `REJECTED` and `UNSELECTED` are resumed."""
 
 
 class KeepsVideos(Protocol):
     """The part of a ledger that keeps videos."""
 
     async def save_video(
-        self, video_id: str, position: int, stage: str, fingerprint: str, record: str
+        self,
+        video_id: str,
+        position: int,
+        stage: str,
+        fingerprint: str,
+        record: str,
+        *,
+        is_unanswered: bool = False,
     ) -> None:
         """See `Ledger.save_video`."""
         ...
@@ -104,9 +114,22 @@ def start_run(folder: Path, recipe: Recipe, root: Path) -> Ledger:
     if names and not names & {"run.json", "ledger.sqlite.lock"}:
         raise InputError(f"{folder}: is not empty and not a run; give --out a new folder")
     ledger = Ledger(folder / "ledger.sqlite", recipe.max_usd)
+    _remember_limit(folder, ledger)
     write_whole(folder / "run.json", dump_json({"version": 1, "root": str(root)}) + "\n")
     recipe.write_to(folder)
     return ledger
+
+
+def _remember_limit(folder: Path, ledger: Ledger) -> None:
+    """Note the limit of answers that earlier calls were made with: their keys may hold it."""
+    path = folder / RECIPE_FILE
+    if not path.is_file():
+        return
+    try:
+        limit = load_recipe(path).endpoint.max_output_tokens
+    except InputError:  # of a version with other keys; usual limits are tried all the same
+        return
+    ledger.remember_limit_now(limit)
 
 
 def finish_records(records: Iterable[VideoRecord], recipe: Recipe) -> list[VideoRecord]:
@@ -154,7 +177,7 @@ async def split_work(records: list[VideoRecord], recipe: Recipe, ledger: Ledger)
         if record.is_rejected:
             await save_end(ledger, recipe, position, record, UNSELECTED, record)
             finished[record.video_id] = (UNSELECTED, record)
-        elif end in (DONE, REJECTED) and name == work_fingerprint(record, recipe):
+        elif end in (DONE, REJECTED) and name in _work_names(record, recipe):
             finished[record.video_id] = (end, from_json(text))
         else:
             todo.append((position, record))
@@ -180,8 +203,23 @@ async def save_end(
         end: how it ended.
         result: its record then.
     """
+    whole, limited = _work_names(record, recipe)
+    # A description that was cut off, and that a further try brought whole, is not missing.
+    missing = (r for r in result.rejections if "/try" not in r.subject_id)
+    name = limited if any(r.reason == "truncated" for r in missing) else whole
+    await keeper.save_video(
+        *(record.video_id, position, end, name, to_json(result)),
+        is_unanswered=end == UNANSWERED,
+    )
+
+
+def _work_names(record: VideoRecord, recipe: Recipe) -> tuple[str, str]:
+    """Names of the work on a video that is whole, and of one that the limit of answers cut off.
+
+    Only the second is done anew with another limit.
+    """
     name = work_fingerprint(record, recipe)
-    await keeper.save_video(record.video_id, position, end, name, to_json(result))
+    return name, f"{name}/{recipe.endpoint.max_output_tokens}"
 
 
 def work_fingerprint(record: VideoRecord, recipe: Recipe) -> str:
@@ -189,16 +227,16 @@ def work_fingerprint(record: VideoRecord, recipe: Recipe) -> str:
     path = Path(record.path)
     stat = path.stat() if path.is_file() else None
     choices = recipe.model_dump(
-        mode="json", include={"describe", "ask", "faithfulness", "blind", "seed"}
+        mode="json", include={"describe", "captions", "ask", "faithfulness", "blind", "seed"}
     )
     refusal, ratio = recipe.filters.refusal, recipe.filters.max_length_ratio
     endpoint = recipe.endpoint.model_dump(
         mode="json",
-        include={"model", "temperature", "seed", "max_output_tokens", "structured", "extra_body"},
+        include={"model", "temperature", "seed", "structured", "extra_body"},
     )
     parts = [
         *(record.video_id, record.path, stat and stat.st_size, stat and stat.st_mtime_ns),
-        *(choices, endpoint, refusal, ratio),
+        *(choices, endpoint, refusal, ratio, prompts_digest(recipe.prompts)),
     ]
     return hashlib.sha256(dump_json(parts).encode()).hexdigest()[:32]
 
@@ -206,6 +244,36 @@ def work_fingerprint(record: VideoRecord, recipe: Recipe) -> str:
 def finished_records(ledger: Ledger) -> list[VideoRecord]:
     """Every video's record as the ledger keeps it, also of a run that has not ended."""
     return [from_json(text) for _, _, _, text in ledger.saved_videos()]
+
+
+def redo(folder: Path, names: list[str]) -> int:
+    """Have the next run ask everything about videos anew.
+
+    Args:
+        folder: of the run.
+        names: ids or files of videos.
+
+    Returns:
+        How many videos that are.
+
+    Raises:
+        InputError: there is no such run or video, or a run is at work.
+    """
+    open_ledger(folder).close()  # there has to be one
+    ledger = Ledger(folder / "ledger.sqlite")
+    try:
+        known = {record.video_id: record for record in finished_records(ledger)}
+        by_path = {record.path: record.video_id for record in known.values()}
+        chosen = [name if name in known else by_path.get(name, "") for name in names]
+        if "" in chosen:
+            name = names[chosen.index("")]
+            close = difflib.get_close_matches(name, known, n=3, cutoff=0.3)
+            hint = f"; close are {', '.join(close)}" if close else ""
+            raise InputError(f"{name}: no video of {folder} has this id{hint}")
+        ledger.redo(list(dict.fromkeys(chosen)))
+    finally:
+        ledger.close()
+    return len(set(chosen))
 
 
 def count_states(ledger: Ledger) -> dict[str, int]:

@@ -101,19 +101,37 @@ class MemoryModel:
         dtype: of weights and activations.
         num_parameters: of the whole model.
         device_type: ``"cuda"`` or ``"cpu"``; they project different numbers of frames at a time.
+        int8: whether linear layers have int8 weights (`model.int8`); dtype is that of the rest.
     """
 
     config: LlavaVideoConfig
     dtype: torch.dtype
     num_parameters: int
     device_type: str
+    int8: bool = False
 
     @classmethod
     def of(
-        cls, config: LlavaVideoConfig, dtype: torch.dtype | None = None, device_type: str = "cuda"
+        cls,
+        config: LlavaVideoConfig,
+        dtype: torch.dtype | None = None,
+        device_type: str = "cuda",
+        *,
+        int8: bool = False,
     ) -> MemoryModel:
         """For a configuration, in its own dtype unless another is given."""
-        return cls(config, dtype or dtype_of(config), count_parameters(config), device_type)
+        dtype = torch.float32 if int8 else dtype or dtype_of(config)
+        return cls(config, dtype, count_parameters(config), device_type, int8)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of all parameters; an output layer that is tied gets an int8 copy of its own."""
+        if not self.int8:
+            return int(self.num_parameters * self.dtype.itemsize)
+        num_linear, num_head = count_linear_weights(self.config)
+        num_tied = num_head if self.config.tie_word_embeddings else 0
+        num_rest = self.num_parameters - (num_linear + num_head - num_tied)
+        return int(num_linear + num_head + num_rest * self.dtype.itemsize)
 
     @property
     def key_value_bytes_per_token(self) -> int:
@@ -148,7 +166,7 @@ class MemoryModel:
         prefill_width = 3 * text.intermediate_size + 2 * text.hidden_size
         num_positions = num_prompt_tokens + num_new_tokens
         return MemoryEstimate(
-            weights=self.num_parameters * width,
+            weights=self.weight_bytes,
             pixels=num_frames * 3 * vision.image_size**2 * PIXEL_BYTES,
             features=num_frames * tokens_per_frame * vision.hidden_size * width,
             vision_activations=chunk_tokens * vision_width * width,
@@ -175,3 +193,16 @@ def count_parameters(config: LlavaVideoConfig) -> int:
     text = config.text
     tied = text.vocab_size * text.hidden_size if config.tie_word_embeddings else 0
     return int(sum(tensor.numel() for tensor in model.state_dict().values()) - tied)
+
+
+def count_linear_weights(config: LlavaVideoConfig) -> tuple[int, int]:
+    """Weights of all linear layers but the output layer, and of the output layer."""
+    vision, text = config.vision, config.text
+    vision_layer = 4 * vision.hidden_size**2 + 2 * vision.hidden_size * vision.intermediate_size
+    projector = (vision.hidden_size + text.hidden_size) * text.hidden_size
+    key_value_width = text.hidden_size // text.num_attention_heads * text.num_key_value_heads
+    text_layer = 2 * text.hidden_size * (text.hidden_size + key_value_width)
+    text_layer += 3 * text.hidden_size * text.intermediate_size
+    num_linear = vision.num_hidden_layers * vision_layer + projector
+    num_linear += text.num_hidden_layers * text_layer
+    return int(num_linear), int(text.vocab_size * text.hidden_size)

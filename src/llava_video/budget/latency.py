@@ -161,15 +161,27 @@ def _text_layer_values(text: Any) -> int:
 
 
 @torch.inference_mode()
-def measure_rates(config: LlavaVideoConfig, dtype: torch.dtype, device: torch.device) -> Rates:
+def measure_rates(
+    config: LlavaVideoConfig,
+    dtype: torch.dtype,
+    device: torch.device,
+    *,
+    num_tokens: int = PROBE_TOKENS,
+) -> Rates:
     """Rates of a device, from random layers of the model's shapes; takes seconds.
+
+    Args:
+        config: the model.
+        dtype: of its weights.
+        device: where it is to run.
+        num_tokens: length of the prompt to measure with.
 
     Raises:
         InputError: not even these layers fit into the device's memory.
     """
     try:
         vision_flops = _measure_vision(config, dtype, device)
-        prefill_flops, decode_bytes = _measure_text(config, dtype, device)
+        prefill_flops, decode_bytes = _measure_text(config, dtype, device, num_tokens)
     except torch.OutOfMemoryError as error:
         raise InputError(f"{device} has too little free memory to measure its rates") from error
     return Rates(vision_flops, prefill_flops, decode_bytes, f"measured on {device} just now")
@@ -191,7 +203,7 @@ def _measure_vision(config: LlavaVideoConfig, dtype: torch.dtype, device: torch.
 
 
 def _measure_text(
-    config: LlavaVideoConfig, dtype: torch.dtype, device: torch.device
+    config: LlavaVideoConfig, dtype: torch.dtype, device: torch.device, num_tokens: int
 ) -> tuple[float, float]:
     text = config.text
     layer_values = _text_layer_values(text)
@@ -206,7 +218,7 @@ def _measure_text(
     model.rotary_emb = type(model.rotary_emb)(few_layers.text).to(device)
     if device.type == "cpu":
         model.set_attn_implementation(GROUPED)
-    num_tokens = min(PROBE_TOKENS, text.max_position_embeddings // 2)
+    num_tokens = min(num_tokens, text.max_position_embeddings // 2)
     prompt = torch.zeros(1, num_tokens, text.hidden_size, dtype=dtype, device=device)
     work = count_work(
         few_layers,

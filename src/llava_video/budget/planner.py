@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Iterator
@@ -19,11 +18,14 @@ from llava_video.budget.devices import free_memory_bytes
 from llava_video.budget.inference_memory import MemoryEstimate, MemoryModel, dtype_of
 from llava_video.budget.latency import Latency, Rates, count_work
 from llava_video.budget.units import size_text
-from llava_video.checkpoints.load import TINY, find_checkpoint, fit_representation, load_config
-from llava_video.checkpoints.released import (
-    implied_weight_names,
-    is_released_layout,
-    translate_config,
+from llava_video.checkpoints.files.json_files import read_json
+from llava_video.checkpoints.known_models import find_known
+from llava_video.checkpoints.load import (
+    TINY,
+    find_checkpoint,
+    fit_representation,
+    load_config,
+    translate,
 )
 from llava_video.checkpoints.safetensors_files import read_headers
 from llava_video.errors import CheckpointError, InputError, RepresentationError
@@ -293,6 +295,7 @@ def fit_memory(
     *,
     num_frames: int | None = None,
     num_new_tokens: int = 256,
+    int8: bool = False,
     may_change: bool = True,
     held_bytes: int = 0,
 ) -> tuple[VideoRepresentation, str | None]:
@@ -304,6 +307,7 @@ def fit_memory(
         device: where it is to run.
         num_frames: frames that are wanted; by default T of the representation.
         num_new_tokens: the longest answer.
+        int8: whether linear layers have int8 weights.
         may_change: whether another representation may be taken.
         held_bytes: of the model, which this process has loaded already.
 
@@ -319,7 +323,7 @@ def fit_memory(
     if free_bytes is None:
         return own, None
     free_bytes += held_bytes
-    planner = _planner_of(config, directory, device, free_bytes, num_new_tokens)
+    planner = planner_of(config, directory, device, free_bytes, num_new_tokens, int8=int8)
     wanted = planner.judge(_with_frames(own, min(num_frames or own.max_frames, own.max_frames)))
     needed = planner.needed_bytes(wanted)
     if needed <= free_bytes:
@@ -354,7 +358,7 @@ def fit_video_tokens(
     """
     free_bytes = free_memory_bytes(device)
     free_bytes = sys.maxsize if free_bytes is None else free_bytes + held_bytes
-    planner = _planner_of(config, directory, device, free_bytes, num_new_tokens)
+    planner = planner_of(config, directory, device, free_bytes, num_new_tokens)
     plan = replace(planner, max_video_tokens=max_video_tokens).plan()
     if plan.pick is None or plan.pick.representation is None:
         raise RepresentationError(f"{plan.reason}; allow more video tokens")
@@ -362,7 +366,12 @@ def fit_video_tokens(
 
 
 def spare_bytes(
-    config: LlavaVideoConfig, directory: Path, device: torch.device, *, num_new_tokens: int = 256
+    config: LlavaVideoConfig,
+    directory: Path,
+    device: torch.device,
+    *,
+    num_new_tokens: int = 256,
+    int8: bool = False,
 ) -> int | None:
     """Free memory of a device that the model and an answer with all its frames will not take.
 
@@ -372,19 +381,24 @@ def spare_bytes(
     free_bytes = free_memory_bytes(device)
     if free_bytes is None:
         return None
-    planner = _planner_of(config, directory, device, free_bytes, num_new_tokens)
+    planner = planner_of(config, directory, device, free_bytes, num_new_tokens, int8=int8)
     return max(0, free_bytes - planner.needed_bytes(planner.judge(config.representation)))
 
 
-def _planner_of(
+def planner_of(
     config: LlavaVideoConfig,
     directory: Path,
     device: torch.device,
     free_bytes: int,
-    num_new_tokens: int,
+    num_new_tokens: int = 256,
+    *,
+    dtype: torch.dtype | None = None,
+    int8: bool = False,
 ) -> Planner:
+    """For a checkpoint whose files are here, in the dtype of its configuration unless given."""
     num_values = sum(tensor.num_values for shard in read_headers(directory) for tensor in shard)
-    model = MemoryModel(config, dtype_of(config), num_values, device.type)
+    dtype = torch.float32 if int8 else dtype or dtype_of(config)
+    model = MemoryModel(config, dtype, num_values, device.type, int8)
     return Planner(model, free_bytes, num_new_tokens=num_new_tokens)
 
 
@@ -392,15 +406,17 @@ def read_config(model: str | Path) -> LlavaVideoConfig:
     """The configuration of a model whose weights need not be there.
 
     Args:
-        model: ``"tiny"``, a directory with a config.json, or a hub name, of which only config.json
-            is downloaded.
+        model: ``"tiny"``, a directory with a config.json, or a name on the hub, short or long, of
+            which only config.json is downloaded.
 
     Raises:
         CheckpointError: there is no configuration, or it is of another architecture.
     """
+    known = find_known(str(model))
+    model = model if known is None else known.hub_name
     directory = Path(model).expanduser()
     if model == TINY or (directory.is_dir() and any(directory.glob("*.safetensors"))):
-        return load_config(find_checkpoint(model))
+        return load_config(find_checkpoint(model), with_vision=False)
     if not directory.is_dir() and str(model).count("/") == 1 and not str(model).startswith("."):
         try:
             directory = Path(hf_hub_download(str(model), "config.json")).parent
@@ -415,16 +431,4 @@ def read_config(model: str | Path) -> LlavaVideoConfig:
             f"{model}: no config.json there; give 'tiny', a directory with one, or "
             "a hub name like lmms-lab/LLaVA-Video-7B-Qwen2"
         )
-    try:
-        values: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CheckpointError(f"{file} is not valid JSON ({error}); download it again") from error
-    if is_released_layout(values):
-        return translate_config(values, implied_weight_names(values), str(directory))
-    if values.get("model_type") == LlavaVideoConfig.model_type:
-        config: LlavaVideoConfig = LlavaVideoConfig.from_dict(values)
-        return config
-    raise CheckpointError(
-        f"{file} describes a {values.get('model_type')!r} model; LLaVA-Video needs model_type "
-        "'llava_video', or the official release's LlavaQwenForCausalLM"
-    )
+    return translate(read_json(file), None, directory)

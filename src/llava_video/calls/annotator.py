@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Protocol
+import re
+from typing import Protocol
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
-
-from llava_video.calls.messages import Reply, Request, Usage
+from llava_video.calls.messages import Reply, Request
 from llava_video.errors import LlavaVideoError
 
 
@@ -53,73 +52,25 @@ class AttemptError(LlavaVideoError):
         self.rate_limits = rate_limits
 
 
-def _whole_characters(value: Any) -> Any:
-    """Lone surrogates cannot be encoded as UTF-8, so they are replaced."""
-    return value.encode(errors="replace").decode() if isinstance(value, str) else value
+_REMEDIES = (
+    (r"max_(?:completion_)?tokens|context.?(?:length|window)|too (?:many tokens|large|long)",
+     "lower endpoint.max_output_tokens, or set endpoint.limit_field to the field that it takes"),
+    (r"temperature|top_p|\bseed\b|extra (?:inputs|fields)|unrecognized|unknown (?:field|param)",
+     "unset endpoint.temperature, endpoint.seed or the field of endpoint.extra_body that it names"),
+    (r"response_format|json_schema|json_object|structured|grammar|guided|strict",
+     "set endpoint.structured=json_object, or none"),
+    (r"video_url|video input", "set describe.send=frames"),
+    (r"image|picture|multi.?modal|vision|content.{0,20}(?:type|string|array|list)",
+     "take a model that reads as many pictures, or send fewer (describe.fps, "
+     "describe.clip_seconds, describe.image_max_side)"),
+)  # fmt: skip
 
 
-_Text = Annotated[str, BeforeValidator(_whole_characters)]
-_Count = Annotated[int, Field(ge=0, le=10**12)]
-
-
-class _Message(BaseModel):
-    content: _Text | None = None
-    refusal: _Text | None = None
-
-
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: _Text | None = None
-
-
-class _PromptDetails(BaseModel):
-    cached_tokens: _Count | None = None
-
-
-class _CompletionDetails(BaseModel):
-    reasoning_tokens: _Count | None = None
-
-
-class _Usage(BaseModel):
-    prompt_tokens: _Count
-    completion_tokens: _Count | None = None
-    prompt_tokens_details: _PromptDetails | None = None
-    completion_tokens_details: _CompletionDetails | None = None
-
-
-class _Completion(BaseModel):
-    id: _Text | None = None
-    choices: list[_Choice] = Field(min_length=1)
-    usage: Any = None
-
-
-def read_completion(value: Any, rate_limits: tuple[tuple[str, str], ...] = ()) -> Reply:
-    """The answer in a chat completion.
-
-    Raises:
-        ValueError: it is not one.
-    """
-    completion = _Completion.model_validate(value)
-    [choice, *_] = completion.choices
-    return Reply(
-        text=choice.message.content or choice.message.refusal or "",
-        request_id=completion.id or "",
-        finish_reason=choice.finish_reason or "",
-        usage=_read_usage(completion.usage),
-        rate_limits=rate_limits,
-    )
-
-
-def _read_usage(value: Any) -> Usage | None:
-    """Tokens from the ``usage`` of a completion; None where it is missing or invalid."""
-    try:
-        usage = _Usage.model_validate(value)
-    except ValidationError:  # the answer is good all the same
-        return None
-    prompt, done = usage.prompt_tokens_details, usage.completion_tokens_details
-    return Usage(
-        prompt_tokens=usage.prompt_tokens,
-        completion_tokens=usage.completion_tokens or 0,
-        cached_tokens=min(usage.prompt_tokens, (prompt and prompt.cached_tokens) or 0),
-        reasoning_tokens=(done and done.reasoning_tokens) or 0,
-    )
+def remedy_for(error: AttemptError, request: Request) -> str:
+    """What to change when an endpoint refuses a kind of request, by the words of its refusal."""
+    for pattern, remedy in _REMEDIES:
+        if re.search(pattern, str(error), re.IGNORECASE):
+            return remedy
+    if request.schema is not None and request.structured != "none":
+        return "set endpoint.structured=json_object, or none, if it knows no such answers"
+    return "change what it names, and run again"

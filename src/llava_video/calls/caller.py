@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from typing import Protocol
 
 import stamina
 
-from llava_video.calls.annotator import Annotator, AttemptError
+from llava_video.calls.annotator import Annotator, AttemptError, remedy_for
 from llava_video.calls.endpoint import Endpoint
 from llava_video.calls.ledger import CallInfo, LedgerError
 from llava_video.calls.messages import Reply, Request, Usage
@@ -20,6 +21,9 @@ from llava_video.errors import BudgetError, EndpointError, LlavaVideoError
 # Attempts are in the ledger; stamina's own warnings would print each of them into the progress
 # table.
 logging.getLogger("stamina").addHandler(logging.NullHandler())
+
+
+_ALL_REFUSED = 5
 
 
 class InterruptedRunError(LlavaVideoError):
@@ -35,6 +39,14 @@ class CallLedger(Protocol):
 
     async def find(self, key: str) -> Reply | None:
         """The answer of a finished call."""
+        ...
+
+    async def limits(self) -> list[int]:
+        """Limits of answers that may be part of keys."""
+        ...
+
+    async def remember_limit(self, max_output_tokens: int) -> None:
+        """Add one of `limits`."""
         ...
 
     async def reserve(self, info: CallInfo) -> int:
@@ -56,7 +68,37 @@ def call_info(request: Request, key: str, price: Price) -> CallInfo:
         *(key, request.item_id, request.stage, request.model, request.prompt),
         *request_tokens(request, price),
         upper_usd(request, price),
+        request.max_output_tokens,
     )
+
+
+async def find_answer(ledger: CallLedger, request: Request) -> tuple[Reply | None, str]:
+    """The answer in a ledger, and the key to ask under where there is none.
+
+    An answer that was cut off at a lower limit than today's does not count, unless the next sample
+    took its place; the call is then asked again under a key with today's limit, so that both
+    answers stay in the ledger.
+    """
+    key, limit = request.key(), request.max_output_tokens
+    found = await ledger.find(key)
+    if found is not None and found.holds_for(limit):
+        return found, key
+    is_cut_off = found is not None
+    for own in await ledger.limits():
+        limited = await ledger.find(request.key_at(own))
+        if limited is not None:
+            limited = dataclasses.replace(limited, max_output_tokens=own)
+            if limited.holds_for(limit):
+                return limited, limited.call_key
+            is_cut_off = True
+    if not is_cut_off:
+        return None, key
+    later = dataclasses.replace(request, sample=request.sample + 1)
+    taken = await ledger.find(later.key())
+    if found is not None and taken is not None and not taken.is_cut_off:
+        return found, key
+    await ledger.remember_limit(limit)
+    return None, request.key_at(limit)
 
 
 def used_tokens(reply: Reply, info: CallInfo, price: Price) -> Usage:
@@ -88,6 +130,8 @@ class Caller:
         self._breaker = Breaker(settings.give_up_after_seconds, settings.attempts)
         self._flying: dict[str, asyncio.Task[Reply]] = {}
         self._stopped_by: LlavaVideoError | None = None
+        # Per stage the items whose calls were refused; None once one of the stage was answered.
+        self._refused: dict[str, set[str] | None] = {}
 
     async def call(self, request: Request) -> Reply:
         """The answer to a request, committed.
@@ -99,7 +143,7 @@ class Caller:
         key = request.key()
         if key in self._flying:  # the same question at the same time, say from a copied video
             return await asyncio.shield(self._flying[key])
-        task = asyncio.create_task(self._find_or_pay(request, key))
+        task = asyncio.create_task(self._find_or_pay(request))
         self._flying[key] = task
         try:
             return await task
@@ -113,8 +157,8 @@ class Caller:
         """Send nothing more: calls in flight may finish, new ones raise ``reason``."""
         self._stopped_by = self._stopped_by or reason
 
-    async def _find_or_pay(self, request: Request, key: str) -> Reply:
-        found = await self._ledger.find(key)
+    async def _find_or_pay(self, request: Request) -> Reply:
+        found, key = await find_answer(self._ledger, request)
         if found is not None:
             return found
         price = self._prices.of(request.model)
@@ -130,7 +174,7 @@ class Caller:
             with attempt:
                 number, reply = await self._attempt(request, info)
         await self._ledger.settle(number, reply, price.usd(used_tokens(reply, info, price)))
-        return reply
+        return dataclasses.replace(reply, call_key=key, max_output_tokens=request.max_output_tokens)
 
     async def _attempt(self, request: Request, info: CallInfo) -> tuple[int, Reply]:
         """One attempt, which holds a slot until the endpoint has answered."""
@@ -140,6 +184,7 @@ class Caller:
             number = await self._ledger.reserve(info)
             reply = await self._send(request, info, number)
         self._breaker.succeeded()
+        self._refused[request.stage] = None
         self._pacer.update_limits(reply.rate_limits)
         return number, reply
 
@@ -155,6 +200,7 @@ class Caller:
             if error.retry_after_seconds is not None:
                 self._pacer.pause(error.retry_after_seconds)
             self._breaker.failed(error)
+            self._check_not_all_refused(error, request)
             raise
         except LlavaVideoError as error:
             await self._ledger.fail(number, "refused", str(error), may_be_billed=False)
@@ -162,6 +208,22 @@ class Caller:
         except asyncio.CancelledError:
             await asyncio.shield(self._ledger.fail(number, "cancelled", "", may_be_billed=True))
             raise
+
+    def _check_not_all_refused(self, error: AttemptError, request: Request) -> None:
+        """A refusal of every call of one kind concerns the run, not single videos.
+
+        Raises:
+            EndpointError: calls about several videos were refused, and none of the kind answered.
+        """
+        refused = self._refused.setdefault(request.stage, set())
+        if error.is_transient or refused is None:  # one was answered
+            return
+        refused.add(request.item_id)
+        if len(refused) >= _ALL_REFUSED:
+            raise EndpointError(
+                f"{request.stage}: every call so far was refused: {error}; "
+                f"{remedy_for(error, request)}"
+            )
 
     def _check_not_stopped(self) -> None:
         if self._stopped_by is not None:

@@ -16,8 +16,14 @@ class Endpoint(Section):
     """Model name, or ``toy``."""
     base_url: str | None = None
     """Address of an OpenAI-compatible endpoint; empty: OpenAI's."""
+    query: dict[str, str] = Field(default_factory=dict)
+    """Values of the query of every request, such as Azure's `api-version`."""
+    headers: dict[str, str] = Field(default_factory=dict)
+    """Further headers of every request; `${NAME}` is the environment variable NAME."""
     api_key_env: str = "OPENAI_API_KEY"
     """Environment variable that holds the key."""
+    api_key_header: str | None = None
+    """Header that carries the key; empty: `Authorization`, or `api-key` for Azure."""
     concurrency: int = Field(default=16, ge=1)
     """Calls at a time."""
     rpm: float | None = Field(default=None, gt=0)
@@ -37,10 +43,14 @@ class Endpoint(Section):
     seed: int | None = None
     """Sampling seed; empty: not sent."""
     max_output_tokens: int = Field(default=2048, ge=16)
-    """Longest answer."""
+    """Longest answer, thoughts of reasoning models included."""
+    limit_field: Literal["auto", "max_completion_tokens", "max_tokens", "none"] = "auto"
+    """The field that sends the longest answer; auto: the one that the endpoint does not refuse."""
     structured: Literal["json_schema", "json_object", "none"] = "json_schema"
     """How JSON answers are requested."""
     extra_body: dict[str, Any] = Field(default_factory=dict)
     """More fields of every request, as they are sent."""
+    probe: bool = True
+    """Whether a run first sends one small call of each kind."""
     prices_file: str | None = None
     """A table of prices over the one in the package (JSON)."""

@@ -20,7 +20,16 @@ from typing import Any
 
 from llava_video.calls.ledger_file import hold_lock, make_tables, open_database
 from llava_video.calls.messages import Reply, Usage
+from llava_video.calls.totals import Totals, sum_up
 from llava_video.errors import BudgetError, InputError, LlavaVideoError
+
+_USUAL_LIMITS = tuple(2**power for power in range(4, 18))
+_REMEMBER = "INSERT OR IGNORE INTO limits VALUES (?)"
+# Values for a video without tries, and what changes otherwise.
+_TRIES = (
+    "INSERT INTO tries (item_id, num_redos, num_rounds) VALUES (?, ?, ?)"
+    " ON CONFLICT (item_id) DO UPDATE SET item_id = item_id"
+)
 
 
 class LedgerError(LlavaVideoError):
@@ -40,6 +49,7 @@ class CallInfo:
         text_tokens: prompt tokens expected of its texts.
         image_tokens: prompt tokens expected of its pictures.
         upper_usd: the most that one attempt can cost.
+        max_output_tokens: limit of the answer; None in notes of versions that left it out.
     """
 
     key: str
@@ -50,6 +60,7 @@ class CallInfo:
     text_tokens: int
     image_tokens: int
     upper_usd: float
+    max_output_tokens: int | None = None
 
     @property
     def forecast_tokens(self) -> int:
@@ -58,18 +69,16 @@ class CallInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
-    """Sums over a ledger, for progress and receipts."""
+class Tries:
+    """How often a video was asked about.
 
-    num_calls: int
-    num_attempts: int
-    num_failed_attempts: int
-    num_unknown: int
-    prompt_tokens: int
-    completion_tokens: int
-    reasoning_tokens: int
-    usd: float
-    unknown_usd: float
+    Attributes:
+        num_redos: how often a user had everything asked anew.
+        num_rounds: runs since then that ended without an answer that could be used.
+    """
+
+    num_redos: int = 0
+    num_rounds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +115,9 @@ class Ledger:
         self._writer: asyncio.Task[None] | None = None
         [[last]] = self.query("SELECT COALESCE(MAX(attempt_id), 0) FROM attempts")
         self._next_attempt = int(last) + 1
-        self._totals = self._sum_up()
+        self._totals = sum_up(self.query)
+        old = "SELECT EXISTS (SELECT 1 FROM calls WHERE max_output_tokens IS NULL)"
+        self._has_old_keys = bool(self.query(old)[0][0])
         self._spent_usd = self._totals.usd + self._totals.unknown_usd
         self._in_flight: dict[int, tuple[CallInfo, float]] = {}
         self._settled = asyncio.Event()
@@ -117,13 +128,35 @@ class Ledger:
         """The answer of a finished call, or None."""
         rows = self.query(
             "SELECT text, request_id, finish_reason, prompt_tokens, completion_tokens,"
-            " cached_tokens, reasoning_tokens, usage_reported FROM calls WHERE key = ?",
+            " cached_tokens, reasoning_tokens, usage_reported, thoughts, is_refusal,"
+            " max_output_tokens FROM calls WHERE key = ?",
             (key,),
         )
         if not rows:
             return None
         [row] = rows
-        return Reply(row[0], row[1], row[2], Usage(*row[3:7]) if row[7] else None)
+        return Reply(
+            *(row[0], row[1], row[2]),
+            Usage(*row[3:7]) if row[7] else None,
+            thoughts=row[8],
+            is_refusal=bool(row[9]),
+            call_key=key,
+            max_output_tokens=row[10],
+        )
+
+    async def limits(self) -> list[int]:
+        """Limits of answers that may be part of keys: see `messages.Request.key_at`."""
+        found = {row[0] for row in self.query("SELECT max_output_tokens FROM limits")}
+        return sorted(found | set(_USUAL_LIMITS) if self._has_old_keys else found)
+
+    async def remember_limit(self, max_output_tokens: int) -> None:
+        """Add one of `limits`."""
+        self._write_now(_REMEMBER, [(max_output_tokens,)])
+
+    def remember_limit_now(self, max_output_tokens: int) -> None:
+        """Add one of `limits`, if calls are in the file whose keys may hold it."""
+        if self._has_old_keys:
+            self._write_now(_REMEMBER, [(max_output_tokens,)])
 
     async def reserve(self, info: CallInfo) -> int:
         """Set the call's upper bound aside and record that it is about to be sent.
@@ -156,6 +189,7 @@ class Ledger:
             *(usage.prompt_tokens, usage.completion_tokens),
             *(usage.cached_tokens, usage.reasoning_tokens, reply.usage is not None),
             *(info.text_tokens, info.image_tokens, usd, now),
+            *(reply.thoughts, reply.is_refusal, info.max_output_tokens),
         )
         insert = f"INSERT OR IGNORE INTO calls VALUES ({', '.join('?' * len(values))})"
         closing = _closing(attempt, "ok", "", now - sent_at)
@@ -170,7 +204,11 @@ class Ledger:
             completion_tokens=was.completion_tokens + usage.completion_tokens,
             reasoning_tokens=was.reasoning_tokens + usage.reasoning_tokens,
             usd=was.usd + usd,
+            num_estimated=was.num_estimated + (reply.usage is None),
+            estimated_usd=was.estimated_usd + usd * (reply.usage is None),
+            num_with_thoughts=was.num_with_thoughts + bool(reply.thoughts),
         )
+        self._has_old_keys |= info.max_output_tokens is None
         self._release(attempt)
 
     async def fail(self, attempt: int, outcome: str, detail: str, *, may_be_billed: bool) -> None:
@@ -219,11 +257,34 @@ class Ledger:
     # Videos -----------------------------------------------------------------------------------
 
     async def save_video(
-        self, video_id: str, position: int, stage: str, fingerprint: str, record: str
+        self,
+        video_id: str,
+        position: int,
+        stage: str,
+        fingerprint: str,
+        record: str,
+        *,
+        is_unanswered: bool = False,
     ) -> None:
-        """Keep a video's record as of ``stage``."""
+        """Keep a video's record as of ``stage``; the next run tries an unanswered one further."""
         values = (video_id, position, stage, fingerprint, record)
-        await self._write(("INSERT OR REPLACE INTO videos VALUES (?, ?, ?, ?, ?)", values))
+        statements: list[tuple[str, tuple[Any, ...]]] = [
+            ("INSERT OR REPLACE INTO videos VALUES (?, ?, ?, ?, ?)", values)
+        ]
+        if is_unanswered:
+            statements.append((f"{_TRIES}, num_rounds = num_rounds + 1", (video_id, 0, 1)))
+        await self._write(*statements)
+
+    def tries(self) -> dict[str, Tries]:
+        """How often videos were asked about, for those that were more than once."""
+        rows = self.query("SELECT item_id, num_redos, num_rounds FROM tries")
+        return {row[0]: Tries(*row[1:]) for row in rows}
+
+    def redo(self, video_ids: list[str]) -> None:
+        """Have the next run ask everything about videos anew; paid answers stay in the file."""
+        rows = [(video_id, 1, 0) for video_id in video_ids]
+        self._write_now(f"{_TRIES}, num_redos = num_redos + 1, num_rounds = 0", rows)
+        self._write_now("DELETE FROM videos WHERE video_id = ?", [row[:1] for row in rows])
 
     def saved_videos(self) -> Iterator[tuple[str, str, str, str]]:
         """``(video_id, stage, fingerprint, record)`` of every video, in input order."""
@@ -251,28 +312,6 @@ class Ledger:
     def totals(self) -> Totals:
         """Sums over all calls and attempts that have ended, and those a crash left open."""
         return self._totals
-
-    def _sum_up(self) -> Totals:
-        [calls] = self.query(
-            "SELECT COUNT(*), COALESCE(SUM(prompt_tokens), 0), COALESCE(SUM(completion_tokens), 0),"
-            " COALESCE(SUM(reasoning_tokens), 0), COALESCE(SUM(usd), 0) FROM calls"
-        )
-        [attempts] = self.query(
-            "SELECT COUNT(*), COALESCE(SUM(outcome IS NOT 'ok' AND outcome IS NOT NULL), 0),"
-            " COALESCE(SUM(outcome IS NULL), 0),"
-            " COALESCE(SUM(upper_usd * (outcome IS NULL)), 0) FROM attempts"
-        )
-        return Totals(
-            num_calls=calls[0],
-            num_attempts=attempts[0],
-            num_failed_attempts=attempts[1],
-            num_unknown=attempts[2],
-            prompt_tokens=calls[1],
-            completion_tokens=calls[2],
-            reasoning_tokens=calls[3],
-            usd=calls[4],
-            unknown_usd=attempts[3],
-        )
 
     def query(self, sql: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         """Rows of a read-only query.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 from pathlib import Path
 
+from llava_video.calls.completion import split_thoughts
 from llava_video.errors import InputError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Written into the file (``PRAGMA user_version``)."""
 
 _TABLES = """
@@ -17,7 +19,9 @@ CREATE TABLE IF NOT EXISTS calls (
     prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
     cached_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL,
     usage_reported INTEGER NOT NULL, forecast_text_tokens INTEGER NOT NULL,
-    forecast_image_tokens INTEGER NOT NULL, usd REAL NOT NULL, finished_at REAL NOT NULL
+    forecast_image_tokens INTEGER NOT NULL, usd REAL NOT NULL, finished_at REAL NOT NULL,
+    thoughts TEXT NOT NULL DEFAULT '', is_refusal INTEGER NOT NULL DEFAULT 0,
+    max_output_tokens INTEGER
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS attempts (
     attempt_id INTEGER PRIMARY KEY, key TEXT NOT NULL, item_id TEXT NOT NULL, stage TEXT NOT NULL,
@@ -31,6 +35,10 @@ CREATE TABLE IF NOT EXISTS videos (
 CREATE TABLE IF NOT EXISTS facts (
     fingerprint TEXT PRIMARY KEY, facts TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS limits (max_output_tokens INTEGER PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS tries (
+    item_id TEXT PRIMARY KEY, num_redos INTEGER NOT NULL, num_rounds INTEGER NOT NULL
+) WITHOUT ROWID;
 """
 
 
@@ -39,6 +47,18 @@ _MIGRATIONS = {
 ALTER TABLE calls RENAME COLUMN video_id TO item_id;
 ALTER TABLE attempts RENAME COLUMN video_id TO item_id;
 CREATE INDEX attempts_by_key ON attempts (key);
+""",
+    # Keys hold the limit of the answer before, and do not from here on: `Request.key_at` finds
+    # those calls again. Their limit is part of nothing else, so the new column stays empty.
+    2: """
+ALTER TABLE calls ADD COLUMN thoughts TEXT NOT NULL DEFAULT '';
+ALTER TABLE calls ADD COLUMN is_refusal INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE calls ADD COLUMN max_output_tokens INTEGER;
+UPDATE calls SET text = answer_in(text), thoughts = thoughts_in(text) WHERE thoughts_in(text) != '';
+CREATE TABLE limits (max_output_tokens INTEGER PRIMARY KEY);
+CREATE TABLE tries (
+    item_id TEXT PRIMARY KEY, num_redos INTEGER NOT NULL, num_rounds INTEGER NOT NULL
+) WITHOUT ROWID;
 """,
 }
 """From each version to the next."""
@@ -80,6 +100,8 @@ def make_tables(db: sqlite3.Connection, path: Path, *, is_locked: bool) -> None:
 
 def _migrate(db: sqlite3.Connection, path: Path) -> None:
     """All steps from the file's version to ours, or none of them."""
+    db.create_function("answer_in", 1, lambda text: split_thoughts(text)[0])
+    db.create_function("thoughts_in", 1, lambda text: split_thoughts(text)[1])
     steps = "".join(_MIGRATIONS[version] for version in range(_version(db), SCHEMA_VERSION))
     try:
         db.executescript(
@@ -110,6 +132,12 @@ def hold_lock(path: Path) -> sqlite3.Connection:
             f"{folder}: cannot be written ({error.strerror}); give another --out folder"
         ) from error
     except sqlite3.OperationalError as error:
+        reason = _why_no_locks(folder)
+        if reason is not None:
+            raise InputError(
+                f"{folder}: its file system has no locks ({reason}), which SQLite needs for the "
+                "ledger; give an --out folder on a local disk"
+            ) from error
         if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
             raise InputError(
                 f"{folder}: another run is at work there; wait for it, or give another --out folder"
@@ -120,6 +148,23 @@ def hold_lock(path: Path) -> sqlite3.Connection:
     return lock
 
 
+def _why_no_locks(folder: Path) -> str | None:
+    """Why a new file in a folder, which nobody else can hold, cannot be locked; None if it can.
+
+    SQLite reports a file system without locks as a file that another process holds.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows, whose file systems have locks
+        return None
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.strerror
+    return None
+
+
 def open_database(path: Path) -> sqlite3.Connection:
     """A connection in WAL mode, which others may read beside."""
     try:
@@ -127,7 +172,10 @@ def open_database(path: Path) -> sqlite3.Connection:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
     except sqlite3.DatabaseError as error:
+        reason = _why_no_locks(path.parent)
+        needs = f"; its file system has no locks ({reason})" if reason else ""
         raise InputError(
-            f"{path}: cannot be used as a ledger ({error}); give another --out folder"
+            f"{path}: cannot be used as a ledger ({error}{needs}); SQLite needs a local disk with "
+            "locks and shared memory: give another --out folder"
         ) from error
     return db

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from llava_video.calls.address import read_address, read_headers, read_key
 from llava_video.calls.annotator import Annotator
 from llava_video.calls.endpoint import Endpoint
 from llava_video.errors import InputError
@@ -24,16 +23,13 @@ def check_endpoint(settings: Endpoint) -> None:
     """Check an endpoint's settings before any video is measured.
 
     Raises:
-        InputError: the key or the address is missing.
+        InputError: the key or the address is missing, or cannot be sent.
     """
     if settings.model == "toy":
         return
-    if settings.base_url is None and not os.environ.get(settings.api_key_env):
+    if settings.base_url is None and not read_key(settings):
         raise InputError(
             f"no API key: set {settings.api_key_env}, or give --base-url of your own server, "
             "or --model toy for a run without any"
         )
-    if not (settings.base_url or "https://").startswith(("http://", "https://")):
-        raise InputError(
-            f"--base-url {settings.base_url}: no address; write it like http://127.0.0.1:8000/v1"
-        )
+    read_headers(settings, read_address(settings))

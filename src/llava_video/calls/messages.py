@@ -59,6 +59,29 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
+class Video:
+    """A clip that is sent as a video, for models that take one.
+
+    Attributes:
+        mp4: the file to send.
+        frames: its frames, for counting tokens and for provenance.
+        frames_per_second: of the file.
+    """
+
+    mp4: bytes = field(repr=False)
+    frames: tuple[Picture, ...]
+    frames_per_second: float
+
+    def data_url(self) -> str:
+        """The video in a ``data:`` URL."""
+        return "data:video/mp4;base64," + base64.b64encode(self.mp4).decode()
+
+
+Part = str | Picture | Video
+"""What a user message is made of."""
+
+
+@dataclass(frozen=True, slots=True)
 class Schema:
     """The JSON that an answer has to be: a name (up to 64 of ``[A-Za-z0-9_-]``) and its schema."""
 
@@ -95,9 +118,10 @@ class Request:
         model: model name.
         prompt: prompt name and content hash.
         system: the system message, with no part of the video in it, so that servers can cache it.
-        parts: the user message, texts and pictures in order.
+        parts: the user message, texts, pictures and videos in order.
         params: sampling parameters and the recipe's ``extra_body``, as they are sent.
-        max_output_tokens: upper limit of the answer.
+        max_output_tokens: upper limit of the answer. It is not part of the call's key: an answer
+            that was not cut off holds under every limit.
         schema: the JSON the answer has to be, or None for plain text.
         structured: how the schema is sent: ``json_schema``, ``json_object`` (only that it is JSON)
             or ``none``.
@@ -110,7 +134,7 @@ class Request:
     model: str
     prompt: str
     system: str
-    parts: tuple[str | Picture, ...]
+    parts: tuple[Part, ...]
     params: tuple[tuple[str, Any], ...]
     max_output_tokens: int
     subject: Subject = Subject()
@@ -120,8 +144,13 @@ class Request:
 
     @property
     def pictures(self) -> tuple[Picture, ...]:
-        """The pictures among the parts."""
-        return tuple(part for part in self.parts if isinstance(part, Picture))
+        """The pictures among the parts, frames of videos included."""
+        return tuple(
+            picture
+            for part in self.parts
+            if not isinstance(part, str)
+            for picture in (part.frames if isinstance(part, Video) else (part,))
+        )
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -131,46 +160,70 @@ class Request:
         return (self.system, *(part for part in self.parts if isinstance(part, str)), *schema)
 
     def key(self) -> str:
-        """Hash of everything that can change the answer: the name of this call in the ledger."""
-        parts = [
-            part if isinstance(part, str) else [part.digest, part.detail, part.jpeg_quality]
-            for part in self.parts
-        ]
+        """Hash of all that can change a whole answer: the name of this call in the ledger."""
+        return self._hash({})
+
+    def key_at(self, max_output_tokens: int) -> str:
+        """The name of this call when it was made with this limit in particular.
+
+        Ledgers before schema 3 have only such keys. Today a call has one when it is asked again
+        because its answer was cut off at a lower limit.
+        """
+        return self._hash({"max_output_tokens": max_output_tokens})
+
+    def _hash(self, more: dict[str, Any]) -> str:
         content = {
             "model": self.model,
             "system": self.system,
-            "parts": parts,
+            "parts": [_name_of(part) for part in self.parts],
             "params": list(self.params),
-            "max_output_tokens": self.max_output_tokens,
             "schema": self.schema.schema if self.schema else None,
             "sample": self.sample,
+            **more,
         }
         if self.schema is not None and self.structured != "json_schema":
             content["structured"] = self.structured
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:40]
 
-    def body(self) -> dict[str, Any]:
-        """The request as the body of ``POST /v1/chat/completions``."""
-        content = [
-            {"type": "text", "text": part}
-            if isinstance(part, str)
-            else {"type": "image_url", "image_url": {"url": part.data_url(), "detail": part.detail}}
-            for part in self.parts
-        ]
+    def body(self, limit_field: str = "max_completion_tokens") -> dict[str, Any]:
+        """The request as the body of ``POST /v1/chat/completions``.
+
+        Args:
+            limit_field: the field that holds the limit of the answer; ``none`` sends no limit.
+        """
         body: dict[str, Any] = {
             "model": self.model,
             "messages": [
                 {"role": "system", "content": self.system},
-                {"role": "user", "content": content},
+                {"role": "user", "content": [_as_json(part) for part in self.parts]},
             ],
-            "max_completion_tokens": self.max_output_tokens,
         }
+        if limit_field != "none":
+            body[limit_field] = self.max_output_tokens
         if self.schema is not None and self.structured == "json_object":
             body["response_format"] = {"type": "json_object"}
         elif self.schema is not None and self.structured == "json_schema":
             named = {"name": self.schema.name, "schema": self.schema.schema, "strict": True}
             body["response_format"] = {"type": "json_schema", "json_schema": named}
         return body | dict(self.params)
+
+
+def _name_of(part: Part) -> Any:
+    """A part in a key: texts as they are, pictures by their pixels."""
+    if isinstance(part, str):
+        return part
+    if isinstance(part, Video):
+        return ["video", part.frames_per_second, *(frame.digest for frame in part.frames)]
+    return [part.digest, part.detail, part.jpeg_quality]
+
+
+def _as_json(part: Part) -> dict[str, Any]:
+    """A part of the user message as it is sent."""
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    if isinstance(part, Video):
+        return {"type": "video_url", "video_url": {"url": part.data_url()}}
+    return {"type": "image_url", "image_url": {"url": part.data_url(), "detail": part.detail}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +241,13 @@ class Reply:
     """One answer.
 
     Attributes:
+        text: without thoughts.
         usage: None where the server reported none.
         rate_limits: the ``x-ratelimit-*`` headers, lower case, without that prefix.
+        thoughts: what a reasoning model wrote beside or before the answer.
+        is_refusal: whether the server marks the text as a refusal.
+        call_key: name of the call in the ledger; empty before it is committed.
+        max_output_tokens: the limit that it was asked with; None where that is unknown.
     """
 
     text: str
@@ -197,3 +255,17 @@ class Reply:
     finish_reason: str
     usage: Usage | None
     rate_limits: tuple[tuple[str, str], ...] = ()
+    thoughts: str = ""
+    is_refusal: bool = False
+    call_key: str = field(default="", compare=False)
+    max_output_tokens: int | None = field(default=None, compare=False)
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether the limit ended it."""
+        return self.finish_reason.lower() in ("length", "max_tokens", "max_output_tokens")
+
+    def holds_for(self, max_output_tokens: int) -> bool:
+        """Whether asking again with this limit cannot bring more."""
+        own = self.max_output_tokens
+        return not self.is_cut_off or own is None or own >= max_output_tokens

@@ -25,6 +25,7 @@ from llava_video.toyworld import (
     script_path_of,
 )
 
+_FREE_QUESTIONS = 5
 _QUESTION_SEEDS = range(6)  # one seed rarely asks every type in both kinds
 
 
@@ -79,6 +80,9 @@ def _answer(request: Request, script: Script) -> str:
         )
         return json.dumps({"answer": LETTERS[place] if subject.claims else "I cannot know."})
     has_options = request.stage == "multi_choice"
+    if "free_form" in subject.types:
+        fitting = [q for q in true_questions(script) if bool(q.options) == has_options]
+        return json.dumps({"pairs": [_pair(q) for q in fitting[:_FREE_QUESTIONS]]})
     chosen: dict[str, dict[str, Any]] = {}
     for question in true_questions(script):
         slug = find_type(question.type)

@@ -15,7 +15,10 @@ from transformers import Cache
 from transformers.utils import logging as transformers_logging
 
 from llava_video.budget.devices import AUTO, free_memory_bytes, parse_device
+from llava_video.budget.dtypes import check_dtype, choose_dtype
+from llava_video.budget.inference_memory import dtype_of
 from llava_video.budget.planner import fit_memory, spare_bytes
+from llava_video.budget.units import parse_dtype
 from llava_video.chat.influence import measure_influence
 from llava_video.chat.local.answer_text import AnswerText
 from llava_video.chat.local.generation import Ended, Watcher, decode, end_ids_of
@@ -43,6 +46,7 @@ from llava_video.checkpoints.load import (
     load_model,
     load_processor,
 )
+from llava_video.errors import InputError
 from llava_video.model.configuration import LlavaVideoConfig
 from llava_video.model.modeling import LlavaVideoForConditionalGeneration
 from llava_video.processing.processor import LlavaVideoProcessor
@@ -76,6 +80,7 @@ class LocalModel:
         name: that of the checkpoint, or its directory.
         config: of the model; its representation is the default.
         device: where it runs.
+        int8: whether its linear layers have int8 weights.
         limits: of the caches.
         counts: what was computed and what was saved since the model was loaded.
         warnings: what was changed to fit the memory.
@@ -89,11 +94,14 @@ class LocalModel:
         device: torch.device,
         limits: CacheLimits,
         warnings: Sequence[str] = (),
+        *,
+        int8: bool = False,
         shares: LocalModel | None = None,
     ) -> None:
         self.name = name
         self.config = config
         self.device = device
+        self.int8 = int8
         self.limits = limits
         self.warnings = tuple(warnings)
         self.counts = CacheCounts()
@@ -121,6 +129,8 @@ class LocalModel:
         model: str | Path = TINY,
         *,
         device: str = AUTO,
+        dtype: str | None = None,
+        int8: bool = False,
         representation: VideoRepresentation | str | None = None,
         num_frames: int | None = None,
         num_new_tokens: int = 256,
@@ -132,6 +142,9 @@ class LocalModel:
         Args:
             model: see `llava_video.load`.
             device: where to run; see `parse_device`.
+            dtype: ``"float32"``, ``"bfloat16"`` or ``"float16"``; by default the checkpoint's own,
+                or float32 on a CPU that is faster in it, if that fits.
+            int8: give linear layers int8 weights, on a CPU.
             representation: see `llava_video.load`. Where the checkpoint's own does not fit into
                 what is free on the device, another is taken, and ``warnings`` says which and why;
                 one that was asked for is never changed.
@@ -146,24 +159,39 @@ class LocalModel:
         place = parse_device(device)
         directory = find_checkpoint(model)
         config = load_config(directory, representation)
+        if int8 and place.type != "cpu":
+            raise InputError(f"int8 weights are for CPUs, not for {place}; leave --quantize out")
+        if int8 and dtype not in (None, "float32"):
+            raise InputError(f"with int8 weights the rest is float32, not {dtype}")
+        if shares is not None:
+            config.dtype = shares.config.dtype
+        elif dtype is not None:
+            config.dtype = _usable_dtype(dtype, place)
+        elif not int8 and (chosen := choose_dtype(config, directory, place)) != dtype_of(config):
+            config.dtype = chosen
         config.representation, changed = fit_memory(
             config,
             directory,
             place,
             num_frames=num_frames,
             num_new_tokens=num_new_tokens,
+            int8=int8,
             may_change=representation is None,
             held_bytes=0 if shares is None else shares.weights_bytes,
         )
         if shares is not None:
             limits = shares.limits
         elif limits is None:
-            spare = spare_bytes(config, directory, place, num_new_tokens=num_new_tokens)
+            spare = spare_bytes(config, directory, place, num_new_tokens=num_new_tokens, int8=int8)
             on_cpu = spare if place.type == "cpu" else free_memory_bytes(torch.device("cpu"))
             limits = CacheLimits.within(on_cpu, spare)
-        return cls(
-            str(model), directory, config, place, limits, [changed] if changed else [], shares
-        )
+        warnings = [changed] if changed else []
+        return cls(str(model), directory, config, place, limits, warnings, int8=int8, shares=shares)
+
+    @property
+    def precision(self) -> str:
+        """What it computes in: a dtype, or ``int8``."""
+        return "int8" if self.int8 else str(dtype_of(self.config)).removeprefix("torch.")
 
     @property
     def kept_bytes(self) -> CacheLimits:
@@ -203,7 +231,8 @@ class LocalModel:
         weights = self._directory.glob("*.safetensors")
         if sum(file.stat().st_size for file in weights) < LARGE_BYTES:
             transformers_logging.disable_progress_bar()  # it loads in a blink
-        return load_model(self._directory, self.config).to(self.device)  # type: ignore[no-any-return]
+        network = load_model(self._directory, self.config, int8=self.int8)
+        return network.to(self.device)  # type: ignore[no-any-return]
 
     def answer(
         self, conversations: Sequence[Conversation], options: AnswerOptions
@@ -369,6 +398,13 @@ class LocalModel:
             most = self.config.representation.max_frames  # fewer than the checkpoint's own
             sampling = replace(sampling, num_frames=min(sampling.num_frames, most))
         return processor, sampling
+
+
+def _usable_dtype(name: str, device: torch.device) -> torch.dtype:
+    dtype = parse_dtype(name)
+    assert dtype is not None
+    check_dtype(dtype, device)
+    return dtype
 
 
 def _shown(row: Row, processor: LlavaVideoProcessor) -> tuple[ShownVideo, ...]:

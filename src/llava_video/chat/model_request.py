@@ -20,6 +20,8 @@ class ModelRequest:
     Attributes:
         model: see `llava_video.load`.
         device: see `parse_device`.
+        dtype: see `LocalModel.load`.
+        int8: whether linear layers are to have int8 weights.
         representation: how frames become tokens; None for the model's own.
         max_video_tokens: of all videos of a conversation together; instead of a representation.
         num_frames: that will be sampled, if fewer than T.
@@ -32,6 +34,8 @@ class ModelRequest:
 
     model: str
     device: str
+    dtype: str | None = None
+    int8: bool = False
     representation: str | None = None
     max_video_tokens: int | None = None
     num_frames: int | None = None
@@ -90,6 +94,8 @@ def load_requested(
     model = LocalModel.load(
         directory or request.model,
         device=request.device,
+        dtype=request.dtype,
+        int8=request.int8,
         representation=wanted,
         num_frames=request.num_frames,
         num_new_tokens=request.num_new_tokens,

@@ -12,16 +12,19 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
-from transformers import AutoTokenizer
 
 from llava_video.checkpoints import layouts
+from llava_video.checkpoints.files.json_files import read_json
+from llava_video.checkpoints.files.pickles import as_safetensors
+from llava_video.checkpoints.files.side_files import has_tokenizer, load_tokenizer
 from llava_video.checkpoints.load import find_checkpoint, load_config, load_processor
-from llava_video.checkpoints.released import RELEASED_PREFIX, is_released_layout
+from llava_video.checkpoints.onevision import is_onevision_layout
+from llava_video.checkpoints.released import ENCODER_KEY, is_released_layout
 from llava_video.checkpoints.safetensors_files import StoredTensor, read_headers, write_shards
 from llava_video.errors import CheckpointError
 from llava_video.model.configuration import LlavaVideoConfig
@@ -120,12 +123,28 @@ def convert_checkpoint(
     target = Path(destination).expanduser()
     if target.exists() or target.is_symlink():
         raise CheckpointError(f"{target} exists already; give a directory that does not")
-    checkpoint = inspect_checkpoint(find_checkpoint(source))
-    layout = to or ("native" if checkpoint.layout == "released" else "released")
-    if layout not in get_args(Layout):
+    if to is not None and to not in get_args(Layout):
         known = ", ".join(get_args(Layout))
-        raise CheckpointError(f"no layout is called {layout!r}; known are {known}")
-    if layout == checkpoint.layout:
+        raise CheckpointError(f"no layout is called {to!r}; known are {known}")
+    directory = find_checkpoint(source)
+    scratch = target.absolute().parent
+    with _writable(target, scratch), as_safetensors(directory, scratch) as readable:
+        done = _convert(readable, target, to, on_bytes, may_stay=readable != directory)
+    return replace(done, source=str(directory))
+
+
+def _convert(
+    source: Path,
+    target: Path,
+    to: Layout | None,
+    on_bytes: Callable[[int, int], None],
+    *,
+    may_stay: bool,
+) -> Conversion:
+    """`convert_checkpoint` of safetensors; pickles that became some may stay in their layout."""
+    checkpoint = inspect_checkpoint(source)
+    layout = to or ("released" if checkpoint.layout == "native" else "native")
+    if layout == checkpoint.layout and not may_stay:
         raise CheckpointError(f"{source} is in the {layout} layout already; nothing to convert")
     total = sum(tensor.num_bytes for shard in checkpoint.shards for _, tensor in shard)
     with _appearing_at(target, total) as directory:
@@ -137,7 +156,7 @@ def convert_checkpoint(
             shards, notes = _prepare_onevision(checkpoint, directory)
         write_shards(directory, shards, lambda done: on_bytes(done, total))
     return Conversion(
-        source=str(checkpoint.directory),
+        source=str(source),
         source_layout=checkpoint.layout,
         destination=str(target),
         layout=layout,
@@ -154,23 +173,22 @@ def inspect_checkpoint(directory: Path) -> Source:
     Raises:
         CheckpointError: something is missing, unknown, or of another shape.
     """
-    config = load_config(directory)
-    values = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-    is_released = is_released_layout(values)
+    config = load_config(directory, with_vision=False)
+    values = read_json(directory / "config.json")
+    layout: Layout = "native"
+    if is_released_layout(values):
+        layout = "released"
+    elif is_onevision_layout(values):
+        layout = "llava-onevision"
     shards: Shards = [
-        [(layouts.native_name(t.name) if is_released else t.name, t) for t in shard]
-        for shard in read_headers(directory)
+        [(layouts.native_name(t.name), t) for t in shard] for shard in read_headers(directory)
     ]
-    if is_released and not any(t.name.startswith(RELEASED_PREFIX) for s in shards for _, t in s):
+    names = {name for shard in shards for name, _ in shard}
+    if layout == "released" and not any(n.startswith("model.vision_encoder.") for n in names):
         shards += _vision_encoder_beside(directory, values, config)
     _check_complete(directory, config, shards)
-    return Source(
-        directory,
-        "released" if is_released else "native",
-        config,
-        values if is_released else values.get(ORIGINAL, {}),
-        shards,
-    )
+    original = {"released": values, "native": values.get(ORIGINAL, {}), "llava-onevision": {}}
+    return Source(directory, layout, config, original[layout], shards)
 
 
 def _vision_encoder_beside(
@@ -181,10 +199,16 @@ def _vision_encoder_beside(
     The last layer, the pooling head and the text encoder of SigLIP are left behind, as the official
     code does.
     """
-    name = str(values.get("mm_vision_tower", ""))
+    name = str(values.get(ENCODER_KEY) or "")
     place = directory / name
-    if not place.is_dir():
-        place = find_checkpoint(name)
+    if not name or not place.is_dir():
+        try:
+            place = find_checkpoint(name)
+        except CheckpointError as error:
+            raise CheckpointError(
+                f"{directory} has no vision encoder, and {ENCODER_KEY} {name!r} in its config.json "
+                f"is neither a directory nor can it be downloaded; put SigLIP's files into {place}"
+            ) from error
     vision = config.vision
     shards: Shards = []
     for shard in read_headers(place):
@@ -232,8 +256,8 @@ def _prepare_native(source: Source, directory: Path) -> tuple[Shards, list[str]]
     config = LlavaVideoConfig.from_dict({**source.config.to_dict(), ORIGINAL: source.original})
     config.architectures = [LlavaVideoForConditionalGeneration.__name__]
     config.save_pretrained(directory)
-    _copy_files(source.directory, directory, (*_TOKENIZER_FILES, *_OTHER_FILES))
-    if not _has_tokenizer(source.directory):
+    _copy_files(source.directory, directory, (*_TOKENIZER_FILES, *_other_files(source)))
+    if not has_tokenizer(source.directory):
         return source.shards, ["the source has no tokenizer, so no processor was written"]
     with tempfile.TemporaryDirectory() as elsewhere:
         load_processor(directory, config).save_pretrained(elsewhere)
@@ -248,7 +272,7 @@ def _prepare_released(source: Source, directory: Path) -> tuple[Shards, list[str
     names = {name for shard in shards for name, _ in shard}
     values = layouts.released_values(source.config, names, source.original, str(source.directory))
     _write_json(directory / "config.json", values)
-    _copy_files(source.directory, directory, (*_TOKENIZER_FILES, *_OTHER_FILES))
+    _copy_files(source.directory, directory, (*_TOKENIZER_FILES, *_other_files(source)))
     notes = []
     max_frames = source.config.representation.max_frames
     if max_frames != 64:
@@ -265,13 +289,13 @@ def _prepare_onevision(source: Source, directory: Path) -> tuple[Shards, list[st
             f"{source.directory} cannot become a LlavaOnevisionForConditionalGeneration without "
             f"loss: {reason}"
         )
-    if not _has_tokenizer(source.directory):
+    if not has_tokenizer(source.directory):
         raise CheckpointError(
             f"{source.directory} has no tokenizer, which must learn LlavaOnevision's placeholders; "
             "copy the tokenizer files of the checkpoint into it"
         )
     _copy_files(source.directory, directory, _OTHER_FILES)
-    tokenizer = AutoTokenizer.from_pretrained(source.directory)
+    tokenizer = load_tokenizer(source.directory)
     tokenizer.add_tokens(["<image>", "<video>"], special_tokens=True)  # those it does not have
     text = source.config.text
     if len(tokenizer) > text.vocab_size:
@@ -289,15 +313,20 @@ def _prepare_onevision(source: Source, directory: Path) -> tuple[Shards, list[st
     notes = [
         "transformers samples other frames and writes no time instruction; see docs/checkpoints.md"
     ]
-    if not source.config.images.tile_grids:
+    if source.config.images.unsupported:
+        notes.append(f"LlavaOnevision cuts images in tiles; {source.config.images.unsupported}")
+    elif not source.config.images.tile_grids:
         notes.append(
             "this checkpoint shows an image as one square, LlavaOnevision cuts it in tiles"
         )
     return shards, notes
 
 
-def _has_tokenizer(directory: Path) -> bool:
-    return any((directory / name).is_file() for name in ("tokenizer.json", "vocab.json"))
+def _other_files(source: Source) -> tuple[str, ...]:
+    """Files to copy as they are; LlavaOnevision's processor is another one than ours."""
+    if source.layout != "llava-onevision":
+        return _OTHER_FILES
+    return tuple(name for name in _OTHER_FILES if name != "preprocessor_config.json")
 
 
 def _copy_files(source: Path, target: Path, names: tuple[str, ...]) -> None:
@@ -317,14 +346,25 @@ def _appearing_at(target: Path, num_bytes: int) -> Iterator[Path]:
     The remains of a killed process are not a checkpoint either: the last weight file is cut
     short, or the index, which is written after the last one, is missing.
     """
+    with writing(target, by_many=True) as unfinished:
+        unfinished.mkdir()
+        free = shutil.disk_usage(unfinished).free
+        if free < num_bytes:
+            raise CheckpointError(
+                f"{target} needs {num_bytes / 1e9:.1f} GB, {free / 1e9:.1f} GB are free there"
+            )
+        yield unfinished
+
+
+@contextlib.contextmanager
+def _writable(target: Path, parent: Path) -> Iterator[None]:
+    """Make the directory that the target lies in.
+
+    Raises:
+        CheckpointError: the disk does not take what is written.
+    """
     try:
-        with writing(target, by_many=True) as unfinished:
-            unfinished.mkdir()
-            free = shutil.disk_usage(unfinished).free
-            if free < num_bytes:
-                raise CheckpointError(
-                    f"{target} needs {num_bytes / 1e9:.1f} GB, {free / 1e9:.1f} GB are free there"
-                )
-            yield unfinished
+        parent.mkdir(parents=True, exist_ok=True)
+        yield
     except OSError as error:
         raise CheckpointError(f"{target} cannot be written: {error}") from error

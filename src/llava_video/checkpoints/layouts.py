@@ -12,10 +12,15 @@ from typing import Any
 
 from transformers import LlavaOnevisionConfig
 
-from llava_video.checkpoints.released import NEWLINES, TEXT_KEYS, translate_config
+from llava_video.checkpoints.released import (
+    NEWLINES,
+    TEXT_KEYS,
+    WINDOW_KEYS,
+    translate_config,
+)
 from llava_video.errors import CheckpointError
 from llava_video.model.configuration import SO400M_384, LlavaVideoConfig
-from llava_video.model.weight_names import WEIGHT_NAMES
+from llava_video.model.weight_names import ONEVISION_NAMES, WEIGHT_NAMES
 from llava_video.representation.image_layout import RELEASED_TILE_GRIDS
 
 _VISION_KEYS = (*SO400M_384, "hidden_act", "layer_norm_eps")
@@ -52,8 +57,8 @@ _ONEVISION_NAMES = {
 
 
 def native_name(released_name: str) -> str:
-    """Our name of a tensor of the released layout."""
-    for pattern, ours in WEIGHT_NAMES.items():
+    """Our name of a tensor of the released layout, or of LlavaOnevision's."""
+    for pattern, ours in {**WEIGHT_NAMES, **ONEVISION_NAMES}.items():
         released_name = re.sub(pattern, ours, released_name)
     return released_name
 
@@ -105,7 +110,7 @@ def released_values(
         "torch_dtype": str(config.dtype or "float32").removeprefix("torch."),
         "image_token_index": config.video_token_id,
         "mm_hidden_size": vision["hidden_size"],
-        "mm_patch_merge_type": "spatial_unpad" if config.has_newline else "flat",
+        "mm_patch_merge_type": _merge_type(config, original),
         "mm_newline_position": {ours: theirs for theirs, ours in NEWLINES.items()}[
             representation.newline
         ],
@@ -114,8 +119,10 @@ def released_values(
         "add_faster_video": representation.separator,
         "faster_token_stride": representation.slow_stride,
         "add_time_instruction": config.add_time_instruction,
-        **_released_image_values(config),
+        **_released_image_values(config, original),
     }
+    if text["use_sliding_window"]:
+        values |= {key: text[key] for key in WINDOW_KEYS}
     sizes = {key: vision[key] for key in _VISION_KEYS}
     if {key: sizes[key] for key in SO400M_384} != SO400M_384:
         values["vision_config"] = {**original.get("vision_config", {}), **sizes}
@@ -125,9 +132,20 @@ def released_values(
     return values
 
 
-def _released_image_values(config: LlavaVideoConfig) -> dict[str, Any]:
+def _merge_type(config: LlavaVideoConfig, original: dict[str, Any]) -> str:
+    """``mm_patch_merge_type``: the original one, unless it says otherwise of newlines."""
+    newlines = config.representation.newline != "none" or config.images.newline
+    before = str(original.get("mm_patch_merge_type") or "")
+    if before and ("unpad" in before) == newlines:
+        return before
+    return "spatial_unpad" if newlines else "flat"
+
+
+def _released_image_values(config: LlavaVideoConfig, original: dict[str, Any]) -> dict[str, Any]:
     """Image settings of the released layout; its grids are (width, height) in pixels."""
     images = config.images
+    if images.unsupported:
+        return {"image_aspect_ratio": original.get("image_aspect_ratio")}
     if not images.tile_grids:
         return {"image_aspect_ratio": "pad"}
     size = images.tile_size

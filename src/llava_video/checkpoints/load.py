@@ -1,8 +1,7 @@
-"""Load a model and its processor by name or directory, in either layout."""
+"""Load a model and its processor by name or directory, in any of the layouts."""
 
 from __future__ import annotations
 
-import json
 import re
 from copy import copy
 from importlib.resources import files
@@ -10,15 +9,40 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from transformers import AutoTokenizer, BitsAndBytesConfig, GenerationConfig
+from transformers import BitsAndBytesConfig
 
-from llava_video.checkpoints.released import is_released_layout, translate_config
-from llava_video.checkpoints.safetensors_files import INDEX_FILE, SINGLE_FILE, read_headers
+from llava_video.checkpoints.config_values import (
+    check_dtypes,
+    check_sizes,
+    check_stored_dtype,
+    read_rope,
+    reading,
+)
+from llava_video.checkpoints.diagnosis import refuse_what_is_no_checkpoint
+from llava_video.checkpoints.files.json_files import read_json
+from llava_video.checkpoints.files.side_files import (
+    check_side_files,
+    load_generation_config,
+    load_tokenizer,
+)
+from llava_video.checkpoints.hub import fetch_checkpoint, is_hub_name, nearest_names
+from llava_video.checkpoints.known_models import find_known
+from llava_video.checkpoints.layouts import native_name, released_name
+from llava_video.checkpoints.onevision import is_onevision_layout, translate_onevision
+from llava_video.checkpoints.released import (
+    ENCODER_KEY,
+    WHICH_WORK,
+    implied_weight_names,
+    is_released_layout,
+    refuse_other_language_models,
+    translate_config,
+)
+from llava_video.checkpoints.released_defaults import RELEASED_DEFAULTS
+from llava_video.checkpoints.safetensors_files import read_headers
 from llava_video.errors import CheckpointError, InputError, RepresentationError
 from llava_video.model.configuration import LlavaVideoConfig
 from llava_video.model.grouped_attention import GROUPED
+from llava_video.model.int8 import quantize_linear_layers
 from llava_video.model.modeling import LlavaVideoForConditionalGeneration
 from llava_video.processing.processor import LlavaVideoProcessor, processor_values
 from llava_video.representation import PRESETS, VideoRepresentation, parse_representation
@@ -31,8 +55,6 @@ NEVER_QUANTIZED = ["model.vision_encoder", "model.projector", "lm_head"]
 
 _NAMES_CODE = re.compile(r"^auto_map$|^custom_|_implementation")
 
-_DOWNLOADED = ["*.json", "*.safetensors", "*.txt", "*.jinja"]
-
 
 def load(
     name_or_dir: str | Path = TINY,
@@ -43,8 +65,8 @@ def load(
     """Load a model and its processor.
 
     Args:
-        name_or_dir: ``"tiny"``, a directory in our layout or in that of the official release, or
-            the name of such a checkpoint on the model hub.
+        name_or_dir: ``"tiny"``, a directory in our layout, that of the official release or of
+            transformers' LlavaOnevision, or the name of such a checkpoint on the model hub.
         representation: use this one instead of the checkpoint's: ``"T,M,s,p"``, a preset, or a
             `VideoRepresentation`.
         **options: passed to ``from_pretrained`` of transformers, such as ``dtype``, ``device_map``,
@@ -64,8 +86,13 @@ def load(
     return load_model(directory, config, **options), processor
 
 
-def find_checkpoint(name_or_dir: str | Path) -> Path:
-    """The directory of a checkpoint; a hub name is downloaded if there is a network.
+def find_checkpoint(name_or_dir: str | Path, *, refresh: bool = False) -> Path:
+    """The directory of a checkpoint; one on the hub is downloaded unless a copy is here.
+
+    Args:
+        name_or_dir: ``"tiny"``, a directory, a short name of `KNOWN_MODELS`, or ``owner/name`` or
+            ``owner/name@revision`` on the hub.
+        refresh: ask the hub for a newer version even where there is a copy.
 
     Raises:
         CheckpointError: no such directory, and no such name that can be downloaded.
@@ -78,60 +105,110 @@ def find_checkpoint(name_or_dir: str | Path) -> Path:
     if directory.exists():
         raise CheckpointError(f"{directory} is a file; give the directory of a checkpoint")
     name = str(name_or_dir)
-    if name.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise CheckpointError(
-            f"{name}: no such directory; give 'tiny', the directory of a checkpoint, or a hub name "
-            "like lmms-lab/LLaVA-Video-7B-Qwen2"
-        )
-    try:
-        return Path(snapshot_download(name, allow_patterns=_DOWNLOADED))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise CheckpointError(
-            f"{name}: neither a directory nor a checkpoint that can be downloaded "
-            f"({type(error).__name__}); check the name and the network"
-        ) from error
+    known = find_known(name)
+    if known is not None:
+        return fetch_checkpoint(known.hub_name, refresh=refresh)
+    if is_hub_name(name):
+        return fetch_checkpoint(name, refresh=refresh)
+    nearest = nearest_names(name)
+    guess = f"did you mean {nearest[0]}? " if nearest else ""
+    raise CheckpointError(
+        f"{name}: no such directory; {guess}give 'tiny', the directory of a checkpoint, or a name "
+        "that `llava-video models` lists or the hub has"
+    )
 
 
 def load_config(
-    directory: Path, representation: VideoRepresentation | str | None = None
+    directory: Path,
+    representation: VideoRepresentation | str | None = None,
+    *,
+    with_vision: bool = True,
 ) -> LlavaVideoConfig:
-    """Read the configuration of a checkpoint directory in either layout, without its weights.
+    """Read the configuration of a checkpoint directory in any layout, without its weights.
+
+    All files beside the weights are checked too, so that whoever calls this finds what is wrong.
 
     Args:
         directory: a checkpoint.
         representation: use this one instead of the checkpoint's; see `load`.
+        with_vision: whether the vision encoder has to be in it.
 
     Raises:
         CheckpointError: the configuration is missing or of another architecture, or the weights are
             missing or unsafe.
         RepresentationError: the representation does not fit the model.
     """
-    values = _read_json(directory / "config.json")
-    _refuse_code(values, directory / "config.json")
-    weight_names = _weight_names(directory)  # also for our layout: bad files show here, early
-    if is_released_layout(values):
-        config = translate_config(values, weight_names, str(directory))
-    elif values.get("model_type") == LlavaVideoConfig.model_type:
-        config = LlavaVideoConfig.from_dict(values)
-    else:
+    file = directory / "config.json"
+    if file.is_file():
+        _refuse_other_models(read_json(file), directory)
+    refuse_what_is_no_checkpoint(directory)
+    values = read_json(file)
+    names = _weight_names(directory, values)  # for every layout: bad files show here, early
+    config = translate(values, names, directory)
+    check_side_files(directory)
+    settings = directory / "tokenizer_config.json"
+    if settings.is_file():
+        _refuse_code(read_json(settings), settings)
+    if with_vision and not any(name.startswith("model.vision_encoder.") for name in names):
         raise CheckpointError(
-            f"{directory}/config.json describes a {values.get('model_type')!r} model "
-            f"({', '.join(values.get('architectures') or ['no architecture'])}); LLaVA-Video needs "
-            "model_type 'llava_video', or the official release's LlavaQwenForCausalLM"
+            f"{directory} has no tensors of a vision encoder, which was frozen in training; "
+            f"'llava-video convert {directory} NEW' puts in that of {ENCODER_KEY} in config.json"
         )
     if representation is not None:
         config.representation = fit_representation(representation, config)
     return config
 
 
+def translate(
+    values: dict[str, Any], weight_names: set[str] | None, directory: Path
+) -> LlavaVideoConfig:
+    """Make our configuration of a config.json in any layout.
+
+    Args:
+        values: its content.
+        weight_names: our names of the checkpoint's tensors; None where they are not at hand.
+        directory: where it is.
+
+    Raises:
+        CheckpointError: it is of another architecture, or a value cannot be followed.
+    """
+    file = directory / "config.json"
+    _refuse_code(values, file)
+    _refuse_other_models(values, directory)
+    check_dtypes(values, str(file))
+    with reading(str(file)):
+        if is_released_layout(values):
+            released = (
+                implied_weight_names(values)
+                if weight_names is None
+                else {released_name(name) for name in weight_names}
+            )
+            config = translate_config(values, released, str(directory))
+        elif is_onevision_layout(values):
+            config = translate_onevision(values, str(directory))
+        else:
+            text = dict(values.get("text_config") or {})
+            theta = RELEASED_DEFAULTS["rope_theta"].value
+            text["rope_parameters"] = read_rope(text, theta, str(file))
+            text.pop("rope_scaling", None)
+            config = LlavaVideoConfig.from_dict({**values, "text_config": text})
+    check_sizes(config, str(file))
+    return config
+
+
 def load_model(
-    directory: Path, config: LlavaVideoConfig | None = None, **options: Any
+    directory: Path,
+    config: LlavaVideoConfig | None = None,
+    *,
+    int8: bool = False,
+    **options: Any,
 ) -> LlavaVideoForConditionalGeneration:
-    """Load the weights of a checkpoint directory in either layout.
+    """Load the weights of a checkpoint directory in any layout.
 
     Args:
         directory: a checkpoint.
         config: what `load_config` read from it.
+        int8: give linear layers int8 weights, for running on a CPU; everything else is float32.
         **options: passed to ``from_pretrained`` of transformers.
 
     Raises:
@@ -156,11 +233,14 @@ def load_model(
         ignore_mismatched_sizes=True,  # reported below, with the names of the tensors
         **options,
     )
-    _check_report(report, directory)
+    model.check_report(report, str(directory))
     if "attn_implementation" not in options:
         model.set_attn_implementation({"text_config": GROUPED})
-    if (directory / "generation_config.json").is_file():
-        model.generation_config = GenerationConfig.from_pretrained(directory)
+    settings = load_generation_config(directory)
+    if settings is not None:
+        model.generation_config = settings
+    if int8:
+        quantize_linear_layers(model)
     return model.eval()  # type: ignore[no-any-return]
 
 
@@ -170,16 +250,8 @@ def load_processor(directory: Path, config: LlavaVideoConfig) -> LlavaVideoProce
     Raises:
         CheckpointError: the directory has no tokenizer, or one without the control tokens.
     """
-    if not any((directory / name).is_file() for name in ("tokenizer.json", "vocab.json")):
-        raise CheckpointError(
-            f"{directory} has no tokenizer (tokenizer.json, or vocab.json with merges.txt); copy "
-            "the tokenizer files of the checkpoint into it"
-        )
-    settings = directory / "tokenizer_config.json"
-    if settings.is_file():
-        _refuse_code(_read_json(settings), settings)
     processor = LlavaVideoProcessor(
-        AutoTokenizer.from_pretrained(directory, trust_remote_code=False),
+        load_tokenizer(directory),
         **processor_values(config),
     )
     try:
@@ -218,29 +290,27 @@ def fit_representation(
     return wanted
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise CheckpointError(f"{path.parent} has no {path.name}, so it is not a checkpoint")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is not valid JSON ({error}); download it again") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path} does not hold a JSON object; download it again")
-    return values
-
-
-def _weight_names(directory: Path) -> set[str]:
-    """Names of all tensors, from the headers of the safetensors files, which are checked."""
-    has_weights = any((directory / name).is_file() for name in (SINGLE_FILE, INDEX_FILE))
-    pickles = sorted(directory.glob("*.bin")) + sorted(directory.glob("*.pt*"))
-    if pickles and not has_weights:
+def _refuse_other_models(values: dict[str, Any], directory: Path) -> None:
+    """Refuse a config.json of another architecture, whatever lies beside it."""
+    if is_released_layout(values):
+        refuse_other_language_models(values, str(directory))
+        return
+    model_type = values.get("model_type")
+    if not is_onevision_layout(values) and model_type != LlavaVideoConfig.model_type:
         raise CheckpointError(
-            f"{pickles[0]} is a pickle, which can run code when it is read; only safetensors are "
-            "loaded. Convert it where you trust it: safetensors.torch.save_file(torch.load(path, "
-            "weights_only=True), 'model.safetensors')"
+            f"{directory}/config.json describes a {model_type!r} model "
+            f"({', '.join(values.get('architectures') or ['no architecture'])}); LLaVA-Video needs "
+            "model_type 'llava_video', the official release's LlavaQwenForCausalLM, or "
+            f"transformers' LlavaOnevisionForConditionalGeneration. {WHICH_WORK}"
         )
-    return {tensor.name for shard in read_headers(directory) for tensor in shard}
+
+
+def _weight_names(directory: Path, values: dict[str, Any]) -> set[str]:
+    """Our names of all tensors, from the headers of the safetensors files, which are checked."""
+    tensors = [tensor for shard in read_headers(directory) for tensor in shard]
+    for tensor in tensors if not values.get("quantization_config") else []:
+        check_stored_dtype(tensor.name, tensor.dtype, str(tensor.file))
+    return {native_name(tensor.name) for tensor in tensors}
 
 
 def _refuse_code(values: Any, path: Path) -> None:
@@ -256,18 +326,3 @@ def _refuse_code(values: Any, path: Path) -> None:
                     "Remove the key if the checkpoint works without it"
                 )
             _refuse_code(value, path)
-
-
-def _check_report(report: dict[str, Any], directory: Path) -> None:
-    """Refuse weights that are missing, left over, or of another shape."""
-    mismatched = sorted(str(entry[0]) for entry in report["mismatched_keys"])
-    for kind, names in (
-        ("lacks the tensor", sorted(report["missing_keys"])),
-        ("has a tensor that the model does not know:", sorted(report["unexpected_keys"])),
-        ("has a tensor of another shape than config.json says:", mismatched),
-    ):
-        if names:
-            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise CheckpointError(
-                f"{directory} {kind} {names[0]}{more}; weights and config.json are not of one model"
-            )

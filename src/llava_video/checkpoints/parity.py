@@ -2,7 +2,8 @@
 
 Each stage is computed twice from the same input, once by our model and once by what is as plain as
 possible: every frame decoded in order, `SiglipImageProcessorPil`, `SiglipVisionModel`, a loop over
-frames, `Qwen2ForCausalLM`, all with the tensors of the checkpoint's files under names mapped anew.
+frames, `Qwen2ForCausalLM`, all with the tensors of the checkpoint's files under names mapped anew,
+and with what config.json says as transformers and the official code read it, not as we do.
 So the first stage that differs is where something is wrong. Where transformers' LlavaOnevision
 computes the same function, it is run from end to end as well.
 """
@@ -21,6 +22,7 @@ from safetensors import safe_open
 from torch import Tensor
 from transformers import (
     LlavaOnevisionForConditionalGeneration,
+    Qwen2Config,
     Qwen2ForCausalLM,
     SiglipVisionModel,
 )
@@ -28,12 +30,15 @@ from transformers.utils import logging as transformers_logging
 
 from llava_video.checkpoints import layouts
 from llava_video.checkpoints.convert import inspect_checkpoint
+from llava_video.checkpoints.files.json_files import read_json
 from llava_video.checkpoints.load import find_checkpoint, load
 from llava_video.checkpoints.reference import (
     arrange_reference,
     decode_reference,
     preprocess_reference,
     project_reference,
+    representation_reference,
+    text_config_reference,
 )
 from llava_video.checkpoints.safetensors_files import StoredTensor
 from llava_video.errors import CheckpointError
@@ -177,6 +182,7 @@ def compare(
     tensors = {name: tensor for shard in checkpoint.shards for name, tensor in shard}
     files = _Files(tensors, ours.features.dtype, ours.features.device)
     tolerance = TOLERANCES[ours.features.dtype]
+    values = read_json(checkpoint.directory / "config.json")
 
     frames, note = decode_reference(video, ours.full_frames)
     levels = _largest(ours.full_frames.pixels.astype(np.float32), frames.astype(np.float32))
@@ -196,7 +202,7 @@ def compare(
 
     tokens = arrange_reference(
         project_reference(ours.features, files.layer("linear_1"), files.layer("linear_2")),
-        processor.representation,
+        representation_reference(values, processor.representation),
         files.vector("model.newline"),
         files.vector("model.separator"),
     )
@@ -205,7 +211,7 @@ def compare(
         Stage("layout", "a loop over frames", _relative(ours.video_tokens, tokens), tolerance, note)
     )
 
-    logits = _plain_logits(ours, config, files)
+    logits = _plain_logits(ours, text_config_reference(values), config.video_token_id, files)
     stages.append(Stage("logits", "Qwen2ForCausalLM", _relative(ours.logits, logits), tolerance))
     stages.append(_onevision_stage(ours, config, files, tolerance))
     return stages
@@ -261,7 +267,9 @@ def _vision_name(name: str) -> str | None:
     return name.removeprefix(prefix) if name.startswith(prefix) else None
 
 
-def _plain_logits(ours: Recording, config: LlavaVideoConfig, files: _Files) -> Tensor:
+def _plain_logits(
+    ours: Recording, config: Qwen2Config, video_token_id: int, files: _Files
+) -> Tensor:
     """The language model alone, over text with our video tokens between: (NUM_LOGITS, vocab)."""
 
     def rename(name: str) -> str | None:
@@ -269,9 +277,9 @@ def _plain_logits(ours: Recording, config: LlavaVideoConfig, files: _Files) -> T
             return "model." + name.removeprefix("model.language_model.")
         return name if name.startswith("lm_head.") else None
 
-    language_model = files.fill(Qwen2ForCausalLM, config.text, rename)
+    language_model = files.fill(Qwen2ForCausalLM, config, rename)
     ids = ours.input_ids[0]
-    is_video = ids == config.video_token_id
+    is_video = ids == video_token_id
     embeddings = language_model.get_input_embeddings()(ids.masked_fill(is_video, 0))
     embeddings[is_video] = ours.video_tokens
     output = language_model(inputs_embeds=embeddings[None], logits_to_keep=NUM_LOGITS)

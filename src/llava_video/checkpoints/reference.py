@@ -6,7 +6,9 @@ Slow on purpose: every frame is decoded, one frame after the other is pooled, on
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -14,10 +16,54 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
-from transformers import SiglipImageProcessorPil
+from transformers import Qwen2Config, SiglipImageProcessorPil
 
 from llava_video.representation import VideoRepresentation
+from llava_video.representation.video_representation import Newline
 from llava_video.types import Frames
+
+_NOT_OF_QWEN2 = ("architectures", "model_type", "vision_config", "auto_map")
+
+
+def text_config_reference(values: dict[str, Any]) -> Qwen2Config:
+    """The language model's configuration as transformers reads it, by itself, from config.json."""
+    text = values.get("text_config") or values
+    return Qwen2Config(**{key: text[key] for key in text if key not in _NOT_OF_QWEN2})
+
+
+def representation_reference(
+    values: dict[str, Any], ours: VideoRepresentation
+) -> VideoRepresentation:
+    """How config.json says that frames become tokens, read anew: T and M are ours.
+
+    Of our own layout, the values of the file; of the released one, as llava_arch.py reads it.
+    """
+    own = values.get("video_representation")
+    if own is not None:
+        return VideoRepresentation.from_dict({"grid_side": ours.grid_side, **own})
+    if values.get("model_type") == "llava_onevision":
+        plain = VideoRepresentation(grid_side=ours.grid_side, pooling="bilinear", newline="end")
+    else:
+        fast = values.get("add_faster_video", False)
+        position = values.get("mm_newline_position", "one_token")
+        merges = "unpad" in (values.get("mm_patch_merge_type") or "flat")
+        plain = VideoRepresentation(
+            grid_side=ours.grid_side,
+            pooling=values.get("mm_spatial_pool_mode", "bilinear"),
+            pool_stride=values.get("mm_spatial_pool_stride") or 2,
+            slow_stride=values.get("faster_token_stride", 10) if fast else 1,
+            separator=bool(fast),
+            newline=_NEWLINES[position] if merges else "none",
+        )
+    return replace(plain, max_frames=ours.max_frames)
+
+
+_NEWLINES: dict[str, Newline] = {
+    "grid": "grid",
+    "frame": "frame",
+    "one_token": "end",
+    "no_token": "none",
+}
 
 
 def decode_reference(video: str | Path, ours: Frames) -> tuple[NDArray[np.uint8], str]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import Any, cast
 
+from llava_video.checkpoints.config_values import read_rope
+from llava_video.checkpoints.released_defaults import value_of
 from llava_video.errors import CheckpointError
 from llava_video.model.configuration import SO400M_384, LlavaVideoConfig
 from llava_video.representation import VideoRepresentation
@@ -19,9 +21,6 @@ ARCHITECTURE = "LlavaQwenForCausalLM"
 """What a released config.json calls the model."""
 
 
-RELEASED_PREFIX = "model.vision_tower."
-"""How weight names of the released layout, and only those, begin."""
-
 NEWLINES: dict[str, Newline] = {
     "grid": "grid",
     "frame": "frame",
@@ -30,8 +29,14 @@ NEWLINES: dict[str, Newline] = {
 }
 """Our name of each ``mm_newline_position``."""
 
-DEFAULT_FASTER_TOKEN_STRIDE = 10
-"""The default of upstream's training arguments, for configurations that leave the stride out."""
+ENCODER_KEY = "mm_vision_tower"
+"""The key that names the vision encoder."""
+
+WHICH_WORK = (
+    "Checkpoints of Qwen2 with SigLIP work, such as lmms-lab/LLaVA-Video-7B-Qwen2 and "
+    "lmms-lab/llava-onevision-qwen2-7b-ov"
+)
+"""Ends messages about other networks."""
 
 TEXT_KEYS = (
     "hidden_size",
@@ -52,16 +57,36 @@ TEXT_KEYS = (
 )
 """What the released config.json says of the language model, in the words of Qwen2's too."""
 
+WINDOW_KEYS = ("use_sliding_window", "sliding_window", "max_window_layers")
+"""What it says of attention to a window of positions; without effect unless the first is true."""
+
 
 def is_released_layout(values: dict[str, Any]) -> bool:
-    """Whether a config.json is one of the official release."""
+    """Whether a config.json is one of the official code, of whatever language model."""
     return ARCHITECTURE in (values.get("architectures") or ()) or "mm_vision_tower" in values
+
+
+def refuse_other_language_models(values: dict[str, Any], where: str) -> None:
+    """Refuse the official code's models of Llama, Mistral, Gemma and others.
+
+    Raises:
+        CheckpointError: it is one of them.
+    """
+    named = values.get("architectures") or [values.get("model_type")]
+    if ARCHITECTURE in named or named[0] in (None, "llava", "llava_qwen", "qwen2"):
+        return
+    tower = values.get("mm_vision_tower")
+    encoder = f" and the vision encoder {tower}" if tower else ""
+    raise CheckpointError(
+        f"{where}/config.json describes {named[0]}{encoder}: another language model than Qwen2. "
+        f"{WHICH_WORK}"
+    )
 
 
 def implied_weight_names(values: dict[str, Any]) -> set[str]:
     """The learned vectors that a config.json implies, where the tensors are not at hand."""
-    names = {"model.image_newline"} if values.get("mm_newline_position") != "no_token" else set()
-    return names | ({"model.faster_token"} if values.get("add_faster_video") else set())
+    names = {"model.image_newline"} if _has_newlines(values) else set()
+    return names | ({"model.faster_token"} if value_of(values, "add_faster_video") else set())
 
 
 def translate_config(
@@ -77,26 +102,29 @@ def translate_config(
     Raises:
         CheckpointError: a key that cannot be defaulted is missing, or asks for what does not exist.
     """
+    if values.get("quantization_config"):
+        raise CheckpointError(
+            f"{where}/config.json says quantization_config, so the checkpoint is quantized; take "
+            "the one that it was made from, and quantize it while loading (docs/transformers.md)"
+        )
     missing = [
         key for key in ("hidden_size", "num_hidden_layers", "vocab_size") if key not in values
     ]
     if missing:
         raise CheckpointError(f"{where}/config.json has no {missing[0]!r}; the file is incomplete")
-    projector = values.get("mm_projector_type", "mlp2x_gelu")
-    if projector != "mlp2x_gelu":
-        raise CheckpointError(
-            f"{where}/config.json asks for the projector {projector!r}; only mlp2x_gelu exists here"
-        )
-    text = {key: values[key] for key in TEXT_KEYS if key in values}
-    rope = {"rope_type": "default", **(values.get("rope_scaling") or {})}
-    text["rope_parameters"] = {**rope, "rope_theta": values.get("rope_theta", 1_000_000.0)}
+    _refuse_other_networks(values, weight_names, where)
+    text = {key: values[key] for key in TEXT_KEYS if values.get(key) is not None}
+    if value_of(values, "use_sliding_window"):
+        text |= {key: values[key] for key in WINDOW_KEYS if values.get(key) is not None}
+    theta = value_of(values, "rope_theta")
+    text["rope_parameters"] = read_rope(values, theta, f"{where}/config.json")
     has_newline = "model.image_newline" in weight_names
     has_separator = "model.faster_token" in weight_names
     vision = _vision_config(values, where)
     return LlavaVideoConfig(
         vision_config=vision,
         text_config=text,
-        video_token_id=values.get("image_token_index", 151646),
+        video_token_id=value_of(values, "image_token_index"),
         video_representation=translate_representation(
             values, vision["image_size"] // vision["patch_size"], has_newline, where
         ).to_dict(),
@@ -105,10 +133,33 @@ def translate_config(
         ),
         has_newline=has_newline,
         has_separator=has_separator,
-        add_time_instruction=values.get("add_time_instruction", True),
-        tie_word_embeddings=values.get("tie_word_embeddings", False),
-        dtype=values.get("torch_dtype", values.get("dtype", "bfloat16")),
+        add_time_instruction=bool(value_of(values, "add_time_instruction")),
+        tie_word_embeddings=bool(value_of(values, "tie_word_embeddings")),
+        dtype=values.get("dtype") or value_of(values, "torch_dtype"),
     )
+
+
+def _refuse_other_networks(values: dict[str, Any], weight_names: set[str], where: str) -> None:
+    """Refuse what the official code can put between the parts, and this model does not have."""
+    # Tensors outrank a default: the official one would not fit these.
+    told = "linear" if "model.mm_projector.weight" in weight_names else "mlp2x_gelu"
+    projector = values.get("mm_projector_type") or told
+    if projector != "mlp2x_gelu":
+        raise CheckpointError(
+            f"{where}/config.json asks for the projector {projector!r}; only mlp2x_gelu exists here"
+        )
+    for key in ("mm_resampler_type", "mm_use_im_start_end", "s2"):
+        if value_of(values, key):
+            raise CheckpointError(
+                f"{where}/config.json asks for {key} = {values[key]!r}, which does not exist here; "
+                "LLaVA-Video and LLaVA-OneVision have none"
+            )
+    if _has_newlines(values) and "model.image_newline" not in weight_names:
+        raise CheckpointError(
+            f"{where} lacks the tensor model.image_newline, which mm_patch_merge_type "
+            f"{values.get('mm_patch_merge_type')!r} in config.json needs; weights and config.json "
+            "are not of one model"
+        )
 
 
 def translate_representation(
@@ -116,14 +167,13 @@ def translate_representation(
 ) -> VideoRepresentation:
     """The video representation that a released config.json describes.
 
-    Defaults are those of the official code: bilinear pooling with stride 2, and one newline at the
-    end where ``mm_newline_position`` is absent.
+    Absent keys are the official code's defaults; see `released_defaults`.
 
     Raises:
         CheckpointError: a value that upstream does not know.
     """
-    pooling = values.get("mm_spatial_pool_mode") or "bilinear"
-    position = values.get("mm_newline_position") or "one_token"
+    pooling = value_of(values, "mm_spatial_pool_mode")
+    position = value_of(values, "mm_newline_position")
     if pooling not in ("average", "max", "bilinear"):
         raise CheckpointError(
             f"{where}/config.json: mm_spatial_pool_mode {pooling!r} is not average, max or bilinear"
@@ -133,14 +183,14 @@ def translate_representation(
             f"{where}/config.json: mm_newline_position {position!r} is not one of "
             f"{', '.join(NEWLINES)}"
         )
-    slowfast = bool(values.get("add_faster_video", False))
-    stride = values.get("faster_token_stride") or DEFAULT_FASTER_TOKEN_STRIDE
+    slowfast = bool(value_of(values, "add_faster_video"))
+    stride = value_of(values, "faster_token_stride")
     return VideoRepresentation(
         grid_side=grid_side,
         slow_stride=stride if slowfast else 1,
-        pool_stride=values.get("mm_spatial_pool_stride") or 2,
+        pool_stride=value_of(values, "mm_spatial_pool_stride"),
         pooling=cast(Pooling, pooling),
-        newline=NEWLINES[position] if _has_newlines(values, has_newline) else "none",
+        newline=NEWLINES[position] if has_newline and _has_newlines(values) else "none",
         separator=slowfast,
     )
 
@@ -150,21 +200,27 @@ def translate_image_representation(
 ) -> dict[str, Any]:
     """What a released config.json says of images, as values of an `ImageRepresentation`.
 
-    Where ``image_aspect_ratio`` is absent it is that of the released checkpoints, anyres_max_9.
-    Tiles come with newlines (``spatial_unpad``); other ways to merge them do not exist here.
+    Tiles come with newlines (``spatial_unpad``). Other ways to cut and merge images do not exist
+    here; a checkpoint of one of them is for videos alone.
 
     Raises:
-        CheckpointError: a value that does not exist here.
+        CheckpointError: tiles of impossible sizes.
     """
-    newline = _has_newlines(values, has_newline)
-    aspect = values.get("image_aspect_ratio") or "anyres_max_9"
-    if aspect == "pad" or not newline:
+    aspect = value_of(values, "image_aspect_ratio")
+    merge_type = value_of(values, "mm_patch_merge_type")
+    newline = has_newline and _has_newlines(values)
+    if aspect == "pad":
         return {"newline": newline}
-    match = re.fullmatch(r"anyres(?:_max_(\d+))?", aspect)
-    if match is None:
-        raise CheckpointError(
-            f"{where}/config.json: image_aspect_ratio {aspect!r} is not anyres, anyres_max_N or pad"
-        )
+    match = re.fullmatch(r"anyres(?:_max_(\d+))?", str(aspect))
+    if match is None or merge_type != "spatial_unpad":
+        key, value = ("image_aspect_ratio", aspect)
+        if match is not None:
+            key, value = ("mm_patch_merge_type", merge_type)
+        return {
+            "newline": newline,
+            "unsupported": f"config.json says {key} = {value!r}, and only images of pad, and of "
+            "anyres and anyres_max_N with mm_patch_merge_type = 'spatial_unpad', can be shown here",
+        }
     return {
         "tile_grids": _tile_grids(values.get("image_grid_pinpoints"), tile_size, where),
         "max_tiles": int(match[1]) if match[1] else None,
@@ -193,9 +249,9 @@ def _tile_grids(pinpoints: Any, tile_size: int, where: str) -> tuple[TileGrid, .
     return tuple((rows, columns) for columns, rows in pairs)
 
 
-def _has_newlines(values: dict[str, Any], has_newline: bool) -> bool:
-    """Upstream, "flat" turns newlines off; where the key is absent the learned vector tells."""
-    return "unpad" in values.get("mm_patch_merge_type", "unpad" if has_newline else "flat")
+def _has_newlines(values: dict[str, Any]) -> bool:
+    """Upstream, only merge types of that name have the learned vector."""
+    return "unpad" in value_of(values, "mm_patch_merge_type")
 
 
 def _vision_config(values: dict[str, Any], where: str) -> dict[str, Any]:
@@ -203,10 +259,17 @@ def _vision_config(values: dict[str, Any], where: str) -> dict[str, Any]:
     given = values.get("vision_config")
     if given:
         return {key: value for key, value in given.items() if key != "comment"}
-    name = str(values.get("mm_vision_tower", ""))
+    name = str(values.get("mm_vision_tower") or values.get("vision_tower") or "")
     if "siglip-so400m-patch14-384" in name:
         return dict(SO400M_384)
+    if "siglip" not in name.lower():
+        raise CheckpointError(
+            f"{where}/config.json names the vision encoder {name!r}; only SigLIP exists here. "
+            f"{WHICH_WORK}"
+        )
     raise CheckpointError(
-        f"{where}/config.json names the vision encoder {name!r}, which is not known here; known is "
-        "siglip-so400m-patch14-384. Give its sizes under 'vision_config'"
+        f"{where}/config.json names the vision encoder {name!r}, whose sizes are not known here; "
+        "give them under 'vision_config': hidden_size, intermediate_size, num_hidden_layers "
+        "(without the last layer, which the official code drops), num_attention_heads, image_size "
+        "and patch_size"
     )

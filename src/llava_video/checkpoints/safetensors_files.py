@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from llava_video.checkpoints.files.json_files import refuse_pointer
 from llava_video.errors import CheckpointError
 
 SINGLE_FILE = "model.safetensors"
@@ -61,6 +62,7 @@ def list_files(directory: Path) -> list[Path]:
     """
     index = directory / INDEX_FILE
     if index.is_file():
+        refuse_pointer(index)
         try:
             names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
             return [directory / name for name in sorted(names)]
@@ -81,6 +83,7 @@ def read_header(file: Path) -> list[StoredTensor]:
     """
     if not file.is_file():
         raise CheckpointError(f"{file} is missing, though the index names it; download it again")
+    refuse_pointer(file)
     try:
         with file.open("rb") as stream:
             (length,) = _LENGTH.unpack(stream.read(_LENGTH.size))
@@ -150,11 +153,22 @@ def write_shards(
         weight_map |= {name: file_name for name, _ in shard}
     if len(shards) > 1:
         total = sum(tensor.num_bytes for shard in shards for _, tensor in shard)
-        index = {
-            "metadata": {"total_size": total},
-            "weight_map": dict(sorted(weight_map.items())),
-        }
-        (directory / INDEX_FILE).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+        write_index(directory, weight_map, total)
+
+
+def write_index(directory: Path, weight_map: dict[str, str], num_bytes: int) -> None:
+    """Write which file holds which tensor.
+
+    Args:
+        directory: of the files.
+        weight_map: name of the file of each tensor.
+        num_bytes: of all tensors.
+    """
+    index = {
+        "metadata": {"total_size": num_bytes},
+        "weight_map": dict(sorted(weight_map.items())),
+    }
+    (directory / INDEX_FILE).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
 
 
 def _write_file(

@@ -79,6 +79,7 @@ def _with_recipe(command: Callable[..., None]) -> Callable[..., None]:
     """
     options = inspect.signature(_recipe_options, eval_str=True).parameters
     own = inspect.signature(command, eval_str=True).parameters
+    needs_videos = own["videos"].default is inspect.Parameter.empty
 
     @functools.wraps(command)
     def run_with_options(**values: Any) -> None:
@@ -87,13 +88,16 @@ def _with_recipe(command: Callable[..., None]) -> Callable[..., None]:
         from llava_video.recipes import is_override
 
         name, *changes = _recipe_options(**{name: values.pop(name) for name in options})
-        words = values.pop("videos")
+        words = values.pop("videos") or []
         changes += [word for word in words if is_override(word)]
         videos = [word for word in words if not is_override(word)]
         chosen = load_recipe(name, changes)
-        if not videos:
+        if not needs_videos and videos:
+            raise InputError(f"{videos[0]}: no video is read; write key=value to change the recipe")
+        if needs_videos and not videos:
             raise InputError("no video is named; give files or folders before key=value")
-        command(**values, videos=videos, recipe=chosen)
+        named = {"videos": videos} if needs_videos else {"videos": None}
+        command(**values, **named, recipe=chosen)
 
     # Typer reads both.
     shown = [*(own[name] for name in own if name != "recipe"), *options.values()]
@@ -164,6 +168,56 @@ def run(
         raise result.stopped_by
     if all(record.is_rejected for record in result.records):
         raise InputError(f"no video was annotated; `llava-video annotate status {out}` says why")
+
+
+@app.command()
+@_with_recipe
+def probe(
+    videos: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...", help="Values of the recipe to change.", show_default=False
+        ),
+    ] = None,
+    *,
+    recipe: Recipe,
+    as_json: AsJson = False,
+) -> None:
+    """Make one small call of each kind that a run makes, and say which of them work."""
+    import dataclasses
+    import tempfile
+
+    from llava_video.annotate.preflight import check_recipe
+    from llava_video.annotate.probe import probe as make_probes
+    from llava_video.annotate.views.console import probe_table
+    from llava_video.errors import EndpointError
+
+    check_recipe(recipe)
+    with tempfile.TemporaryDirectory() as folder:
+        found = make_probes(recipe, Path(folder))
+    if as_json:
+        print(json.dumps([dataclasses.asdict(one) for one in found], indent=2))
+    else:
+        show(probe_table(found))
+    problems = [one.problem for one in found if one.problem]
+    if problems:
+        raise EndpointError(problems[0])
+
+
+@app.command()
+def redo(
+    folder: Folder,
+    videos: Annotated[
+        list[str],
+        typer.Argument(help="Ids of videos, as `explain` takes them.", show_default=False),
+    ],
+) -> None:
+    """Have the next run ask everything about some videos anew; what was paid stays counted."""
+    from llava_video.annotate.run_folder import redo as forget
+
+    number = forget(folder, videos)
+    noun = "video" if number == 1 else "videos"
+    print(f"{number} {noun} will be asked about anew; run the same command again")
 
 
 @app.command()

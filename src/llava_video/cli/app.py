@@ -15,6 +15,7 @@ from llava_video.cli import (
     doctor,
     frames,
     merge,
+    models,
     plan,
     presets,
     tiny,
@@ -47,6 +48,7 @@ app.command("plan")(plan.command)
 app.command("doctor")(doctor.command)
 app.command("train")(train.command)
 app.command("merge")(merge.command)
+app.add_typer(models.app, name="models")
 app.add_typer(tiny.app, name="tiny")
 app.add_typer(toyworld.app, name="toyworld")
 app.add_typer(annotate.app, name="annotate")

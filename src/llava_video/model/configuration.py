@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from transformers import PreTrainedConfig, Qwen2Config, SiglipVisionConfig
 
+from llava_video.errors import CheckpointError
 from llava_video.representation import VideoRepresentation
 from llava_video.representation.image_layout import ImageRepresentation, complete_image_values
 
@@ -75,6 +76,21 @@ class LlavaVideoConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
         while ON_FIRST_CONFIGURATION:
             ON_FIRST_CONFIGURATION.pop()()
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **options: Any) -> Any:
+        """A configuration of its values; of another model's, transformers would only warn.
+
+        Raises:
+            CheckpointError: they are of another model.
+        """
+        model_type = config_dict.get("model_type", cls.model_type)
+        if model_type != cls.model_type:
+            raise CheckpointError(
+                f"the configuration is of a {model_type!r} model, not of {cls.model_type!r}; "
+                "load the checkpoint with llava_video.load, which reads other layouts"
+            )
+        return super().from_dict(config_dict, **options)
 
     @property
     def vision(self) -> SiglipVisionConfig:

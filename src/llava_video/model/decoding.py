@@ -10,13 +10,13 @@ a fraction of a second where ``torch.compile`` takes a minute.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
-from transformers import Cache, GenerationConfig, PreTrainedConfig, PreTrainedModel
+from transformers import Cache, PreTrainedConfig, PreTrainedModel
 from transformers.cache_utils import StaticLayer
 
 from llava_video.model.outputs import CACHE
@@ -111,21 +111,15 @@ class RecordedDecoding:
 def fixed_cache(
     model: PreTrainedModel,
     num_prompt_tokens: int,
-    options: Mapping[str, Any],
-    settings: GenerationConfig,
+    option: Callable[[str], Any],
 ) -> FixedCache | None:
     """The cache that lets ``generate`` record its decoding, or None where it cannot.
 
     Args:
         model: the whole model.
         num_prompt_tokens: L, video tokens included.
-        options: given to ``generate``.
-        settings: values of options that are not given.
+        option: looks up an option of ``generate`` by its name.
     """
-
-    def option(name: str) -> Any:
-        return options.get(name, getattr(settings, name, None))
-
     num_new_tokens = option("max_new_tokens")
     if (
         model.device.type != "cuda"

@@ -12,17 +12,17 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from transformers import GenerationMixin, PreTrainedModel, Qwen2Model, SiglipVisionModel
+from transformers import GenerationMixin, Qwen2Model, SiglipVisionModel
 
 from llava_video.errors import InputError, RepresentationError
 from llava_video.model.configuration import LlavaVideoConfig
-from llava_video.model.decoding import RecordedDecoding, fixed_cache
-from llava_video.model.logits import answer_processors
+from llava_video.model.generation import AnswerGeneration
+from llava_video.model.media_inputs import MEDIA_INPUTS, as_frames
 from llava_video.model.outputs import CACHE, LlavaVideoModelOutput, LlavaVideoOutput
 from llava_video.model.pixels import normalise
+from llava_video.model.pretrained import LlavaVideoPreTrainedModel
 from llava_video.model.projector import Projector
 from llava_video.model.token_types import IMAGE, VIDEO
-from llava_video.model.weight_names import WEIGHT_NAMES
 from llava_video.representation import LINEAR_POOLINGS, VideoRepresentation, make_layout
 from llava_video.representation.image_layout import make_image_layout
 from llava_video.representation.image_packing import pack_image
@@ -31,55 +31,6 @@ from llava_video.representation.packing import pack_video
 FRAMES_PER_VISION_CHUNK = 8
 """Frames that go through the vision encoder at a time, so that memory does not grow with the
 video."""
-
-MEDIA_INPUTS = (
-    "pixel_values_videos",
-    "num_frames_per_video",
-    "pixel_values",
-    "num_tiles_per_image",
-    "image_sizes",
-    "mm_token_type_ids",
-)
-"""What `LlavaVideoProcessor` makes of videos and images."""
-
-
-class LlavaVideoPreTrainedModel(PreTrainedModel):
-    """Base of `LlavaVideoModel` and `LlavaVideoForConditionalGeneration`."""
-
-    config: LlavaVideoConfig
-    config_class = LlavaVideoConfig
-    base_model_prefix = "model"
-    main_input_name = "input_ids"
-    input_modalities = ("image", "video", "text")
-    supports_gradient_checkpointing = True
-    _no_split_modules: ClassVar[list[str]] = ["SiglipEncoderLayer", "Qwen2DecoderLayer"]
-    _skip_keys_device_placement: ClassVar[list[str]] = [CACHE]
-    _supports_flash_attn = True
-    _supports_sdpa = True
-    _supports_flex_attn = True
-    _supports_attention_backend = True
-    _can_compile_fullgraph = True
-
-    @classmethod
-    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """Load a checkpoint in our layout or in the official release's, whose names differ."""
-        return super().from_pretrained(*args, **{"key_mapping": WEIGHT_NAMES, **kwargs})
-
-    def save_pretrained(self, *args: Any, **kwargs: Any) -> None:
-        """Write a checkpoint in our layout, whatever layout the model was loaded from.
-
-        transformers would restore the old names of weights, but not the configuration that goes
-        with them; ``llava-video convert`` writes both.
-        """
-        super().save_pretrained(*args, **{"save_original_format": False, **kwargs})
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, LlavaVideoModel):
-            for vector in (module.newline, module.separator):
-                if vector is not None:
-                    nn.init.normal_(vector, std=vector.numel() ** -0.5)
 
 
 class LlavaVideoModel(LlavaVideoPreTrainedModel):
@@ -118,22 +69,29 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
         return chunks[0] if len(chunks) == 1 else torch.cat(chunks)
 
     def get_video_features(
-        self, pixel_values_videos: Tensor, num_frames_per_video: Sequence[int] | Tensor
+        self,
+        pixel_values_videos: Tensor,
+        num_frames_per_video: Sequence[int] | Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Video tokens of each video, arranged as the representation says.
 
         Args:
-            pixel_values_videos: ``(N, 3, H, W)``, the frames of all videos one after the other.
-            num_frames_per_video: how many of them belong to each video; they add up to N.
+            pixel_values_videos: ``(N, 3, S, S)``, the frames of all videos one after the other, or
+                ``(videos, T, 3, S, S)``.
+            num_frames_per_video: how many of them belong to each video; they add up to N. By
+                default ``(N, 3, S, S)`` is one video.
 
         Returns:
             One ``(V, D)`` tensor per video; V differs between videos of unequal length.
 
         Raises:
-            InputError: the numbers do not add up.
+            InputError: the numbers do not add up, or the pixels have another shape.
             RepresentationError: the representation does not fit the vision encoder.
         """
-        counts = [int(count) for count in num_frames_per_video]
+        pixel_values_videos, given = as_frames(
+            pixel_values_videos, num_frames_per_video, self.config.tile_size
+        )
+        counts = [int(count) for count in given]
         if sum(counts) != len(pixel_values_videos):
             raise InputError(
                 f"num_frames_per_video adds up to {sum(counts)}, but there are "
@@ -253,9 +211,7 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
         image_tokens: tuple[Tensor, ...] = ()
         frames = media.get("pixel_values_videos")
         if frames is not None:
-            num_frames = media.get("num_frames_per_video")
-            num_frames = [len(frames)] if num_frames is None else num_frames
-            video_tokens = self.get_video_features(frames, num_frames)
+            video_tokens = self.get_video_features(frames, media.get("num_frames_per_video"))
         tiles = media.get("pixel_values")
         if tiles is not None:
             sizes, num_tiles = media.get("image_sizes"), media.get("num_tiles_per_image")
@@ -291,13 +247,16 @@ class LlavaVideoModel(LlavaVideoPreTrainedModel):
         )
 
 
-class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMixin):
+class LlavaVideoForConditionalGeneration(
+    LlavaVideoPreTrainedModel, AnswerGeneration, GenerationMixin
+):
     """LLaVA-Video: answers questions about videos and images.
 
     Made of transformers' SigLIP vision encoder and Qwen2 language model, a two-layer projector, and
     the video tokens of ``config.representation``.
     """
 
+    model: LlavaVideoModel
     _tied_weights_keys: ClassVar[dict[str, str]] = {
         "lm_head.weight": "model.language_model.embed_tokens.weight"
     }
@@ -316,7 +275,9 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
         self.model.set_input_embeddings(value)
 
     def get_video_features(
-        self, pixel_values_videos: Tensor, num_frames_per_video: Sequence[int] | Tensor
+        self,
+        pixel_values_videos: Tensor,
+        num_frames_per_video: Sequence[int] | Tensor | None = None,
     ) -> tuple[Tensor, ...]:
         """Video tokens of each video; see `LlavaVideoModel.get_video_features`."""
         return self.model.get_video_features(pixel_values_videos, num_frames_per_video)
@@ -352,9 +313,10 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
         Args:
             input_ids: ``(B, L)``, with ``config.video_token_id`` at each place of a video or image
                 token.
-            pixel_values_videos: ``(N, 3, H, W)`` frames of all videos, one after the other.
+            pixel_values_videos: ``(N, 3, S, S)`` frames of all videos, one after the other, or as
+                transformers' LlavaOnevision takes them, ``(videos, T, 3, S, S)``.
             num_frames_per_video: frames of each video, in the order of their placeholders; by
-                default all frames are one video.
+                default all frames of ``(N, 3, S, S)`` are one video.
             pixel_values: ``(N, 3, S, S)`` tiles of all images, one after the other.
             num_tiles_per_image: tiles of each image.
             image_sizes: height and width of each image, in pixels.
@@ -402,49 +364,3 @@ class LlavaVideoForConditionalGeneration(LlavaVideoPreTrainedModel, GenerationMi
             image_tokens=outputs.image_tokens,
             **{CACHE: outputs.get(CACHE)},
         )
-
-    @torch.no_grad()
-    def generate(
-        self, inputs: Tensor | None = None, *, input_ids: Tensor | None = None, **kwargs: Any
-    ) -> Any:
-        """Continue prompts, with what `LlavaVideoProcessor` returns and transformers' options.
-
-        Each video and image is encoded once, before decoding starts, whatever the number of beams
-        or samples. ``repetition_penalty``, which the released generation_config.json sets to 1.05,
-        applies to generated tokens only, as in the official code; 1.0 switches it off.
-        On a GPU decoding is recorded as one graph (see `decoding`), unless a cache is chosen. With
-        a cache that holds the media, ``input_ids`` may be what follows them.
-
-        Returns:
-            ``(B, L + new)`` ids: the prompt, placeholders included, and what follows it.
-        """
-        input_ids = inputs if input_ids is None else input_ids
-        media = {name: kwargs.pop(name) for name in MEDIA_INPUTS if name in kwargs}
-        continues = not media and kwargs.get(CACHE) is not None
-        if input_ids is not None and "inputs_embeds" not in kwargs and not continues:
-            types = media.get("mm_token_type_ids")
-            kwargs["inputs_embeds"] = self.model.embed(
-                input_ids, *self.model.encode_media(**media), types
-            )
-        # A placeholder stands for a video that was given; the model cannot write one.
-        kwargs.setdefault("suppress_tokens", [self.config.video_token_id])
-        settings = kwargs.get("generation_config") or self.generation_config
-        kwargs["logits_processor"] = [
-            *answer_processors(
-                kwargs.pop("repetition_penalty", settings.repetition_penalty),
-                num_prompt_tokens=0 if input_ids is None else input_ids.shape[1],
-                dtype=self.dtype,
-            ),
-            *(kwargs.get("logits_processor") or ()),
-        ]
-        kwargs["repetition_penalty"] = 1.0  # transformers' own applies to the prompt too
-        prompt = kwargs["inputs_embeds"] if input_ids is None else input_ids
-        cache = fixed_cache(self, prompt.shape[1], kwargs, settings)
-        if cache is not None:
-            kwargs[CACHE] = cache
-        return super().generate(input_ids, **kwargs)
-
-    def get_compiled_call(self, compile_config: Any) -> Any:
-        """What ``generate`` calls for each token of a cache with fixed addresses."""
-        records = compile_config is None and self.device.type == "cuda"
-        return RecordedDecoding(self) if records else super().get_compiled_call(compile_config)

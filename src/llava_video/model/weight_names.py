@@ -1,4 +1,4 @@
-"""Names of weights in the layout of the official release."""
+"""Names of weights in the layouts of the official release and of transformers' LlavaOnevision."""
 
 from __future__ import annotations
 
@@ -13,3 +13,13 @@ WEIGHT_NAMES = {
     r"^model\.norm\.": "model.language_model.norm.",
 }
 """Patterns of released weight names and what replaces them."""
+
+ONEVISION_NAMES = {
+    r"^(model\.)?vision_tower\.(?!vision_tower\.)(vision_model\.)?": "model.vision_encoder.",
+    r"^(model\.)?multi_modal_projector\.": "model.projector.",
+    r"^image_newline$": "model.newline",
+    r"^language_model\.model\.": "model.language_model.",
+    r"^language_model\.lm_head\.": "lm_head.",
+}
+"""Patterns of LlavaOnevision's names, older and newer ones, where they are neither ours nor the
+released layout's."""

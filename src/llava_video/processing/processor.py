@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,9 @@ from llava_video.processing.media import (
     read_picture,
     show_tiles,
 )
+from llava_video.processing.options import AS_TRAINED, Padding, Sampling, read_options
 from llava_video.processing.prompt import (
+    END,
     ImageSlot,
     Message,
     Prompt,
@@ -47,26 +48,6 @@ from llava_video.representation.image_layout import (
 )
 from llava_video.types import Frames
 from llava_video.video.resize import resize
-
-FIXED_OPTIONS: dict[str, tuple[Any, ...]] = {
-    "chat_template": (None,),
-    "return_tensors": ("pt",),
-    "padding": (True, "longest"),
-    "padding_side": ("left",),
-}
-"""Options of transformers' processors of which only one value makes inputs for this model."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Sampling:
-    """How the frames of videos are chosen; see `media.read_frames`."""
-
-    num_frames: int | None = None
-    fps: float | None = None
-    video_metadata: Sequence[Mapping[str, Any] | None] = ()
-
-
-_AS_TRAINED = _Sampling()
 
 
 @dataclass(slots=True)
@@ -110,6 +91,8 @@ class LlavaVideoProcessor(ProcessorMixin):
         chat_template: str | None = None,
     ) -> None:
         super().__init__(tokenizer, chat_template=chat_template)
+        if tokenizer.pad_token_id is None:  # padding is masked: any token will do
+            tokenizer.pad_token = tokenizer.eos_token or END
         self.image_size = image_size
         self.video_token_id = video_token_id
         self.video_representation = dict(video_representation or {})
@@ -169,6 +152,11 @@ class LlavaVideoProcessor(ProcessorMixin):
         Returns:
             What `apply_chat_template` returns.
         """
+        if "add_special_tokens" in options:
+            raise InputError(
+                "text is a question here, not a rendered prompt; give messages to "
+                "apply_chat_template"
+            )
         if isinstance(text, str) and isinstance(images, list | tuple):
             images = [images]
         texts = [text] if isinstance(text, str) else list(text)
@@ -208,14 +196,15 @@ class LlavaVideoProcessor(ProcessorMixin):
                 video part holds a `media.Video` under ``"video"``, ``"path"`` or ``"url"``, an
                 image part a `media.Picture` under ``"image"``, ``"path"`` or ``"url"``.
             add_generation_prompt: whether to open the assistant's turn; by default yes, unless the
-                final message is to be continued.
+                final message is the assistant's or is to be continued.
             continue_final_message: leave the final message open, for the model to continue it.
             tokenize: return ids; if False, text with one placeholder per video or image.
             return_dict: return all inputs rather than ``input_ids`` alone.
             processor_kwargs: more options, as one mapping.
             **options: ``num_frames`` to sample from each file, by default the ``max_frames`` of the
                 representation, or ``fps`` to sample at, up to that many; ``video_metadata``:
-                transformers' `VideoMetadata` or None for each video, in order; `FIXED_OPTIONS`.
+                transformers' `VideoMetadata` or None for each video, in order; ``padding_side``,
+                ``pad_to_multiple_of`` and ``return_assistant_tokens_mask``; `FIXED_OPTIONS`.
 
         Returns:
             ``input_ids`` and ``attention_mask`` (B, L), padded on the left; with videos also
@@ -227,25 +216,33 @@ class LlavaVideoProcessor(ProcessorMixin):
             InputError: parts that do not fit, or a prompt that is longer than the model's context.
             VideoError: a file cannot be read.
         """
-        sampling = _sampling_of({**options, **(processor_kwargs or {})})
-        if add_generation_prompt is None:
-            add_generation_prompt = not continue_final_message
-        render = partial(
-            self.renderer.render,
-            add_generation_prompt=add_generation_prompt,
-            continue_final_message=continue_final_message,
-        )
+        sampling, padding = read_options({**options, **(processor_kwargs or {})})
         conversations = _as_batch(conversation)
+        opens = [
+            not continue_final_message and row[-1].get("role") != "assistant"
+            if add_generation_prompt is None
+            else add_generation_prompt
+            for row in conversations
+        ]
         loaded = LoadedMedia()
         slots = [self.load_media(media_of(row), loaded, sampling) for row in conversations]
         if not tokenize:
             slots = [[replace(slot, num_tokens=1) for slot in row] for row in slots]
-        prompts = list(map(render, conversations, slots))
+        renderer = self.renderer
+        prompts = [
+            renderer.render(
+                row,
+                row_slots,
+                add_generation_prompt=opened,
+                continue_final_message=continue_final_message,
+            )
+            for row, row_slots, opened in zip(conversations, slots, opens, strict=True)
+        ]
         if not tokenize:
             texts = [str(self.tokenizer.decode(prompt.input_ids)) for prompt in prompts]
             return texts if conversations is conversation else texts[0]
         self.check_lengths(prompts, slots)
-        inputs = BatchFeature({**self._pad_left(prompts, loaded), **self.pixels(loaded)})
+        inputs = BatchFeature({**self._pad(prompts, loaded, padding), **self.pixels(loaded)})
         return inputs if return_dict else inputs["input_ids"]
 
     def sample_frames(
@@ -297,7 +294,7 @@ class LlavaVideoProcessor(ProcessorMixin):
         return VideoSlot(num_tokens, describe_sampling(frames) if self.add_time_instruction else "")
 
     def load_media(
-        self, media: Sequence[Medium], loaded: LoadedMedia, sampling: _Sampling = _AS_TRAINED
+        self, media: Sequence[Medium], loaded: LoadedMedia, sampling: Sampling = AS_TRAINED
     ) -> list[Slot]:
         """Load the videos and images of one conversation; returns their slots in the prompt.
 
@@ -378,20 +375,24 @@ class LlavaVideoProcessor(ProcessorMixin):
                     "with fewer tokens, or show fewer images"
                 )
 
-    def _pad_left(self, prompts: Sequence[Prompt], loaded: LoadedMedia) -> dict[str, Tensor]:
-        """Pad (B, L) on the left, so that every row ends where its answer begins."""
+    def _pad(
+        self, prompts: Sequence[Prompt], loaded: LoadedMedia, padding: Padding
+    ) -> dict[str, Tensor]:
+        """Make the rows of a batch equally long: (B, L) each."""
         longest = max(len(prompt.input_ids) for prompt in prompts)
-        padding = self.tokenizer.pad_token_id
-        if padding is None:
-            raise InputError("the tokenizer has no padding token; set tokenizer.pad_token")
-        ids = torch.full((len(prompts), longest), padding, dtype=torch.long)
-        mask, types = torch.zeros_like(ids), torch.zeros_like(ids)
+        length = -(-longest // padding.multiple) * padding.multiple
+        ids = torch.full((len(prompts), length), self.tokenizer.pad_token_id, dtype=torch.long)
+        mask, types, written = (torch.zeros_like(ids) for _ in range(3))
         for row, prompt in enumerate(prompts):
-            first = longest - len(prompt.input_ids)
-            ids[row, first:] = torch.tensor(prompt.input_ids)
-            types[row, first:] = torch.tensor(prompt.token_types)
-            mask[row, first:] = 1
+            first = length - len(prompt.input_ids) if padding.side == "left" else 0
+            place = slice(first, first + len(prompt.input_ids))
+            ids[row, place] = torch.tensor(prompt.input_ids)
+            types[row, place] = torch.tensor(prompt.token_types)
+            written[row, place] = torch.tensor(prompt.supervised).long()
+            mask[row, place] = 1
         data = {"input_ids": ids, "attention_mask": mask}
+        if padding.with_assistant_masks:
+            data["assistant_masks"] = written
         return {**data, "mm_token_type_ids": types} if loaded.tiles else data
 
 
@@ -413,18 +414,6 @@ def _as_tensor(pixels_NHWC: NDArray[np.uint8]) -> Tensor:
     """(N, H, W, 3) uint8 -> (N, 3, H, W) uint8."""
     # A copy: the arrays of `Frames` are read-only, which tensors cannot be.
     return torch.tensor(pixels_NHWC).permute(0, 3, 1, 2)
-
-
-def _sampling_of(options: dict[str, Any]) -> _Sampling:
-    """The sampling among a caller's options; those with one possible value are checked."""
-    for name, possible in FIXED_OPTIONS.items():
-        value = options.pop(name, possible[0])
-        if value not in possible:
-            raise InputError(f"{name}={value!r} makes no inputs for this model; leave it out")
-    unknown = sorted(set(options) - set(_Sampling.__dataclass_fields__))
-    if unknown:
-        raise InputError(f"no option of the processor is called {unknown[0]!r}; check its name")
-    return _Sampling(**options)
 
 
 def _per_row(name: str, given: Any, num_rows: int) -> list[Any]:

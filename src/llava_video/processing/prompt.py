@@ -25,6 +25,8 @@ from llava_video.types import Frames
 
 SYSTEM_PROMPT = "You are a helpful assistant."
 ROLES = ("system", "user", "assistant")
+START, END = "<|im_start|>", "<|im_end|>"
+"""The control tokens around a message."""
 
 Message = Mapping[str, Any]
 """``{"role": ..., "content": text or list of parts}``."""
@@ -93,12 +95,12 @@ class PromptRenderer:
         self._tokenizer = tokenizer
         self._video_token_id = video_token_id
         added = {text: token_id for token_id, text in self._added_tokens()}
-        if "<|im_start|>" not in added or "<|im_end|>" not in added:
+        if START not in added or END not in added:
             raise InputError(
                 "the tokenizer has no <|im_start|> and <|im_end|> tokens, so it is not one of "
                 "Qwen2; put the tokenizer files of the checkpoint into its directory"
             )
-        self._start, self._end = added["<|im_start|>"], added["<|im_end|>"]
+        self._start, self._end = added[START], added[END]
         longest_first = sorted(added, key=len, reverse=True)
         self._control = re.compile("|".join(map(re.escape, longest_first)))
 

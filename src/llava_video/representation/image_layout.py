@@ -39,6 +39,7 @@ class ImageRepresentation:
         tile_grids: the grids of tiles to choose from; none where every image is one square.
         max_tiles: a grid keeps at most the tokens of this many tiles; None for no limit.
         newline: whether the learned newline vector ends each row of tiles, or a square.
+        unsupported: why images of this checkpoint cannot be shown here, where they cannot.
 
     Raises:
         RepresentationError: a number is below 1.
@@ -49,6 +50,7 @@ class ImageRepresentation:
     tile_grids: tuple[TileGrid, ...] = ()
     max_tiles: int | None = 9
     newline: bool = True
+    unsupported: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tile_grids", tuple((r, c) for r, c in self.tile_grids))
@@ -59,6 +61,8 @@ class ImageRepresentation:
     def to_dict(self) -> dict[str, Any]:
         """Plain values under the names of the attributes, for configurations and JSON."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        if not self.unsupported:
+            del values["unsupported"]
         return {**values, "tile_grids": [list(grid) for grid in self.tile_grids]}
 
     @classmethod
@@ -140,8 +144,12 @@ def make_image_layout(
         tiled: whether the image may have tiles; False where it is one of several.
 
     Raises:
-        InputError: the picture is too narrow to keep a token.
+        InputError: the picture is too narrow to keep a token, or images cannot be shown.
     """
+    if representation.unsupported:
+        raise InputError(
+            f"images cannot be shown to this checkpoint, videos can: {representation.unsupported}"
+        )
     if not tiled or not representation.tile_grids:
         return ImageLayout(representation)
     tile_rows, tile_columns = best_tile_grid(representation, height, width)

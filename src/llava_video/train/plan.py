@@ -97,6 +97,7 @@ def make_plan(recipe: Recipe) -> Plan:
     samples: list[Sample] = []
     lengths: list[int] = []
     limit = min(recipe.max_tokens, processor.max_positions)
+    _refuse_window(config, limit, recipe)
     for sample, length in zip(listed, measure(objective.encoder, listed), strict=True):
         if isinstance(length, str):
             media = tuple(str(medium.source) for medium in sample.media)
@@ -152,6 +153,16 @@ def describe_left_out(problems: Sequence[Problem], num_samples: int) -> list[str
         num = sum(num for _, num in reasons[_SHOWN_REASONS:])
         lines.append(f"left out: {num} for {len(reasons) - _SHOWN_REASONS} other reasons")
     return lines
+
+
+def _refuse_window(config: LlavaVideoConfig, limit: int, recipe: Recipe) -> None:
+    """Refuse rows that are longer than a window of attention, which training does not have."""
+    window = config.text.sliding_window
+    if set(config.text.layer_types) != {"full_attention"} and limit > window:
+        raise InputError(
+            f"{recipe.model} attends to a window of {window} positions (use_sliding_window), which "
+            f"training does not; set max_tokens={window} or less"
+        )
 
 
 def _warnings(recipe: Recipe, rows_per_epoch: int, num_samples: int) -> Iterator[str]:

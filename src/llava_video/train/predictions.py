@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from llava_video.errors import VideoError
-from llava_video.model.modeling import MEDIA_INPUTS
+from llava_video.model.media_inputs import MEDIA_INPUTS
 from llava_video.records.files import write_whole
 from llava_video.records.json_lines import dump_lines
 from llava_video.train.data.encode import Encoded, Encoder, RowCollator

@@ -18,6 +18,7 @@ from torch.optim import AdamW
 from torch.utils.data import DataLoader
 from transformers import get_scheduler
 
+from llava_video.checkpoints.files.adapter_files import holds_adapter
 from llava_video.checkpoints.load import find_checkpoint, load_config, load_model, load_processor
 from llava_video.errors import InputError
 from llava_video.recipes import RECIPE_FILE
@@ -226,7 +227,7 @@ def merge(source: Path, target: Path, model: str | None = None) -> None:
     """
     if target.exists():
         raise InputError(f"{target} is there already; give another folder")
-    if (source / "adapter_config.json").is_file():
+    if holds_adapter(source):
         merge_adapter(source, target, model)
         return
     whole = (source / LAST_FILE).is_file()

@@ -14,7 +14,7 @@ from av.video.frame import PictureType, VideoFrame
 from av.video.stream import VideoStream
 
 from llava_video.video.index import FrameIndex
-from llava_video.video.opening import make_decoder, open_video
+from llava_video.video.opening import demux, make_decoder, open_video
 from llava_video.video.planning import Run, cut, num_packets
 from llava_video.video.start import position_of, stamp
 
@@ -104,7 +104,7 @@ class _RunDecoder:
         # What is skipped cannot show that the order is another one.
         self._may_skip = index.decoder in _SKIPS_NON_REFERENCE and not index.order_is_doubtful
         self._next = 0
-        self._packets: Iterator[Packet[VideoStream]] = iter(container.demux(stream))
+        self._packets = demux(container, stream)
 
     def decode(self, run: Run) -> None:
         """Decode one run and pass its targets on."""
@@ -132,14 +132,14 @@ class _RunDecoder:
     def _read(self, start: int, stop: int) -> Iterator[tuple[int, Packet[VideoStream]]]:
         if not 0 <= start - self._next <= _SEEK_GAP_PACKETS:
             self._container.seek(int(self._index.packet_pts[start]), stream=self._stream)
-            self._packets = iter(self._container.demux(self._stream))
+            self._packets = demux(self._container, self._stream)
             self._next = -1
         while self._next < stop:
             try:
                 packet = next(self._packets, None)
             except av.FFmpegError as error:
                 raise UnsoundError("the file does not read on") from error
-            if packet is None or packet.size == 0:
+            if packet is None:
                 raise UnsoundError("the file ended early")
             position = self._index.find_packet(packet)
             landed_well = position <= start if self._next < 0 else position == self._next

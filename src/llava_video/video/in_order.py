@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from llava_video.video.decoding import Receive
 from llava_video.video.index import FrameIndex
-from llava_video.video.opening import make_decoder, open_video
+from llava_video.video.opening import demux, make_decoder, open_video
 from llava_video.video.start import position_of, stamp
 from llava_video.video.webp import decode_webp
 
@@ -133,7 +133,7 @@ def _decode_all(index: FrameIndex, damaged: set[int]) -> Iterator[tuple[int, Vid
     with open_video(index.file) as (container, stream):
         codec = make_decoder(stream)
         codec.thread_count = 1  # with more, errors are reported at other packets
-        packets = (packet for packet in container.demux(stream) if packet.size)
+        packets = demux(container, stream)
         for position in range(len(index.packet_frames)):
             try:
                 packet = next(packets)

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from llava_video.errors import VideoError
 from llava_video.video.clock import Clock, join_clocks, measure_clock
 from llava_video.video.crop import read_crop
-from llava_video.video.opening import make_decoder, open_video
+from llava_video.video.opening import demux, make_decoder, open_video
 from llava_video.video.picture import UPRIGHT, Display, Orientation
-from llava_video.video.start import NUM_PACKETS, look_at_start
+from llava_video.video.start import NUM_PACKETS, look_at_start, may_tell_orientation
 from llava_video.video.webp import is_webp, read_durations
 
 _CLOCK_MAY_JUMP_AHEAD = {"mpegts", "mpeg"}
@@ -35,9 +35,6 @@ _WIDEST_PIXEL = 8.0
 
 _LIMITED_UNLESS_TAGGED = {"h264", "hevc", "av1", "vp9"}
 
-_TELLS_ORIENTATION = {"h264", "hevc"}
-"""Codecs with a message that tells how pictures lie, once for all that follow."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FrameIndex:
@@ -51,6 +48,7 @@ class FrameIndex:
         codec: the codec, by FFmpeg's name.
         decoder: the decoder, by FFmpeg's name.
         packet_pts: ``(P,)`` int64 presentation ticks of the file, -1 repeated where it has none.
+        packet_sizes: ``(P,)`` int64 bytes of each packet.
         positions: position of a packet in the file by its presentation ticks or, where those
             are not unique, its decoding ticks; empty where neither are.
         positions_are_by_pts: which of the two.
@@ -72,6 +70,7 @@ class FrameIndex:
     codec: str
     decoder: str
     packet_pts: NDArray[np.int64]
+    packet_sizes: NDArray[np.int64]
     positions: dict[int, int]
     positions_are_by_pts: bool
     is_keyframe: NDArray[np.bool_]
@@ -86,7 +85,8 @@ class FrameIndex:
     def find_packet(self, packet: Packet[VideoStream]) -> int:
         """Position of a packet in the file; -1 if there is none like it."""
         tick = packet.pts if self.positions_are_by_pts else packet.dts
-        return -1 if tick is None else self.positions.get(tick, -1)
+        position = -1 if tick is None else self.positions.get(tick, -1)
+        return position if position >= 0 and self.packet_sizes[position] == packet.size else -1
 
     @property
     def num_frames(self) -> int:
@@ -100,6 +100,7 @@ class _Packets:
 
     pts: list[int | None] = field(default_factory=list)
     dts: list[int | None] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)
     durations: list[int] = field(default_factory=list)
     keyframes: list[bool] = field(default_factory=list)
     shown: list[bool] = field(default_factory=list)
@@ -164,6 +165,7 @@ def _index_version(file: Path, _size: int, _mtime_ns: int) -> FrameIndex:
             codec=stream.codec_context.codec.canonical_name,
             decoder=decoder.name,
             packet_pts=np.array([-1 if p is None else p for p in packets.pts], np.int64),
+            packet_sizes=np.array(packets.sizes, np.int64),
             positions={} if is_joined else by_pts or _positions(packets.dts),
             positions_are_by_pts=bool(by_pts),
             is_keyframe=np.array(packets.keyframes, np.bool_),
@@ -181,13 +183,12 @@ def _read_packets(file: Path, container: InputContainer, stream: VideoStream) ->
     table = _Packets()
     shows_frame = _FRAME_TESTS.get(stream.codec_context.codec.canonical_name)
     try:
-        for packet in container.demux(stream):
-            if packet.size == 0:
-                continue
+        for packet in demux(container, stream):
             if packet.has_sidedata("encryption_info"):
                 raise VideoError(f"{file}: is encrypted; read a copy without copy protection")
             table.pts.append(packet.pts)
             table.dts.append(packet.dts)
+            table.sizes.append(packet.size)
             table.durations.append(packet.duration or 0)
             table.keyframes.append(packet.is_keyframe)
             table.corrupt.append(packet.is_corrupt)
@@ -255,7 +256,7 @@ def _packets_to_look_at(
         return packets.first
     keyframe = packets.first[0][0]
     num_leading = sum(pts[position] < pts[keyframe] for position, _ in packets.first)
-    if num_leading or decoder in _TELLS_ORIENTATION:
+    if num_leading or may_tell_orientation(packets.first[0][1], decoder):
         return packets.first[: num_leading + 1]
     return []
 
@@ -337,6 +338,7 @@ def _index_webp(file: Path) -> FrameIndex:
         codec="webp",
         decoder="Pillow",
         packet_pts=pts,
+        packet_sizes=np.zeros(num_frames, np.int64),
         positions={},
         positions_are_by_pts=True,
         is_keyframe=np.ones(num_frames, np.bool_),

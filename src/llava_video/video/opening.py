@@ -10,6 +10,7 @@ from typing import cast
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Discard, Disposition
 from av.video.codeccontext import VideoCodecContext
 from av.video.stream import VideoStream
@@ -83,6 +84,18 @@ def open_video(file: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         ) from error
     with container:
         yield container, _best_stream(container, file)
+
+
+def demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream]]:
+    """The packets of a stream that hold data.
+
+    Raises:
+        FFmpegError: the file does not read on.
+    """
+    try:
+        yield from (packet for packet in container.demux(stream) if packet.size)
+    except IndexError:  # PyAV's, at the end of a file in which other streams begin later
+        return
 
 
 def make_decoder(stream: VideoStream) -> VideoCodecContext:

@@ -6,6 +6,7 @@ presentation; which leading pictures of an open group lack the group before; how
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,6 +24,12 @@ NUM_PACKETS = 48
 
 MOST_REORDERED_FRAMES = 16
 """Upper bound of reordering between file order and presentation order."""
+
+_ORIENTATION_MESSAGE = re.compile(rb"\x2f[\x03-\x08]")
+"""Number and size of the message of display orientation (H.264, D.1.27; H.265, D.2.17)."""
+
+_MESSAGE_BYTES = 2048
+"""Messages stand in front of the picture. Some other bytes found here cost one decoded picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,13 @@ def look_at_start(
         missing=frozenset(leading).difference(came),
         orientation=orientation_of(frames[0]),
     )
+
+
+def may_tell_orientation(packet: Packet[VideoStream], decoder: str) -> bool:
+    """Whether a keyframe may say how it and all pictures after it lie."""
+    if decoder not in ("h264", "hevc"):
+        return False
+    return _ORIENTATION_MESSAGE.search(bytes(packet)[:_MESSAGE_BYTES]) is not None
 
 
 def stamp(packet: Packet[VideoStream], position: int) -> None:

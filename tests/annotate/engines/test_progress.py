@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from llava_video.annotate.engines.progress import STAGES, Progress
-from llava_video.calls.ledger import Totals
+from llava_video.calls.totals import Totals
 
 BEFORE = Totals(100, 100, 0, 0, 0, 0, 0, 0.0, 0.0)
 NOW = Totals(2345, 2360, 14, 1, 12_345_678, 3_456_789, 1200, 45.6789, 0.1)

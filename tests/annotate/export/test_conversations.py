@@ -35,9 +35,9 @@ def load_like_the_trainer(json_path: Path, video_folder: Path):
 def test_files_are_named_by_duration_kind_and_version(finished):
     names = sorted(p.relative_to(finished).as_posix() for p in finished.rglob("*_processed.json"))
     assert names == [
-        f"dataset/{bucket}_files_v0_1/{bucket}_files_{kind}_v0_1_processed.json"
+        f"dataset/{bucket}_files_v0_1/{bucket}_files_{kind}_processed.json"
         for bucket in ("0_30_s", "30_60_s")
-        for kind in ("cap", "mc", "oe")
+        for kind in ("mc_v0_1_qa", "oe_v0_1_qa", "v0_1_cap")  # as in the release
     ]
 
 

@@ -11,7 +11,13 @@ import urllib.request
 
 import pytest
 
-from llava_video.annotate.decisions import add_decision, agreements, parse_decision, read_decisions
+from llava_video.annotate.decisions import (
+    add_decision,
+    agreements,
+    id_of,
+    parse_decision,
+    read_decisions,
+)
 from llava_video.annotate.review.server import make_server
 from llava_video.annotate.run import export_run
 from llava_video.annotate.run_folder import load_run
@@ -28,8 +34,9 @@ def run_folder(finished, tmp_path):
 def decide(folder, reviewer, qa_id, verdict, **texts):
     """As the page does, which knows the call that the question came from."""
     if (folder / "run.json").is_file():
-        qas = {qa.qa_id: qa for record in load_run(folder).records for qa in record.qas}
-        texts = {"call_key": qas[qa_id].provenance.call_key} | texts
+        records = load_run(folder).records
+        items = {id_of(item): item for r in records for item in (*r.qas, *r.captions)}
+        texts = {"call_key": items[qa_id].provenance.call_key} | texts
     decision = {"qa_id": qa_id, "reviewer": reviewer, "verdict": verdict, **texts}
     add_decision(folder, parse_decision(decision))
 
@@ -50,6 +57,27 @@ def test_export_honours_what_reviewers_decided(run_folder, tmp_path):
     assert "Nine." in question["value"]
     letters = [qa.letter for record in run.reviewed() for qa in record.qas if qa.options]
     assert max(map(letters.count, "ABCD")) - min(map(letters.count, "ABCD")) <= 1
+
+
+def test_descriptions_are_accepted_edited_and_rejected(run_folder, tmp_path):
+    def texts():
+        run = load_run(run_folder)
+        export_run(run, "jsonl", tmp_path / "out", open_ledger(run_folder))
+        rows = map(json.loads, (tmp_path / "out" / "caption.jsonl").read_text().splitlines())
+        return {row["id"]: row["conversations"][1]["value"] for row in rows}
+
+    before = texts()
+    decide(run_folder, "ann", "v0/L3/000", "accept")
+    decide(run_folder, "ann", "v1/L3/000", "edit", text="A man\nwalks in.")
+    decide(run_folder, "bob", "v2/L3/000", "reject")
+    assert texts() == {"v0": before["v0"], "v1": "A man walks in."}
+    [_, _, record] = load_run(run_folder).reviewed()
+    assert len(record.qas) > 0  # questions of a rejected description stay
+    assert ("v2/L3/000", "review", "bob") in {
+        (r.subject_id, r.stage, r.detail) for r in record.rejections
+    }
+    decide(run_folder, "bob", "v2/L3/000", "undo")
+    assert texts() == {**before, "v1": "A man walks in."}
 
 
 def test_decisions_hold_for_the_very_question_that_was_seen(run_folder):
@@ -249,6 +277,21 @@ def test_a_reviewer_works_through_questions_with_the_keyboard(server, browser, r
     assert edited.question == "What is edited?"
     press("k", "k", "k", "u")
     until(lambda: ids[0] not in decisions() and not find("article")[0].get_attribute("class"))
+    # With shift the same keys decide about the description that is shown.
+    find(".lane button.level3")[0].click()
+    press("R")
+    until(lambda: decisions().get("v2/L3/000") == "reject")
+    until(lambda: "reject" in find("#description")[0].get_attribute("class"))
+    press("E")
+    until(lambda: find("#caption textarea"))
+    text = find("#caption textarea")[0]
+    text.clear()
+    text.send_keys("Aeru, all of it.", Keys.CONTROL + Keys.ENTER)
+    until(lambda: decisions().get("v2/L3/000") == "edit")
+    assert read_decisions(run_folder)["ann"]["v2/L3/000"].text == "Aeru, all of it."
+    until(lambda: "Aeru, all of it." in find("#caption")[0].text)
+    find("#described button")[3].click()
+    until(lambda: "v2/L3/000" not in decisions())
     # Selecting a question seeks the video to its evidence.
     number = next((i for i, qa_id in enumerate(ids) if spans[qa_id] > 0), 3)
     find("article")[number].click()

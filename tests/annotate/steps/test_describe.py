@@ -10,6 +10,7 @@ from PIL import Image
 from llava_video.annotate.steps.prompts import load_examples, load_prompt
 from llava_video.calls.messages import Picture
 from llava_video.records.question_types import QUESTION_TYPES, SLUGS, find_type
+from llava_video.video import read_video
 from tests.annotate.fake_endpoint import FakeEndpoint, images_in, schema_name, texts_in
 from tests.annotate.running import recipe_for, run_quietly
 
@@ -29,6 +30,24 @@ def test_each_image_stands_beside_its_time(videos, tmp_path):
     assert parts[2]["image_url"]["detail"] == "low"
     assert parts[2]["image_url"]["url"].startswith("data:image/jpeg;base64,")
     assert record.num_frames_seen == 34
+
+
+def test_models_that_take_video_get_one_per_clip(videos, tmp_path):
+    record, bodies = requests_by_stage(videos, tmp_path, describe__send="video")
+    framed, _ = requests_by_stage(videos, tmp_path / "framed")
+    parts = bodies[0]["messages"][1]["content"]
+    assert [part["type"] for part in parts] == ["text", "video_url"]
+    kind, _, encoded = parts[1]["video_url"]["url"].partition(",")
+    assert kind == "data:video/mp4;base64"
+    (tmp_path / "clip.mp4").write_bytes(base64.b64decode(encoded))
+    clip = read_video(str(tmp_path / "clip.mp4"), fps=100)
+    whole = read_video(str(videos / "v2.mp4"), fps=1, size=clip.pixels.shape[1:3], end_seconds=10)
+    assert list(clip.timestamps_seconds) == [float(second) for second in range(10)]
+    assert np.abs(clip.pixels.astype(int) - whole.pixels).mean() < 12
+    one, other = record.captions[0].provenance, framed.captions[0].provenance
+    assert one.frame_digests == other.frame_digests
+    assert one.call_key != other.call_key
+    assert not images_in(bodies[0])
 
 
 def test_levels_2_and_3_see_text_only(videos, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llava_video.annotate.steps.ask import _pairs_in
+from llava_video.annotate.answers.pairs import pairs_in
 from llava_video.annotate.steps.parse_json import is_nothing, parse_json
 
 VALUES = st.recursive(
@@ -54,7 +54,7 @@ def test_nothing_is_invented(text):
     ],
 )
 def test_pairs_are_read_in_every_shape_that_models_choose(value):
-    assert _pairs_in(value) == [{"type": "Count", "question": "q", "answer": "a"}]
+    assert pairs_in(value) == [{"type": "Count", "question": "q", "answer": "a"}]
 
 
 def test_words_for_nothing():

@@ -25,6 +25,9 @@ FINE = Facts(60.0, 1280, 720, 30.0, 10)
         ({"duration_seconds": 180.1}, "too_long"),
         ({"height": 480}, "low_resolution"),
         ({"height": 481}, None),
+        ({"width": 360, "height": 640}, "low_resolution"),  # the shorter side counts
+        ({"width": 854, "height": 480}, "low_resolution"),
+        ({"width": 720, "height": 1280}, None),
         ({"num_scenes": 2}, "static"),
         ({"num_scenes": 3}, None),
         ({"num_scenes": 30}, None),

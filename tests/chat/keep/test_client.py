@@ -272,8 +272,8 @@ def test_a_model_that_does_not_fit_beside_another_ends_that_one(small: Path) -> 
     kept(ModelRequest(str(small), "cpu"))
     made = private_folder(make=True)
     assert made is not None
-    first = Place.of(made, ModelKey.of(str(small), "cpu"))
-    key = ModelKey.of("tiny", "CPU")
+    first = Place.of(made, ModelKey.of(ModelRequest(str(small), "cpu")))
+    key = ModelKey.of(ModelRequest("tiny", "CPU"))
     place = Place.of(made, key)
     if (pid := place.holder()) is not None:
         os.kill(pid, signal.SIGKILL)

@@ -5,6 +5,7 @@ import os
 import socket
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -19,6 +20,7 @@ from llava_video.chat.keep.place import (
     places,
     private_folder,
 )
+from llava_video.chat.model_request import ModelRequest
 
 SOMEBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as somebody else")
@@ -127,9 +129,11 @@ def test_models_are_told_by_directory_device_and_gpus(
     (tmp_path / "a").mkdir()
     (tmp_path / "b").symlink_to("a")
     monkeypatch.chdir(tmp_path)
-    key = ModelKey.of("a", "cpu")
-    assert key == ModelKey.of(str(tmp_path / "b"), "CPU")
-    assert key != ModelKey.of("a", "cuda")
+    request = ModelRequest("a", "cpu")
+    key = ModelKey.of(request)
+    assert key == ModelKey.of(ModelRequest(str(tmp_path / "b"), "CPU", num_frames=3))
+    for other in ({"device": "cuda"}, {"dtype": "float32"}, {"int8": True}):
+        assert key != ModelKey.of(replace(request, **other))  # type: ignore[arg-type]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert key != ModelKey.of("a", "cpu")
-    assert ModelKey.of("lab/model", "cpu").model == "lab/model"
+    assert key != ModelKey.of(request)
+    assert ModelKey.of(ModelRequest("lab/model", "cpu")).model == "lab/model"

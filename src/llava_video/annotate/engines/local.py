@@ -13,14 +13,17 @@ from dataclasses import dataclass
 from av.error import FFmpegError
 
 from llava_video.annotate.engines.progress import Progress
+from llava_video.annotate.probe import probe_before
 from llava_video.annotate.recipe import Recipe
 from llava_video.annotate.records import VideoRecord
 from llava_video.annotate.run_folder import (
     DONE,
     FAILED,
     REJECTED,
+    UNANSWERED,
     UNSELECTED,
     WAITING,
+    Work,
     save_end,
     split_work,
 )
@@ -67,8 +70,8 @@ async def annotate_video(
     """One selected video through describe, ask, screen and check.
 
     Returns:
-        How it ended (`DONE`, `REJECTED`, `FAILED`: worth another try, `WAITING`: for a batch) and
-        its record.
+        How it ended (`DONE`, `REJECTED`, `FAILED`: worth another try, `UNANSWERED`: worth other
+        answers, `WAITING`: for a batch) and its record.
 
     Raises:
         LlavaVideoError: one of `caller.ENDS_THE_RUN`: the run cannot continue.
@@ -87,7 +90,8 @@ async def annotate_video(
         except AttemptError as error:
             return FAILED, record.rejected(name, "call_failed", str(error))
         except AnswerError as error:
-            return REJECTED, record.rejected(name, error.reason, str(error), error.raw_text)
+            noted = record.noting(*error.before)
+            return UNANSWERED, noted.rejected(name, error.reason, str(error), error.raw_text)
         except (VideoError, InputError, OSError, FFmpegError) as error:
             return REJECTED, record.rejected(name, "unreadable", record.in_words(error))
     return DONE, record
@@ -99,16 +103,21 @@ async def _screen_and_check(record: VideoRecord, context: StepContext) -> VideoR
 
 
 async def annotate_all(
-    records: list[VideoRecord], recipe: Recipe, caller: CanCall, ledger: Ledger, progress: Progress
+    records: list[VideoRecord],
+    recipe: Recipe,
+    caller: CanCall,
+    ledger: Ledger,
+    progress: Progress,
+    work: Work | None = None,
 ) -> Outcome:
     """All selected videos, each saved as it ends, so that a later run does not decode it again.
 
     The first error that concerns every call stops the run: nothing new is sent, calls in flight are
     waited for and committed.
     """
-    context = StepContext(recipe, caller)
-    work = await split_work(records, recipe, ledger)
-    results = {video: record for video, (_, record) in work.finished.items()}
+    context = StepContext(recipe, caller, ledger.tries())
+    work = work or await split_work(records, recipe, ledger)
+    results = _finished(work)
     for video, (end, _) in work.finished.items():
         progress.stage(video, REJECTED if end == UNSELECTED else end)
     todo: asyncio.Queue[tuple[int, VideoRecord]] = asyncio.Queue()
@@ -127,7 +136,7 @@ async def annotate_all(
                 stops.append(error)
                 progress.stage(record.video_id, WAITING)
                 return
-            progress.stage(record.video_id, end)
+            progress.stage(record.video_id, FAILED if end == UNANSWERED else end)
             results[record.video_id] = result
 
     # A few more videos than calls at a time, so that decoding overlaps with other videos' calls.
@@ -147,9 +156,18 @@ async def run_local(
     caller = Caller(annotator, ledger, recipe.endpoint, load_prices(recipe.endpoint.prices_file))
     try:
         async with make_progress() as progress, _interruptible(caller, progress):
-            return await annotate_all(records, recipe, caller, ledger, progress)
+            work = await split_work(records, recipe, ledger)
+            try:
+                await probe_before(work, recipe, caller, progress.say)
+            except ENDS_THE_RUN as error:
+                return Outcome.of(records, _finished(work), [error])
+            return await annotate_all(records, recipe, caller, ledger, progress, work)
     finally:
         await annotator.aclose()
+
+
+def _finished(work: Work) -> dict[str, VideoRecord]:
+    return {video: record for video, (_, record) in work.finished.items()}
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from llava_video.calls.ledger import Totals
+from llava_video.calls.totals import Totals
 
 ENDED = ("done", "failed", "rejected")
 STAGES = ("waiting", "describe", "ask", "check", *ENDED)

@@ -13,25 +13,42 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from llava_video.annotate.engines.local import Outcome, annotate_video
+from llava_video.annotate.engines.progress import Progress
+from llava_video.annotate.probe import probe_before
 from llava_video.annotate.recipe import Recipe, Selection
 from llava_video.annotate.records import VideoRecord, from_json, to_json
-from llava_video.annotate.run_folder import save_end, split_work
+from llava_video.annotate.run_folder import (
+    FAILED,
+    REJECTED,
+    UNANSWERED,
+    UNSELECTED,
+    WAITING,
+    Work,
+    save_end,
+    split_work,
+)
 from llava_video.annotate.steps.context import StepContext
 from llava_video.annotate.videos.select import measure
 from llava_video.calls.caller import ENDS_THE_RUN, Caller
-from llava_video.calls.ledger import CallInfo, Ledger
+from llava_video.calls.ledger import CallInfo, Ledger, LedgerError, Tries
 from llava_video.calls.make_annotator import make_annotator
 from llava_video.calls.messages import Reply
 from llava_video.calls.pricing import load_prices
+from llava_video.calls.totals import Totals
 from llava_video.errors import InputError, LlavaVideoError
 
 STOPPED = "stopped"
 _VIDEOS_PER_BLOCK = 4
+_LOST = (
+    "the Ray actor that holds the ledger is gone; what it had committed is in the run's folder: "
+    "run again to resume"
+)
 
 
 class LedgerKeeper:
@@ -52,10 +69,17 @@ class LedgerKeeper:
     async def fail(self, attempt: int, outcome: str, detail: str, may_be_billed: bool) -> None:
         await self._ledger.fail(attempt, outcome, detail, may_be_billed=may_be_billed)
 
-    async def save_video(
-        self, video_id: str, position: int, stage: str, fingerprint: str, record: str
-    ) -> None:
-        await self._ledger.save_video(video_id, position, stage, fingerprint, record)
+    async def limits(self) -> list[int]:
+        return await self._ledger.limits()
+
+    async def remember_limit(self, max_output_tokens: int) -> None:
+        await self._ledger.remember_limit(max_output_tokens)
+
+    async def save_video(self, *values: Any, is_unanswered: bool) -> None:
+        await self._ledger.save_video(*values, is_unanswered=is_unanswered)
+
+    async def totals(self) -> Totals:
+        return self._ledger.totals()
 
     async def aclose(self) -> None:
         await self._ledger.aclose()
@@ -68,7 +92,7 @@ class RemoteLedger:
         self._keeper = keeper
 
     async def find(self, key: str) -> Reply | None:
-        found: Reply | None = await self._keeper.find.remote(key)
+        found: Reply | None = await _own_errors(self._keeper.find.remote(key))
         return found
 
     async def reserve(self, info: CallInfo) -> int:
@@ -81,20 +105,39 @@ class RemoteLedger:
     async def fail(self, attempt: int, outcome: str, detail: str, *, may_be_billed: bool) -> None:
         await _own_errors(self._keeper.fail.remote(attempt, outcome, detail, may_be_billed))
 
+    async def limits(self) -> list[int]:
+        found: list[int] = await _own_errors(self._keeper.limits.remote())
+        return found
+
+    async def remember_limit(self, max_output_tokens: int) -> None:
+        await _own_errors(self._keeper.remember_limit.remote(max_output_tokens))
+
     async def save_video(
-        self, video_id: str, position: int, stage: str, fingerprint: str, record: str
+        self,
+        video_id: str,
+        position: int,
+        stage: str,
+        fingerprint: str,
+        record: str,
+        *,
+        is_unanswered: bool = False,
     ) -> None:
-        await _own_errors(
-            self._keeper.save_video.remote(video_id, position, stage, fingerprint, record)
-        )
+        values = (video_id, position, stage, fingerprint, record)
+        await _own_errors(self._keeper.save_video.remote(*values, is_unanswered=is_unanswered))
 
 
 async def _own_errors(reference: Any) -> Any:
-    """The result of a remote call; errors that end a run keep their type."""
-    from ray.exceptions import RayTaskError
+    """The result of a remote call; errors that end a run keep their type.
+
+    Raises:
+        LedgerError: the actor that holds the ledger is gone, so no call may be paid for.
+    """
+    from ray.exceptions import RayActorError, RayTaskError
 
     try:
         return await reference
+    except RayActorError as error:
+        raise LedgerError(_LOST) from error
     except RayTaskError as error:
         if isinstance(error.cause, ENDS_THE_RUN):
             raise type(error.cause)(str(error.cause)) from error
@@ -104,9 +147,12 @@ async def _own_errors(reference: Any) -> Any:
 class AnnotateWorker:
     """One actor of the pool: annotates batches of videos with the local steps."""
 
-    def __init__(self, recipe: dict[str, Any], keeper: Any, num_workers: int) -> None:
+    def __init__(
+        self, recipe: dict[str, Any], keeper: Any, num_workers: int, tries: dict[str, Tries]
+    ) -> None:
         self._recipe = _share_of(Recipe.model_validate(recipe), num_workers)
         self._keeper = keeper
+        self._tries = tries
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         """Rows of ``position`` and ``record`` in, rows of ``end`` and ``record`` out."""
@@ -117,7 +163,7 @@ class AnnotateWorker:
         prices = load_prices(self._recipe.endpoint.prices_file)
         annotator = make_annotator(self._recipe.endpoint)
         caller = Caller(annotator, RemoteLedger(self._keeper), self._recipe.endpoint, prices)
-        context = StepContext(self._recipe, caller)
+        context = StepContext(self._recipe, caller, self._tries)
         try:
             ends = await asyncio.gather(
                 *(self._one(p, t, context) for p, t in zip(positions, texts, strict=True))
@@ -125,6 +171,7 @@ class AnnotateWorker:
         finally:
             await annotator.aclose()
         return {
+            "position": [str(position) for position in positions],
             "end": [end for end, _, _ in ends],
             "record": [record for _, record, _ in ends],
             "reason": [reason for _, _, reason in ends],
@@ -166,29 +213,77 @@ def _measure_row(row: dict[str, Any]) -> dict[str, Any]:
     return {"position": row["position"], "record": to_json(measured)}
 
 
-async def run_ray(records: list[VideoRecord], recipe: Recipe, ledger: Ledger) -> Outcome:
+async def run_ray(
+    records: list[VideoRecord],
+    recipe: Recipe,
+    ledger: Ledger,
+    make_progress: Callable[[Callable[[], Totals]], Progress],
+) -> Outcome:
     """Annotate selected videos on a Ray cluster, or on this machine's cores where there is none.
 
     Args:
         records: after selection; their paths must be readable on every node.
         recipe: all choices; concurrency and limits are shared among the workers.
         ledger: closed here and reopened by the ledger's actor, which is its only writer then.
+        make_progress: makes what shows the run, from a function that says its sums.
     """
     work = await split_work(records, recipe, ledger)
     results = {video: record for video, (_, record) in work.finished.items()}
     todo = [{"position": position, "record": to_json(record)} for position, record in work.todo]
-    await ledger.aclose()
+    if not todo:
+        return Outcome.of(records, results, [])
     stops: list[LlavaVideoError] = []
-    if todo:
-        for row in await asyncio.to_thread(_map_videos, todo, recipe, ledger.path):
-            record = from_json(row["record"])
-            if row["end"] == STOPPED:
-                kind, _, message = row["reason"].partition(": ")
-                [error_type] = [known for known in ENDS_THE_RUN if known.__name__ == kind]
-                stops.append(error_type(message))
-            else:
-                results[record.video_id] = record
+    state = _State(ledger.totals(), {})
+    async with make_progress(lambda: state.totals) as progress:
+        for record in records:
+            end = work.finished.get(record.video_id, (WAITING, record))[0]
+            progress.stage(record.video_id, REJECTED if end == UNSELECTED else end)
+        try:
+            await _probe(work, recipe, ledger, progress)
+            tries = ledger.tries()
+            await ledger.aclose()
+            state.progress = progress
+            await asyncio.to_thread(_map_videos, todo, recipe, ledger.path, tries, state)
+        except ENDS_THE_RUN as error:
+            stops.append(error)
+    for row in state.rows.values():
+        record = from_json(row["record"])
+        if row["end"] == STOPPED:
+            kind, _, message = row["reason"].partition(": ")
+            [error_type] = [known for known in ENDS_THE_RUN if known.__name__ == kind]
+            stops.append(error_type(message))
+        else:
+            results[record.video_id] = record
     return Outcome.of(records, results, stops)
+
+
+async def _probe(work: Work, recipe: Recipe, ledger: Ledger, progress: Progress) -> None:
+    """One call of each kind, made from here before the workers start."""
+    annotator = make_annotator(recipe.endpoint)
+    prices = load_prices(recipe.endpoint.prices_file)
+    try:
+        caller = Caller(annotator, ledger, recipe.endpoint, prices)
+        await probe_before(work, recipe, caller, progress.say)
+    finally:
+        await annotator.aclose()
+
+
+@dataclass(slots=True)
+class _State:
+    """What has come back so far: sums of the ledger, rows by position."""
+
+    totals: Totals
+    rows: dict[int, dict[str, Any]]
+    progress: Progress | None = None
+
+    def add(self, row: dict[str, Any], totals: Totals) -> None:
+        """One video has ended."""
+        self.rows[int(row["position"])] = row
+        self.totals = totals
+        if self.progress is not None:
+            ends = {STOPPED: WAITING, UNANSWERED: FAILED}
+            video_id = from_json(row["record"]).video_id
+            self.progress.stage(video_id, ends.get(row["end"], row["end"]))
 
 
 def _ray() -> Any:
@@ -200,14 +295,25 @@ def _ray() -> Any:
         raise InputError(
             "--engine ray needs another package: pip install 'llava-video[scale]'"
         ) from error
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # an error comes as an exception
     if not ray.is_initialized():
         ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
     return ray
 
 
-def _map_videos(todo: list[dict[str, Any]], recipe: Recipe, path: Path) -> list[dict[str, Any]]:
+def _map_videos(
+    todo: list[dict[str, Any]],
+    recipe: Recipe,
+    path: Path,
+    tries: dict[str, Tries],
+    state: _State,
+) -> None:
+    """Annotate videos on workers, and add each to the state as it ends.
+
+    Raises:
+        LedgerError: the ledger's actor is gone, or Ray itself has failed.
+    """
     ray = _ray()
     resources: dict[str, float] = ray.cluster_resources()
     num_workers = max(1, min(int(resources.get("CPU", 1)), len(todo)))
@@ -229,16 +335,21 @@ def _map_videos(todo: list[dict[str, Any]], recipe: Recipe, path: Path) -> list[
             todo, override_num_blocks=math.ceil(len(todo) / batch_size)
         ).map_batches(
             AnnotateWorker,
-            fn_constructor_args=(recipe.model_dump(mode="json"), keeper, num_workers),
+            fn_constructor_args=(recipe.model_dump(mode="json"), keeper, num_workers, tries),
             batch_size=batch_size,
             compute=ray.data.ActorPoolStrategy(size=num_workers),
             num_cpus=1,
         )
-        rows: list[dict[str, Any]] = found.take_all()
-    finally:
+        for row in found.iter_rows():
+            state.add(row, ray.get(keeper.totals.remote()))
         ray.get(keeper.aclose.remote())
+    except ray.exceptions.RayActorError as error:
+        raise LedgerError(_LOST) from error
+    except ray.exceptions.RayError as error:
+        reason = " ".join(str(error).split())[-300:]
+        raise LedgerError(f"Ray failed ({reason}); run again to resume") from error
+    finally:
         ray.kill(keeper)
-    return rows
 
 
 def _share_of(recipe: Recipe, num_workers: int) -> Recipe:

@@ -16,10 +16,11 @@ from llava_video.annotate.export.statistics import (
 )
 from llava_video.annotate.recipe import Recipe
 from llava_video.annotate.records import VideoRecord
-from llava_video.annotate.steps.prompts import load_prompt
+from llava_video.annotate.steps.prompts import titles
 from llava_video.annotate.videos.frames import pictures_spread
 from llava_video.calls.ledger import Ledger
 from llava_video.calls.messages import Picture
+from llava_video.calls.totals import Totals
 from llava_video.errors import VideoError
 from llava_video.pages.blocks import Table
 from llava_video.pages.markdown import escape, to_markdown
@@ -27,6 +28,10 @@ from llava_video.records.files import write_whole
 from llava_video.records.question_types import QUESTION_TYPES
 
 _EXAMPLE_FRAMES = 4
+_NO_LICENSE = (
+    "not stated (`export.license` of the recipe names one); the licences of the videos and the "
+    "terms of the annotator hold besides"
+)
 
 
 def write_card(
@@ -45,11 +50,11 @@ def write_card(
     example, pictures = _example(records, recipe, folder)
     sections = [
         _overview(found, recipe, ledger),
-        _types(found),
+        _types(found, recipe.prompts),
         _table3(found, model),
         _distributions(found),
         _waterfall(found),
-        _prompts(),
+        _prompts(records),
         example,
     ]
     path = folder / "README.md"
@@ -77,21 +82,39 @@ def _overview(found: Statistics, recipe: Recipe, ledger: Ledger) -> str:
         ("history", recipe.describe.history),
         ("question mode", recipe.ask.mode),
         ("seed", str(recipe.seed)),
-        ("cost of the calls behind it", f"${ledger.totals().usd:.4f}"),
+        ("cost of the calls behind it", _cost(ledger.totals())),
+        *_thoughts(ledger.totals()),
+        ("licence", recipe.export.license or _NO_LICENSE),
     ]
+    if found.num_without_questions:
+        rows.append(("videos without any question", str(found.num_without_questions)))
     return "# Dataset\n\n" + _table(("what", "value"), rows)
 
 
-def _types(found: Statistics) -> str:
+def _cost(totals: Totals) -> str:
+    text = f"${totals.usd:.4f}"
+    if totals.num_estimated:
+        text += f", of which ${totals.estimated_usd:.4f} estimated (answers without a usage)"
+    return text
+
+
+def _thoughts(totals: Totals) -> list[tuple[str, str]]:
+    number = totals.num_with_thoughts
+    return [("answers whose thoughts were cut off", str(number))] if number else []
+
+
+def _types(found: Statistics, folder: str | None) -> str:
     total = sum(found.types.values()) or 1
+    paper = {own.slug: f"{own.paper_percent} %" for own in QUESTION_TYPES}
+    names = titles(folder)
     rows = [
         (
-            t.title,
-            str(found.types.get(t.slug, 0)),
-            f"{100 * found.types.get(t.slug, 0) / total:.1f} %",
-            f"{t.paper_percent} %",
+            names.get(slug, slug),
+            str(found.types.get(slug, 0)),
+            f"{100 * found.types.get(slug, 0) / total:.1f} %",
+            paper.get(slug, "-"),
         )
-        for t in QUESTION_TYPES
+        for slug in dict.fromkeys((*paper, *sorted(found.types)))
     ]
     return "## Question types\n\n" + _table(("type", "questions", "here", "LLaVA-Video-178K"), rows)
 
@@ -122,9 +145,12 @@ def _waterfall(found: Statistics) -> str:
     return "## What was left out\n\n" + _table(("step", "reason", "count"), rows)
 
 
-def _prompts() -> str:
-    names = ("level1", "level2", "level3", "open_ended", "multi_choice")
-    rows = [(name, load_prompt(name).version.split("@")[1]) for name in names]
+def _prompts(records: list[VideoRecord]) -> str:
+    """The prompts behind the dataset, filled with all but what comes of a video."""
+    origins = [caption.provenance for record in records for caption in record.captions]
+    origins += [qa.provenance for record in records for qa in record.qas]
+    versions = sorted({origin.prompt for origin in origins})
+    rows = [(name, digest) for name, _, digest in (v.partition("@") for v in versions)]
     return "## Prompts\n\n" + _table(("prompt", "content hash"), rows)
 
 

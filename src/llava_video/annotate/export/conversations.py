@@ -23,7 +23,12 @@ from llava_video.records.options import (
     ask_with_options,
 )
 
-_SHORT = {"caption": "cap", "open_ended": "oe", "multi_choice": "mc"}
+# The release names captions otherwise than questions.
+_NAMES = {
+    "caption": "{group}_{version}_cap_processed.json",
+    "open_ended": "{group}_oe_{version}_qa_processed.json",
+    "multi_choice": "{group}_mc_{version}_qa_processed.json",
+}
 
 # Ways to ask for the description; which one a video gets follows from the seed.
 CAPTION_REQUESTS = (
@@ -64,12 +69,12 @@ def samples(records: Iterable[VideoRecord], recipe: Recipe, root: Path) -> Itera
         root: the folder that ``video`` paths are relative to.
     """
     for record in records:
-        if record.is_rejected or record.description is None or record.facts is None:
+        if record.is_rejected or record.facts is None:
             continue
         source = recipe.export.groups.get(record.source, record.source)
         group = f"{bucket_of(record.facts.duration_seconds)}_{source}"
         turns = {
-            "caption": [_caption_pair(record, recipe.seed)],
+            "caption": _caption_pairs(record, recipe.seed),
             "open_ended": _pairs(record, "open_ended", recipe.seed),
             "multi_choice": _pairs(record, "multi_choice", recipe.seed),
         }
@@ -89,7 +94,7 @@ def released_files(found: Iterable[Sample], version: str) -> dict[str, list[dict
     files: dict[str, list[dict[str, Any]]] = {}
     for sample in found:
         folder = f"{sample.group}_{version}"
-        name = f"{sample.group}_{_SHORT[sample.split]}_{version}_processed.json"
+        name = _NAMES[sample.split].format(group=sample.group, version=version)
         files.setdefault(f"{folder}/{name}", []).append(sample.record)
     return dict(sorted(files.items()))
 
@@ -129,10 +134,11 @@ def _pairs(record: VideoRecord, kind: str, seed: int) -> list[tuple[str, str]]:
     ]
 
 
-def _caption_pair(record: VideoRecord, seed: int) -> tuple[str, str]:
-    assert record.description is not None
+def _caption_pairs(record: VideoRecord, seed: int) -> list[tuple[str, str]]:
+    if record.description is None:  # a reviewer may have rejected it
+        return []
     number = int(draw(seed, f"caption {record.video_id}"), 16) % len(CAPTION_REQUESTS)
-    return CAPTION_REQUESTS[number], record.description.text
+    return [(CAPTION_REQUESTS[number], record.description.text)]
 
 
 def _relative(path: str, root: Path) -> str:

@@ -55,7 +55,11 @@ def write_parquet(found: list[Sample], recipe: Recipe, folder: Path) -> list[Pat
 def write_hf(found: list[Sample], recipe: Recipe, folder: Path) -> list[Path]:
     """A folder that ``datasets.load_dataset(folder, split)`` reads and the Hub shows."""
     paths = write_parquet(found, recipe, folder)
-    lines = ["---", "task_categories:", "- video-text-to-text", "configs:"]
+    license_id = recipe.export.license or ""
+    # The Hub knows licences by short names such as apache-2.0; others are named in the card.
+    is_id = re.fullmatch(r"[a-z0-9.-]+", license_id) is not None
+    lines = ["---", f"license: {license_id if is_id else 'other'}"]
+    lines += ["task_categories:", "- video-text-to-text", "configs:"]
     for path in paths:
         lines += [f"- config_name: {path.stem}", "  data_files:"]
         lines += ["  - split: train", f"    path: {path.name}"]

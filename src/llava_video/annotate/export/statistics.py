@@ -41,12 +41,13 @@ class Statistics:
 
     Attributes:
         num_videos: videos given.
-        num_kept: videos with a description in the dataset.
+        num_kept: videos with a description or a question in the dataset.
         total_seconds: length of the kept ones.
         average_fps: frames shown to the annotator per second of kept video.
         num_captions: level-3 descriptions.
         num_open_ended: open-ended questions.
         num_multi_choice: multiple-choice questions.
+        num_without_questions: kept videos without any question.
         types: questions by type.
         letters: right letters of multiple-choice questions.
         longest_right_share: share of multiple-choice questions whose right choice is the single
@@ -64,6 +65,7 @@ class Statistics:
     num_captions: int
     num_open_ended: int
     num_multi_choice: int
+    num_without_questions: int
     types: dict[str, int]
     letters: dict[str, int]
     longest_right_share: float
@@ -79,7 +81,7 @@ _STAGES = ("select", "describe", "ask", "check", "filter", "review")
 def count(records: Iterable[VideoRecord]) -> Statistics:
     """The numbers of a dataset."""
     records = list(records)
-    kept = [r for r in records if r.description is not None and not r.is_rejected]
+    kept = [r for r in records if (r.description or r.qas) and not r.is_rejected]
     seconds = tuple(r.facts.duration_seconds for r in kept if r.facts is not None)
     qas = [qa for record in kept for qa in record.qas]
     choices = [qa for qa in qas if qa.options]
@@ -94,9 +96,10 @@ def count(records: Iterable[VideoRecord]) -> Statistics:
         num_kept=len(kept),
         total_seconds=total,
         average_fps=sum(r.num_frames_seen for r in kept) / total if total else 0.0,
-        num_captions=len(kept),
+        num_captions=sum(record.description is not None for record in kept),
         num_open_ended=sum(qa.kind == "open_ended" for qa in qas),
         num_multi_choice=len(choices),
+        num_without_questions=sum(not record.qas for record in kept),
         types=dict(Counter(qa.type for qa in qas)),
         letters=dict(sorted(Counter(qa.letter for qa in choices).items())),
         longest_right_share=statistics.fmean(longest) if longest else 0.0,

@@ -35,7 +35,7 @@ def calibrate_tokens(ledger: Ledger, model: str) -> Factors:
     rows = ledger.query(
         "SELECT forecast_image_tokens > 0, COUNT(*), SUM(forecast_text_tokens),"
         " SUM(forecast_image_tokens), SUM(prompt_tokens) FROM calls"
-        " WHERE model = ? AND usage_reported AND prompt_tokens > 0 GROUP BY 1",
+        " WHERE model = ? AND usage_reported AND prompt_tokens > 0 AND stage != 'probe' GROUP BY 1",
         (model,),
     )
     found = {bool(row[0]): row[1:] for row in rows if row[1] >= _ENOUGH_CALLS}

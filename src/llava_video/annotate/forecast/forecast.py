@@ -16,7 +16,7 @@ from llava_video.annotate.forecast.calibration import (
 )
 from llava_video.annotate.recipe import Recipe
 from llava_video.annotate.records import Facts, VideoRecord
-from llava_video.annotate.steps.ask import instructions, type_groups
+from llava_video.annotate.steps.ask import instructions, prompt_name, type_groups
 from llava_video.annotate.steps.prompts import load_prompt
 from llava_video.annotate.steps.schedule import Step, caption_schedule
 from llava_video.annotate.videos.frames import count_between, count_spread, size_to_send
@@ -106,7 +106,8 @@ class _Model:
     def of(cls, name: str, recipe: Recipe, prices: PriceTable, ledger: Ledger | None) -> _Model:
         if ledger is None:
             return cls(prices.of(name), Factors(), ANSWER_TOKENS, is_measured=False)
-        types_per_call = len(type_groups(recipe.ask)[0])
+        is_free = recipe.ask.mode == "free"
+        types_per_call = recipe.ask.num_free if is_free else len(type_groups(recipe.ask)[0])
         answers = calibrate_answers(ledger, name, types_per_call)
         factors = calibrate_tokens(ledger, name)
         return cls(prices.of(name), factors, ANSWER_TOKENS | answers, is_measured=bool(answers))
@@ -173,7 +174,8 @@ def count_calls(records: Iterable[VideoRecord], recipe: Recipe) -> int:
 
 def _num_blind_calls(recipe: Recipe) -> int:
     """Of one video: for each question that it is likely to support, as often as it is tried."""
-    num_asked = len(recipe.ask.types) * len(recipe.ask.kinds)
+    each = recipe.ask.num_free if recipe.ask.mode == "free" else len(recipe.ask.types)
+    num_asked = each * len(recipe.ask.kinds)
     return round(num_asked * PAIRS_SHARE[1]) * recipe.blind.trials
 
 
@@ -224,19 +226,21 @@ class _Counter:
         if step.level == 1:
             rules = self._recipe.describe
             num_images = count_between(path, step.start_seconds, step.end_seconds, facts, rules)
-        prompt = load_prompt(stage)
+        prompt = load_prompt(stage, self._recipe.prompts)
         self._add(stage, texts, prompt.system, prompt.user, facts=facts, num_images=num_images)
 
     def _add_questions(self) -> None:
         ask = self._recipe.ask
         for kind in ask.kinds:
             for types in type_groups(ask):
-                system, schema = instructions(kind, types, ask)
-                texts = [system, load_prompt(kind).user]
+                folder = self._recipe.prompts
+                system, schema = instructions(kind, types, ask, folder)
+                texts = [system, load_prompt(prompt_name(kind, ask), folder).user]
                 if self._recipe.endpoint.structured == "json_schema":
                     texts.append(json.dumps(schema.schema))
                 answer = self._answer(kind)
-                pairs = [len(types) * PAIRS_SHARE[i] * answer[i] for i in _BOUNDS]
+                num_pairs = ask.num_free if ask.mode == "free" else len(types)
+                pairs = [num_pairs * PAIRS_SHARE[i] * answer[i] for i in _BOUNDS]
                 answers = [max(1, round(length)) for length in pairs]
                 self._add(kind, self._answer("level3"), *texts, answers=answers)
 

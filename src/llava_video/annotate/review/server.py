@@ -18,6 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 from PIL import Image
 
 from llava_video.annotate.decisions import (
+    Decision,
     Decisions,
     add_decision,
     agreements,
@@ -26,17 +27,16 @@ from llava_video.annotate.decisions import (
     parse_decision,
     read_decisions,
 )
-from llava_video.annotate.records import VideoRecord
+from llava_video.annotate.records import QA, Caption, VideoRecord
 from llava_video.annotate.run_folder import Run, load_run
+from llava_video.annotate.steps.prompts import titles
 from llava_video.annotate.views.explain import explain
 from llava_video.errors import InputError, LlavaVideoError
 from llava_video.pages.html import render_template
-from llava_video.records.question_types import QUESTION_TYPES
 from llava_video.video import read_video
 
 _CHUNK_BYTES = 256 * 1024
 _MAX_BODY_BYTES = 64 * 1024
-_TITLES = {question_type.slug: question_type.title for question_type in QUESTION_TYPES}
 
 
 class ReviewServer(ThreadingHTTPServer):
@@ -60,7 +60,11 @@ class ReviewServer(ThreadingHTTPServer):
             for record in run.records
             if record.description is not None and not record.is_rejected
         }
-        self.qas = {qa.qa_id: qa for record in self.records.values() for qa in record.qas}
+        self.items: dict[str, QA | Caption] = {}
+        for record in self.records.values():
+            self.items |= {caption.caption_id: caption for caption in record.captions}
+            self.items |= {qa.qa_id: qa for qa in record.qas}
+        self.titles = titles(run.recipe.prompts)
         self.lock = threading.Lock()
 
 
@@ -77,6 +81,17 @@ def make_server(folder: Path, reviewer: str, port: int) -> ReviewServer:
         return ReviewServer(run, reviewer, port)
     except OSError as error:
         raise InputError(f"port {port}: {error.strerror}; give another --port, or 0") from error
+
+
+def _check_edit(decision: Decision, item: QA | Caption) -> None:
+    """Refuse an edit that does not fit what it is about."""
+    if isinstance(item, Caption):
+        if not decision.text.strip():
+            raise InputError("an edit of a description needs its text")
+    elif not (decision.question.strip() and decision.answer.strip()):
+        raise InputError("an edit of a question needs a question and an answer")
+    elif decision.answer in set(item.options) - {item.answer}:
+        raise InputError("the answer is one of the wrong choices; word it differently")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -157,13 +172,19 @@ class _Handler(BaseHTTPRequestHandler):
         qas = [
             {
                 **dataclasses.asdict(qa),
-                "title": _TITLES[qa.type],
+                "title": self.server.titles.get(qa.type, qa.type),
                 "letter": qa.letter,
                 "decision": next((dataclasses.asdict(d) for d in decided[qa.qa_id]), None),
             }
             for qa in record.qas
         ]
-        captions = [dataclasses.asdict(caption) for caption in record.captions]
+        captions = [
+            {
+                **dataclasses.asdict(caption),
+                "decision": next(map(dataclasses.asdict, decisions_about(caption, own)), None),
+            }
+            for caption in record.captions
+        ]
         seconds = record.facts.duration_seconds if record.facts else 0
         found = {"id": record.video_id, "seconds": seconds, "captions": captions, "qas": qas}
         self._send_json(found)
@@ -184,14 +205,14 @@ class _Handler(BaseHTTPRequestHandler):
             value = json.loads(self._body())
         except (ValueError, RecursionError) as error:
             raise InputError(f"a decision is a JSON object ({error})") from error
-        qa = self.server.qas.get(str(value.get("qa_id"))) if isinstance(value, dict) else None
-        if qa is None:
-            raise InputError("no such question")
+        item = self.server.items.get(str(value.get("qa_id"))) if isinstance(value, dict) else None
+        if item is None:
+            raise InputError("no such question or description")
         decision = parse_decision(
-            {**value, "reviewer": self.server.reviewer, "call_key": qa.provenance.call_key}
+            {**value, "reviewer": self.server.reviewer, "call_key": item.provenance.call_key}
         )
-        if decision.verdict == "edit" and decision.answer in set(qa.options) - {qa.answer}:
-            raise InputError("the answer is one of the wrong choices; word it differently")
+        if decision.verdict == "edit":
+            _check_edit(decision, item)
         with self.server.lock:
             add_decision(self.server.reviewed_run.folder, decision)
         self._send_json(dataclasses.asdict(decision))

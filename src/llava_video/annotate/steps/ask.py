@@ -7,14 +7,25 @@ import dataclasses
 from functools import cache
 from typing import Any
 
+from llava_video.annotate.answers.captions import cut_off, judge_reply
+from llava_video.annotate.answers.choices import index_base, one_line, read_answer, read_choices
+from llava_video.annotate.answers.pairs import find_pairs, salvage_pairs
+from llava_video.annotate.answers.refusals import find_refusal
 from llava_video.annotate.recipe import Ask
 from llava_video.annotate.records import QA, Caption, Kind, Provenance, Rejection, VideoRecord
 from llava_video.annotate.steps.context import StepContext
 from llava_video.annotate.steps.evidence import locate
-from llava_video.annotate.steps.parse_json import is_nothing, parse_json
-from llava_video.annotate.steps.prompts import dimensions, fill, load_prompt, version_with
+from llava_video.annotate.steps.parse_json import is_nothing
+from llava_video.annotate.steps.prompts import (
+    FREE_FORM,
+    dimensions,
+    fill,
+    load_prompt,
+    question_types,
+    type_named,
+    version_with,
+)
 from llava_video.calls.messages import Reply, Request, Schema, Subject
-from llava_video.records.question_types import QUESTION_TYPES, find_type
 
 Found = tuple[list[QA], list[Rejection]]
 SHORT = {"open_ended": "oe", "multi_choice": "mc"}
@@ -42,11 +53,17 @@ async def ask(record: VideoRecord, context: StepContext) -> VideoRecord:
         qas += result[0]
         rejections += result[1]
     located = tuple(locate(qa, record.captions) for qa in qas)
+    if not qas and not rejections and rules.kinds:
+        kinds = " or ".join(kind.replace("_", "-") for kind in rules.kinds)
+        detail = f"no {kinds} question came of its description"
+        rejections.append(Rejection(f"{record.video_id}/questions", "ask", "no_question", detail))
     return dataclasses.replace(record, qas=located).noting(*rejections)
 
 
 def type_groups(rules: Ask) -> list[tuple[str, ...]]:
     """The types that each call asks for."""
+    if rules.mode == "free":
+        return [(FREE_FORM,)]
     return [rules.types] if rules.mode == "once" else [(slug,) for slug in rules.types]
 
 
@@ -57,19 +74,73 @@ async def _ask_group(
     types: tuple[str, ...],
     context: StepContext,
 ) -> Found:
-    raw_text = ""
-    for sample in range(context.recipe.ask.max_parse_retries + 1):
-        request = make_request(record, description, kind, types, context, sample=sample)
+    """Questions of some types: asked for until an answer is whole, or tries are used up.
+
+    Of an answer that was cut off, whole pairs are kept and only the types that are missing are
+    asked for again; where not one came, half of them at a time.
+    """
+    qas: list[QA] = []
+    left_out: list[Rejection] = []
+    failure: tuple[str, str, str] | None = None
+    waiting = [types]
+    num_samples = context.num_samples(record, context.recipe.ask.max_parse_retries)
+    for sample in range(num_samples):
+        wanted = waiting.pop(0)
+        request = make_request(record, description, kind, wanted, context, sample=sample)
         reply = await context.caller.call(request)
-        try:
-            pairs = _pairs_in(parse_json(reply.text))
-        except ValueError:
-            raw_text = reply.text
-            continue
-        return _read_pairs(record, description, pairs, request, reply)
+        verdict = judge_reply(reply, request.max_output_tokens)
+        pairs = salvage_pairs(reply.text) if reply.is_cut_off else None
+        if verdict is None:
+            try:
+                pairs = find_pairs(reply.text)
+            except ValueError:
+                refusal = find_refusal(reply.text)
+                verdict = ("refusal", refusal) if refusal else ("unparsable", "no JSON of pairs")
+        if pairs is not None:
+            found, unfit = read_pairs(record, description, pairs, request, reply, context)
+            new = [qa for qa in found if qa.qa_id not in {known.qa_id for known in qas}]
+            qas += new
+            left_out += unfit
+            missing = tuple(t for t in wanted if t not in {qa.type for qa in new})
+            if reply.is_cut_off and missing:
+                waiting = [*_split(missing, bool(new)), *waiting]
+            elif reply.is_cut_off and types == (FREE_FORM,):
+                subject_id = f"{record.video_id}/{SHORT[kind]}"
+                detail = f"{cut_off(reply, request.max_output_tokens)}; whole pairs were kept"
+                left_out.append(Rejection(subject_id, "ask", "truncated", detail))
+        else:
+            waiting.insert(0, wanted)
+        if verdict is not None and waiting:
+            failure = (*verdict, reply.text or reply.thoughts)
+        if not waiting:
+            return qas, left_out
+    assert failure is not None
+    left_out.append(_given_up(record, kind, types, waiting, num_samples, failure))
+    return qas, left_out
+
+
+def _split(types: tuple[str, ...], is_some_whole: bool) -> list[tuple[str, ...]]:
+    """How to ask for types that are missing."""
+    middle = (len(types) + 1) // 2
+    if is_some_whole or len(types) == 1:
+        return [types]
+    return [types[:middle], types[middle:]]
+
+
+def _given_up(
+    record: VideoRecord,
+    kind: Kind,
+    types: tuple[str, ...],
+    waiting: list[tuple[str, ...]],
+    num_samples: int,
+    failure: tuple[str, str, str],
+) -> Rejection:
+    reason, detail, raw_text = failure
+    missing = tuple(slug for group in waiting for slug in group)
     subject_id = f"{record.video_id}/{SHORT[kind]}" + (f"/{types[0]}" if len(types) == 1 else "")
-    detail = f"no JSON in {context.recipe.ask.max_parse_retries + 1} answers"
-    return [], [Rejection(subject_id, "ask", "unparsable", detail, raw_text)]
+    if missing != types:
+        detail += f"; missing are {', '.join(missing)}"
+    return Rejection(subject_id, "ask", reason, f"{detail} ({num_samples} answers)", raw_text)
 
 
 def make_request(
@@ -82,8 +153,9 @@ def make_request(
     sample: int = 0,
 ) -> Request:
     """The request for some types. Definitions come first, for the server's prefix cache."""
-    prompt = load_prompt(kind)
-    system, schema = instructions(kind, types, context.recipe.ask)
+    recipe = context.recipe
+    prompt = load_prompt(prompt_name(kind, recipe.ask), recipe.prompts)
+    system, schema = instructions(kind, types, recipe.ask, recipe.prompts)
     return context.request(
         stage=kind,
         record=record,
@@ -96,36 +168,48 @@ def make_request(
     )
 
 
+def prompt_name(kind: Kind, rules: Ask) -> str:
+    """Name of the prompt that asks for questions of a kind."""
+    return f"free_{kind}" if rules.mode == "free" else kind
+
+
 @cache
-def instructions(kind: Kind, types: tuple[str, ...], rules: Ask) -> tuple[str, Schema]:
+def instructions(
+    kind: Kind, types: tuple[str, ...], rules: Ask, folder: str | None = None
+) -> tuple[str, Schema]:
     """The system message for some types, and the schema of the answer."""
-    values: dict[str, object] = {
-        "dimensions": dimensions(types, kind),
-        "output": _output_text(kind),
-    }
+    is_free = rules.mode == "free"
+    values: dict[str, object] = {"output": _output_text(kind, is_free)}
+    if is_free:
+        values["num_questions"] = rules.num_free
+    else:
+        values["dimensions"] = dimensions(types, kind, folder)
     if kind == "multi_choice":
         values["num_distractors"] = rules.num_choices - 1
-    return fill(load_prompt(kind).system, **values), _schema(kind, types)
+    prompt = load_prompt(prompt_name(kind, rules), folder)
+    return fill(prompt.system, **values), _schema(kind, types, folder)
 
 
-def _output_text(kind: Kind) -> str:
-    fields = '"type": <name of the dimension>, "question": <question>, "answer": <answer>'
+def _output_text(kind: Kind, is_free: bool) -> str:
+    fields = '"question": <question>, "answer": <answer>'
+    if not is_free:
+        fields = f'"type": <name of the dimension>, {fields}'
     if kind == "multi_choice":
         fields += ', "wrong_answers": [<wrong answer>, ...]'
+    whole = f'Only a JSON object: {{"pairs": [{{{fields}}}, ...]}}.'
+    if is_free:
+        return whole
     return (
-        f'Only a JSON object: {{"pairs": [{{{fields}}}, ...]}}. Leave out the dimensions that the '
+        f"{whole} Leave out the dimensions that the "
         "description does not support; the list may be empty."
     )
 
 
-def _schema(kind: Kind, types: tuple[str, ...]) -> Schema:
-    titles = [t.title for t in QUESTION_TYPES if t.slug in types]
+def _schema(kind: Kind, types: tuple[str, ...], folder: str | None) -> Schema:
+    named = [t.title for t in question_types(folder) if t.slug in types]
     text = {"type": "string"}
-    fields: dict[str, Any] = {
-        "type": {"type": "string", "enum": titles},
-        "question": text,
-        "answer": text,
-    }
+    fields: dict[str, Any] = {"type": {"type": "string", "enum": named}} if named else {}
+    fields |= {"question": text, "answer": text}
     if kind == "multi_choice":
         fields["wrong_answers"] = {"type": "array", "items": text}
     pair = {
@@ -143,80 +227,52 @@ def _schema(kind: Kind, types: tuple[str, ...]) -> Schema:
     return Schema(f"{kind}_pairs", whole)
 
 
-def _pairs_in(value: Any) -> list[dict[str, Any]]:
-    """The pairs in a model's answer: our shape, a bare list, one pair, or a mapping by type."""
-    if isinstance(value, dict):
-        lower = {str(key).lower(): item for key, item in value.items()}
-        if "pairs" in lower:
-            value = lower["pairs"]
-        elif "question" in lower:
-            value = [value]
-        else:
-            value = [{"type": key, **item} for key, item in value.items() if isinstance(item, dict)]
-    if value is None:
-        value = []
-    if not isinstance(value, list) or not all(isinstance(pair, dict) for pair in value if pair):
-        raise ValueError("no list of pairs")
-    return [{str(k).lower(): v for k, v in pair.items()} for pair in value if pair]
-
-
-def _read_pairs(
+def read_pairs(
     record: VideoRecord,
     description: Caption,
     pairs: list[dict[str, Any]],
     request: Request,
     reply: Reply,
+    context: StepContext,
 ) -> Found:
+    """Questions of the pairs that an answer holds; those that cannot be used have a reason."""
     qas: dict[str, QA] = {}
     rejections: list[Rejection] = []
     kind: Kind = "multi_choice" if request.stage == "multi_choice" else "open_ended"
-    types = request.subject.types
+    types, recipe = request.subject.types, context.recipe
     provenance = Provenance(
-        request.key(), request.model, request.prompt, parents=(description.caption_id,)
+        reply.call_key or request.key(),
+        request.model,
+        request.prompt,
+        parents=(description.caption_id,),
     )
+    base = index_base(pairs)
     for number, pair in enumerate(pairs):
-        name = _text(pair.get("type") or pair.get("dimension") or "")
-        slug = types[0] if len(types) == 1 else find_type(name)
-        fallback_id = f"{record.video_id}/{SHORT[kind]}/{number}"
-        if is_nothing(pair.get("question")) or is_nothing(pair.get("answer")):
+        if is_nothing(pair.get("question")) or is_nothing(read_answer(pair)):
             continue  # the model's way to say that this type does not fit
+        name = one_line(pair.get("type") or pair.get("dimension") or "")
+        slug = types[0] if len(types) == 1 else type_named(name, recipe.prompts)
+        question = one_line(pair["question"])
+        qa_id = f"{record.video_id}/{SHORT[kind]}/{slug}"
+        if slug == FREE_FORM:
+            qa_id += f"_{number + 1}"
+        problem = None
         if slug is None or slug not in types:
-            rejections.append(
-                Rejection(fallback_id, "ask", "unknown_type", name, _text(pair["question"]))
-            )
+            problem = ("unknown_type", name)
+        elif qa_id in qas:
+            problem = ("repeated_type", slug)
+        if problem is not None:
+            subject_id = f"{record.video_id}/{SHORT[kind]}/{number}"
+            rejections.append(Rejection(subject_id, "ask", *problem, question))
             continue
-        if slug in qas:
-            rejections.append(
-                Rejection(fallback_id, "ask", "repeated_type", slug, _text(pair["question"]))
-            )
-            continue
-        answer = _text(pair["answer"])
-        qas[slug] = QA(
-            qa_id=f"{record.video_id}/{SHORT[kind]}/{slug}",
-            kind=kind,
-            type=slug,
-            question=_text(pair["question"]),
-            answer=answer,
-            provenance=provenance,
-            options=_options(answer, pair) if kind == "multi_choice" else (),
-        )
-    if reply.finish_reason == "length":
-        detail = f"{request.stage}: the answer was cut off; only whole pairs were kept"
-        rejections.append(Rejection(f"{record.video_id}/{SHORT[kind]}", "ask", "truncated", detail))
+        answer = one_line(read_answer(pair))
+        options: tuple[str, ...] = ()
+        if kind == "multi_choice":
+            choices = read_choices(pair, recipe.ask.num_choices, base)
+            if choices.problem:
+                rejections.append(Rejection(qa_id, "ask", choices.problem, answer, question))
+                continue
+            answer, options = choices.answer, (choices.answer, *choices.wrong)
+        assert slug is not None
+        qas[qa_id] = QA(qa_id, kind, slug, question, answer, provenance, options)
     return list(qas.values()), rejections
-
-
-def _options(answer: str, pair: dict[str, Any]) -> tuple[str, ...]:
-    """The right answer, then the wrong ones; some models list all choices instead."""
-    wrong = pair.get("wrong_answers") or pair.get("distractors") or pair.get("options") or []
-    texts = [_text(option) for option in wrong] if isinstance(wrong, list) else []
-    if "options" in pair and answer in texts:
-        texts.remove(answer)
-    return (answer, *texts)
-
-
-def _text(value: Any) -> str:
-    """A value of a model's JSON as one line; lone surrogates are replaced."""
-    if isinstance(value, bool):
-        return "Yes" if value else "No"
-    return " ".join(str(value).split()).encode(errors="replace").decode()

@@ -11,10 +11,10 @@ from llava_video.annotate.records import QA, Rejection, VideoRecord
 from llava_video.annotate.steps.context import StepContext
 from llava_video.annotate.steps.option_order import draw
 from llava_video.annotate.steps.parse_json import parse_json
-from llava_video.annotate.steps.prompts import fill, load_prompt
+from llava_video.annotate.steps.prompts import fill
 from llava_video.annotate.steps.similarity import jaccard, shingles
 from llava_video.annotate.videos.frames import pictures_spread
-from llava_video.calls.messages import Picture, Schema, Subject
+from llava_video.calls.messages import Part, Picture, Schema, Subject
 from llava_video.records.options import chosen_letter, letter_of, lettered
 
 VERDICTS = ("supported", "contradicted", "unclear")
@@ -66,9 +66,9 @@ async def check_faithfulness(record: VideoRecord, context: StepContext) -> Video
 async def _verdicts(
     record: VideoRecord, claims: list[str], pictures: list[Picture], context: StepContext
 ) -> list[str] | None:
-    prompt = load_prompt("faithfulness")
+    prompt = context.prompt("faithfulness")
     numbered = "\n".join(f"{number}. {claim}" for number, claim in enumerate(claims, 1))
-    parts: list[str | Picture] = [fill(prompt.user, claims=numbered)]
+    parts: list[Part] = [fill(prompt.user, claims=numbered)]
     for picture in pictures:
         parts += [f"t={picture.seconds:.1f}s", picture]
     for sample in range(context.recipe.ask.max_parse_retries + 1):
@@ -78,7 +78,7 @@ async def _verdicts(
             prompt=prompt.version,
             system=prompt.system,
             parts=tuple(parts),
-            schema=_object("verdicts", {"type": "string", "enum": list(VERDICTS)}, is_list=True),
+            schema=answer_schema("faithfulness"),
             sample=sample,
             model=context.recipe.faithfulness.model,
             subject=Subject(record.path, claims=tuple(claims)),
@@ -121,7 +121,7 @@ async def check_blind(record: VideoRecord, context: StepContext) -> VideoRecord:
 
 
 async def _trial(record: VideoRecord, qa: QA, trial: int, context: StepContext) -> bool:
-    prompt = load_prompt("blind")
+    prompt = context.prompt("blind")
     choices = sorted(qa.options, key=lambda option: draw(trial, f"{qa.qa_id} {option}"))
     if choices:
         output = 'A JSON object: {"answer": <letter>}'
@@ -134,7 +134,7 @@ async def _trial(record: VideoRecord, qa: QA, trial: int, context: StepContext) 
         prompt=prompt.version,
         system=fill(prompt.system, output=output),
         parts=(fill(prompt.user, question=question),),
-        schema=_object("answer", {"type": "string"}, is_list=False),
+        schema=answer_schema("blind"),
         sample=trial,
         model=context.recipe.blind.model,
         subject=Subject(record.path, claims=tuple(choices)),
@@ -152,6 +152,13 @@ def _field(text: str, name: str) -> Any:
     except ValueError:
         return text
     return value.get(name) if isinstance(value, dict) else value
+
+
+def answer_schema(stage: str) -> Schema:
+    """The JSON that a check has to answer in."""
+    if stage == "faithfulness":
+        return _object("verdicts", {"type": "string", "enum": list(VERDICTS)}, is_list=True)
+    return _object("answer", {"type": "string"}, is_list=False)
 
 
 def _object(name: str, item: dict[str, Any], *, is_list: bool) -> Schema:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from llava_video.annotate.recipe import Recipe
-from llava_video.annotate.records import VideoRecord
-from llava_video.calls.messages import Picture, Reply, Request, Schema, Subject
+from llava_video.annotate.records import Rejection, VideoRecord
+from llava_video.annotate.steps.prompts import Prompt, load_prompt
+from llava_video.calls.ledger import Tries
+from llava_video.calls.messages import Part, Reply, Request, Schema, Subject
 from llava_video.errors import LlavaVideoError
 
 Stage = Literal["level1", "level2", "level3", "open_ended", "multi_choice", "faithfulness", "blind"]
@@ -20,12 +23,19 @@ class AnswerError(LlavaVideoError):
     Attributes:
         reason: one word for counting.
         raw_text: what the model wrote.
+        before: the answers of the tries before, each with its reason.
     """
 
-    def __init__(self, reason: str, message: str, raw_text: str) -> None:
+    def __init__(
+        self, reason: str, message: str, raw_text: str, before: tuple[Rejection, ...] = ()
+    ) -> None:
         super().__init__(message)
         self.reason = reason
         self.raw_text = raw_text
+        self.before = before
+
+
+_SAMPLES_PER_REDO = 1000
 
 
 class WaitingError(LlavaVideoError):
@@ -47,10 +57,25 @@ class StepContext:
     Attributes:
         recipe: of the run.
         caller: sends requests and commits answers.
+        tries: how often videos were asked about before, where it was more than once.
     """
 
     recipe: Recipe
     caller: CanCall
+    tries: Mapping[str, Tries] = field(default_factory=dict)
+
+    def prompt(self, name: str) -> Prompt:
+        """A prompt of the recipe's folder, or of the package."""
+        return load_prompt(name, self.recipe.prompts)
+
+    def num_samples(self, record: VideoRecord, max_retries: int) -> int:
+        """How many answers to one question may be tried, those of earlier runs included.
+
+        Runs that ended without an answer that could be used have tried as many before, so that this
+        one asks as often again.
+        """
+        rounds = self.tries.get(record.video_id, Tries()).num_rounds
+        return (rounds + 1) * (max_retries + 1)
 
     def request(
         self,
@@ -59,13 +84,17 @@ class StepContext:
         record: VideoRecord,
         prompt: str,
         system: str,
-        parts: tuple[str | Picture, ...],
+        parts: tuple[Part, ...],
         subject: Subject,
         schema: Schema | None = None,
         sample: int = 0,
         model: str | None = None,
     ) -> Request:
-        """A request with the recipe's model and parameters."""
+        """A request with the recipe's model and parameters.
+
+        Once a user had a video redone, its samples are other ones than before.
+        """
+        sample += _SAMPLES_PER_REDO * self.tries.get(record.video_id, Tries()).num_redos
         settings = self.recipe.endpoint
         params: dict[str, Any] = {"temperature": settings.temperature, "seed": settings.seed}
         if settings.seed is not None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 
-from llava_video.annotate.records import Caption, Provenance, VideoRecord
+from llava_video.annotate.answers.captions import judge_caption, judge_reply
+from llava_video.annotate.records import Caption, Provenance, Rejection, VideoRecord
 from llava_video.annotate.steps.context import AnswerError, Stage, StepContext
-from llava_video.annotate.steps.prompts import fill, load_prompt
+from llava_video.annotate.steps.prompts import Prompt, fill
 from llava_video.annotate.steps.schedule import Step, caption_schedule
-from llava_video.annotate.videos.frames import pictures_between
-from llava_video.calls.messages import Picture, Request, Subject
+from llava_video.annotate.videos.frames import pictures_between, to_video
+from llava_video.calls.messages import Part, Picture, Subject
 
 _STAGES: dict[int, Stage] = {1: "level1", 2: "level2", 3: "level3"}
 
@@ -18,11 +19,14 @@ _STAGES: dict[int, Stage] = {1: "level1", 2: "level2", 3: "level3"}
 async def describe(record: VideoRecord, context: StepContext) -> VideoRecord:
     """The record with the captions of all three levels, in the order they were written.
 
+    A text that is no description is asked for again; why it is none stays in the record.
+
     Raises:
-        AnswerError: an answer is empty or was cut off.
+        AnswerError: no try brought a description.
     """
     assert record.facts is not None, "selection measures every video first"
     captions: list[Caption] = []
+    left_out: list[Rejection] = []
     warnings: list[str] = []
     num_frames = 0
     for step in caption_schedule(record.facts.duration_seconds, context.recipe.describe):
@@ -35,9 +39,9 @@ async def describe(record: VideoRecord, context: StepContext) -> VideoRecord:
             )
             num_frames += len(pictures)
             warnings += new
-        captions.append(await _write(record, step, captions, pictures, context))
+        captions.append(await _write(record, step, captions, pictures, context, left_out))
     described = dataclasses.replace(record, captions=tuple(captions), num_frames_seen=num_frames)
-    return described.warned(warnings)
+    return described.warned(warnings).noting(*left_out)
 
 
 async def _write(
@@ -46,32 +50,49 @@ async def _write(
     before: list[Caption],
     pictures: list[Picture],
     context: StepContext,
+    left_out: list[Rejection],
 ) -> Caption:
+    """One description; answers that are none are added to ``left_out``."""
     stage = _STAGES[step.level]
+    prompt = context.prompt(stage)
     parents = [before[i] for i in ([] if step.summary is None else [step.summary])]
     parents += [before[i] for i in step.clips]
-    request = context.request(
-        stage=stage,
-        record=record,
-        prompt=load_prompt(stage).version,
-        system=load_prompt(stage).system,
-        parts=(_user_text(step, parents), *_interleave(pictures)),
-        subject=Subject(record.path, step.start_seconds, step.end_seconds),
-    )
-    reply = await context.caller.call(request)
-    text = " ".join(reply.text.split())
-    if reply.finish_reason == "length":
-        raise AnswerError("truncated", _cut_off(stage, request), reply.text)
-    if not text:
-        raise AnswerError("empty", f"{stage}: the answer is empty", reply.text)
+    caption_id = f"{record.video_id}/L{step.level}/{_number(before, step.level):03d}"
+    parts = (_user_text(step, parents, prompt), *show(pictures, context))
+    num_samples = context.num_samples(record, context.recipe.captions.max_retries)
+    alike = [caption.text for caption in before if caption.level == step.level == 1]
+    for sample in range(num_samples):
+        request = context.request(
+            stage=stage,
+            record=record,
+            prompt=prompt.version,
+            system=prompt.system,
+            parts=parts,
+            subject=Subject(record.path, step.start_seconds, step.end_seconds),
+            sample=sample,
+        )
+        reply = await context.caller.call(request)
+        verdict = judge_reply(reply, request.max_output_tokens) or judge_caption(
+            reply.text, context.recipe.captions, alike
+        )
+        if verdict is None:
+            break
+        reason, detail = verdict
+        raw_text = reply.text or reply.thoughts
+        if sample == num_samples - 1:
+            message = f"{stage}: {detail}" + (f" ({num_samples} answers)" if sample else "")
+            raise AnswerError(reason, message, raw_text, tuple(left_out))
+        # Not the video's own id, so that the video stays.
+        try_id = f"{caption_id}/try{sample}"
+        left_out.append(Rejection(try_id, "describe", reason, f"{stage}: {detail}", raw_text))
     return Caption(
-        caption_id=f"{record.video_id}/L{step.level}/{_number(before, step.level):03d}",
+        caption_id=caption_id,
         level=step.level,
         start_seconds=step.start_seconds,
         end_seconds=step.end_seconds,
-        text=text,
+        text=" ".join(reply.text.split()),
         provenance=Provenance(
-            call_key=request.key(),
+            call_key=reply.call_key or request.key(),
             model=request.model,
             prompt=request.prompt,
             parents=tuple(parent.caption_id for parent in parents),
@@ -81,7 +102,7 @@ async def _write(
     )
 
 
-def _user_text(step: Step, parents: list[Caption]) -> str:
+def _user_text(step: Step, parents: list[Caption], prompt: Prompt) -> str:
     lines = []
     for parent in parents:
         label = "Summary of" if parent.level == 2 else "Description of"
@@ -91,11 +112,15 @@ def _user_text(step: Step, parents: list[Caption]) -> str:
     values = {"history": history, "end": _seconds(step.end_seconds)}
     if step.level == 1:
         values["start"] = _seconds(step.start_seconds)
-    return fill(load_prompt(_STAGES[step.level]).user, **values)
+    return fill(prompt.user, **values)
 
 
-def _interleave(pictures: list[Picture]) -> list[str | Picture]:
-    parts: list[str | Picture] = []
+def show(pictures: list[Picture], context: StepContext) -> list[Part]:
+    """Pictures with their times, or the video that is made of them."""
+    rules = context.recipe.describe
+    if pictures and rules.send == "video":
+        return [to_video(pictures, rules.fps)]
+    parts: list[Part] = []
     for picture in pictures:
         parts += [f"t={picture.seconds:.1f}s", picture]
     return parts
@@ -107,8 +132,3 @@ def _number(before: list[Caption], level: int) -> int:
 
 def _seconds(value: float) -> str:
     return f"{value:.1f}".removesuffix(".0")
-
-
-def _cut_off(stage: str, request: Request) -> str:
-    limit = request.max_output_tokens
-    return f"{stage}: the answer was cut off at {limit} tokens; raise endpoint.max_output_tokens"

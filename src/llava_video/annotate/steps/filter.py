@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+from llava_video.annotate.answers.captions import normal
+from llava_video.annotate.answers.refusals import find_refusal
 from llava_video.annotate.recipe import Filters, Recipe
 from llava_video.annotate.records import KINDS, QA, Rejection, VideoRecord
 from llava_video.annotate.steps.decontaminate import DecontaminationSet
@@ -48,7 +51,7 @@ def screen(records: Iterable[VideoRecord], recipe: Recipe) -> Iterator[VideoReco
 def compare(records: Iterable[VideoRecord], recipe: Recipe) -> list[VideoRecord]:
     """The filters that compare: near-duplicates within and across videos, decontamination."""
     rules = recipe.filters
-    result = list(records)
+    result = drop_copied_captions(records, recipe.captions.max_copies)
     for threshold, across in (
         (rules.within_video_similarity, False),
         (rules.across_videos_similarity, True),
@@ -85,6 +88,8 @@ def judge_refusal(qa: QA, rule: str) -> tuple[str, str] | None:
         return None
     if _PREFIX.match(qa.answer):
         return "refusal", qa.answer
+    if rule == "first_clause" and find_refusal(f"{qa.question}\n{qa.answer}"):
+        return "refusal", qa.answer
     clause = re.split(r"[.,;:]", qa.answer, maxsplit=1)[0]
     match = _FIRST_CLAUSE.search(clause) if rule == "first_clause" else None
     if match is None:
@@ -101,7 +106,9 @@ def judge_choices(qa: QA, recipe: Recipe) -> tuple[str, str] | None:
     if qa.kind != "multi_choice":
         return None
     wanted = recipe.ask.num_choices
-    yes_or_no = qa.type == "binary" and len(qa.options) == 2
+    short = {option.strip(" .").lower() for option in qa.options}
+    is_binary = qa.type == "binary" or short <= {"yes", "no", "true", "false"}
+    yes_or_no = is_binary and len(qa.options) == 2
     if len(qa.options) != wanted and not yes_or_no:
         return "malformed_choices", f"{len(qa.options)} choices, {wanted} wanted"
     if any(not option.strip() for option in qa.options):
@@ -145,6 +152,39 @@ def drop_duplicates(
             index = _index([qa.question for qa in qas], threshold, rules)
             found |= _copies(qas, index, 1, "near_duplicate")
         yield from _without([record], found)
+
+
+def drop_copied_captions(
+    records: Iterable[VideoRecord], max_copies: int | None
+) -> list[VideoRecord]:
+    """Leave out all videos that share a description with more than ``max_copies - 1`` others.
+
+    Which of them it fits, if any, cannot be told, so none is kept. Descriptions are compared word
+    by word.
+    """
+    records = list(records)
+    groups: dict[str, list[str]] = defaultdict(list)
+    for record in records:
+        if record.description is not None and not record.is_rejected:
+            groups[normal(record.description.text)].append(record.video_id)
+    found: list[VideoRecord] = []
+    for record in records:
+        text = record.description.text if record.description is not None else ""
+        same = groups.get(normal(text), []) if not record.is_rejected else []
+        if max_copies is None or len(same) <= max_copies:
+            found.append(record)
+            continue
+        other = next(name for name in same if name != record.video_id)
+        found.append(
+            dataclasses.replace(record, qas=()).rejected(
+                "filter",
+                "repeated_across_videos",
+                f"the same description as {other} and {len(same) - 2} more; `annotate redo` asks "
+                "anew",
+                text,
+            )
+        )
+    return found
 
 
 def _index(texts: list[str], threshold: float, rules: Filters) -> Index:

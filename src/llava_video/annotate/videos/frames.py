@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+import av
+import numpy as np
+from PIL import Image
 
 from llava_video.annotate.recipe import Describe
 from llava_video.annotate.records import Facts
-from llava_video.calls.messages import Picture
+from llava_video.calls.messages import Picture, Video
 from llava_video.types import Frames
 from llava_video.video import read_video, sample_times
 
@@ -70,6 +77,31 @@ def pictures_spread(path: str, num_frames: int, facts: Facts, rules: Describe) -
         size=size_to_send(facts, rules.image_max_side),
     )
     return to_pictures(frames, rules)
+
+
+def to_video(pictures: Sequence[Picture], fps: float) -> Video:
+    """A video of pictures, for models that take one; each is shown for ``1 / fps`` seconds.
+
+    Servers sample videos anew, and take all frames of one with as few.
+    """
+    rate = Fraction(fps).limit_denominator(1000)
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=rate)
+        # Both sides are even in 4:2:0; a picture that is not is scaled by one pixel.
+        stream.width, stream.height = (
+            max(2, side - side % 2) for side in (pictures[0].width, pictures[0].height)
+        )
+        stream.pix_fmt = "yuv420p"
+        stream.options = {"crf": "18", "preset": "veryfast"}
+        stream.thread_count = 1
+        for picture in pictures:
+            with Image.open(io.BytesIO(picture.jpeg)) as image:
+                pixels = np.asarray(image.resize((stream.width, stream.height)))
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return Video(buffer.getvalue(), tuple(pictures), fps)
 
 
 def to_pictures(frames: Frames, rules: Describe) -> list[Picture]:

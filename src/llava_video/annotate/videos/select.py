@@ -18,14 +18,18 @@ from pydantic import TypeAdapter
 
 from llava_video.annotate.recipe import Recipe, Selection
 from llava_video.annotate.records import Facts, VideoRecord
+from llava_video.annotate.videos.near_duplicates import (
+    HASH_FRAMES,
+    HASH_SIDE,
+    Notice,
+    near_duplicates,
+)
 from llava_video.calls.ledger import Ledger
 from llava_video.errors import LlavaVideoError, VideoError
 from llava_video.video import probe_video, read_video
 
 logging.getLogger("pyscenedetect").addHandler(logging.NullHandler())
 
-HASH_FRAMES = 8
-_HASH_SIDE = 8
 # One wrong timestamp can make a short file years long, with a call for every ten seconds.
 _LEAST_FPS = 1 / 60
 FACTS = TypeAdapter(Facts)
@@ -82,8 +86,10 @@ def judge(facts: Facts, rules: Selection) -> tuple[str, str] | None:
         return "too_short", f"{facts.duration_seconds:.1f} s < {rules.min_seconds:g} s"
     if rules.max_seconds is not None and facts.duration_seconds > rules.max_seconds:
         return "too_long", f"{facts.duration_seconds:.1f} s > {rules.max_seconds:g} s"
-    if facts.height <= rules.over_height:
-        return "low_resolution", f"height {facts.height} <= {rules.over_height}"
+    shorter = min(facts.width, facts.height)
+    if shorter <= rules.over_height:
+        size = f"{facts.width} x {facts.height}"
+        return "low_resolution", f"{size}: shorter side {shorter} <= {rules.over_height}"
     if facts.num_scenes is None or not rules.needs_scenes:
         return None
     if rules.over_scenes is not None and facts.num_scenes <= rules.over_scenes:
@@ -94,7 +100,11 @@ def judge(facts: Facts, rules: Selection) -> tuple[str, str] | None:
     return None
 
 
-def choose(records: Iterable[VideoRecord], recipe: Recipe) -> Iterator[VideoRecord]:
+def choose(
+    records: Iterable[VideoRecord],
+    recipe: Recipe,
+    notice: Notice = lambda done, of: None,
+) -> Iterator[VideoRecord]:
     """All measured records in their input order, each kept or rejected with a reason.
 
     Candidates are processed from the most viewed to the least: of near-duplicates the most viewed
@@ -104,10 +114,11 @@ def choose(records: Iterable[VideoRecord], recipe: Recipe) -> Iterator[VideoReco
     order = sorted(range(len(records)), key=lambda i: -records[i].views)
     verdicts: dict[int, tuple[str, str]] = {}
     quota: Counter[tuple[str, str]] = Counter()
-    originals = _near_duplicates([records[i] for i in order], recipe)
+    originals = _near_duplicates([records[i] for i in order], recipe, notice)
+    by_source = {source: recipe.selection_of(source) for source in {r.source for r in records}}
     for i in order:
         record = records[i]
-        rules = recipe.selection_of(record.source)
+        rules = by_source[record.source]
         if record.is_rejected or record.facts is None:
             continue
         verdict = judge(record.facts, rules)
@@ -155,39 +166,25 @@ def count_scenes(path: str, rules: Selection) -> int:
 
 def _frame_hash(path: str) -> tuple[str, tuple[str, ...]]:
     """Average colours on an 8 x 8 grid of evenly spaced frames, and what was wrong with them."""
-    frames = read_video(path, num_frames=HASH_FRAMES, size=(_HASH_SIDE * 4, _HASH_SIDE * 4))
-    cells = frames.pixels.reshape(HASH_FRAMES, _HASH_SIDE, 4, _HASH_SIDE, 4, 3)
+    frames = read_video(path, num_frames=HASH_FRAMES, size=(HASH_SIDE * 4, HASH_SIDE * 4))
+    cells = frames.pixels.reshape(HASH_FRAMES, HASH_SIDE, 4, HASH_SIDE, 4, 3)
     averages: NDArray[np.uint8] = cells.mean(axis=(2, 4)).round().astype(np.uint8)
     return averages.tobytes().hex(), frames.warnings
 
 
-def _near_duplicates(records: list[VideoRecord], recipe: Recipe) -> dict[str, str]:
-    """Id of the original, by id of each later near-duplicate.
-
-    Two videos are near-duplicates when their durations agree within 2 % and the colours of their
-    frame hashes differ by no more than the recipe's distance, of 255, on average.
-    """
+def _near_duplicates(records: list[VideoRecord], recipe: Recipe, notice: Notice) -> dict[str, str]:
+    """Id of the original, by id of each later near-duplicate: see `near_duplicates`."""
     hashed = [r for r in records if r.facts and r.facts.frame_hash and not r.is_rejected]
     hashed = [r for r in hashed if _passes(r, recipe)]
-    if not hashed:
-        return {}
-    hashes = np.stack([_as_array(r) for r in hashed])
-    durations = np.array([r.facts.duration_seconds for r in hashed if r.facts])
-    by_duration = np.argsort(durations, kind="stable")
-    sorted_durations = durations[by_duration]
-    originals: dict[str, str] = {}
-    for number, record in enumerate(hashed):
-        limit = recipe.selection_of(record.source).near_duplicate_distance
-        low, high = np.searchsorted(
-            sorted_durations, [durations[number] * 0.98, durations[number] * 1.02 + 1e-9]
-        )
-        same_length = sorted(int(i) for i in by_duration[low:high] if i < number)
-        rivals = [i for i in same_length if hashed[i].video_id not in originals]
-        if rivals:
-            distances = np.abs(hashes[rivals] - hashes[number]).mean(axis=1)
-            if distances.min() <= limit:
-                originals[record.video_id] = hashed[rivals[int(distances.argmin())]].video_id
-    return originals
+    limits = {r.source: recipe.selection_of(r.source).near_duplicate_distance for r in hashed}
+    facts = [r.facts for r in hashed if r.facts]
+    found = near_duplicates(
+        [bytes.fromhex(own.frame_hash) for own in facts],
+        [own.duration_seconds for own in facts],
+        [limits[r.source] for r in hashed],
+        notice,
+    )
+    return {hashed[copy].video_id: hashed[original].video_id for copy, original in found.items()}
 
 
 def _passes(record: VideoRecord, recipe: Recipe) -> bool:
@@ -196,18 +193,14 @@ def _passes(record: VideoRecord, recipe: Recipe) -> bool:
     return rules.drop_near_duplicates and judge(record.facts, rules) is None
 
 
-def _as_array(record: VideoRecord) -> NDArray[np.int16]:
-    assert record.facts is not None
-    return np.frombuffer(bytes.fromhex(record.facts.frame_hash), np.uint8).astype(np.int16)
-
-
 def select_videos(
     records: list[VideoRecord],
     recipe: Recipe,
     ledger: Ledger | None,
     *,
     measure_all: Measure | None = None,
-    notice: Callable[[int, int], None] = lambda done, of: None,
+    notice: Notice = lambda done, of: None,
+    notice_compared: Notice = lambda done, of: None,
 ) -> list[VideoRecord]:
     """Measure all videos (once per file, when there is a ledger to remember it) and choose.
 
@@ -217,6 +210,7 @@ def select_videos(
         ledger: keeps the facts of measured files, or None to keep nothing.
         measure_all: measures them; `measure_here` by default.
         notice: called with the number of measured videos and of all.
+        notice_compared: called with the number of videos that were compared and of all.
     """
     rules = [recipe.selection_of(record.source) for record in records]
     jobs = [(_remembered(r, own, ledger), own) for r, own in zip(records, rules, strict=True)]
@@ -228,7 +222,8 @@ def select_videos(
             ledger.save_facts(fingerprint(record.path, own), facts)
         measured[position] = record
         notice(len(measured), len(records))
-    return list(choose([measured[position] for position in range(len(records))], recipe))
+    ordered = [measured[position] for position in range(len(records))]
+    return list(choose(ordered, recipe, notice_compared))
 
 
 def measure_here(jobs: list[tuple[VideoRecord, Selection]]) -> Iterator[tuple[int, VideoRecord]]:

@@ -16,6 +16,7 @@ from rich.tree import Tree
 from llava_video.annotate.export.statistics import count
 from llava_video.annotate.forecast.calibration import forecast_against_actual
 from llava_video.annotate.forecast.forecast import Forecast
+from llava_video.annotate.probe import Probe
 from llava_video.annotate.recipe import Recipe
 from llava_video.annotate.records import VideoRecord
 from llava_video.annotate.run import RunResult
@@ -34,9 +35,10 @@ def forecast_screen(forecast: Forecast, recipe: Recipe) -> tuple[str, Table, str
     )
     rows: list[tuple[Cell, ...]] = []
     for name, stage in forecast.stages.items():
-        usd = ["no price", "", ""] if stage.usd is None else [f"{v:.4f}" for v in stage.usd]
+        usd = ["no price", "", ""] if stage.usd is None else [_dollars(v) for v in stage.usd]
+        numbers = (stage.num_calls, stage.num_images)
         tokens = (stage.prompt_tokens[1], stage.completion_tokens[1])
-        rows.append((name, stage.num_calls, stage.num_images, *tokens, *usd))
+        rows.append((name, *(_short(number) for number in (*numbers, *tokens)), *usd))
     columns = ("stage", "calls", "images", "in", "out", "usd: least", "likely", "most")
     table = Table(columns, rows, "lrrrrrrr")
     lines = []
@@ -63,6 +65,21 @@ def forecast_screen(forecast: Forecast, recipe: Recipe) -> tuple[str, Table, str
     return head, table, "\n".join(lines)
 
 
+def _short(number: int) -> str:
+    """A count in seven characters at most, so that a row fits into 80 columns."""
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "K")):
+        if number >= max(size, 10**5):
+            return f"{number / size:.4g}{unit}"
+    return f"{number:,}"
+
+
+def _dollars(usd: float) -> str:
+    """Dollars in seven characters at most."""
+    if usd >= 10**5:
+        return _short(round(usd))
+    return f"{usd:.4f}" if usd < 10 else f"{usd:.2f}"[:7] if usd < 1000 else f"{usd:,.0f}"
+
+
 def _basis(forecast: Forecast) -> str:
     texts = {
         "calibrated": (
@@ -85,6 +102,7 @@ def result_of(result: RunResult, folder: Path) -> dict[str, Any]:
         "annotated": found.num_kept,
         "open_ended": found.num_open_ended,
         "multi_choice": found.num_multi_choice,
+        "without_questions": found.num_without_questions,
         "left_out": {f"{stage}.{reason}": n for (stage, reason), n in found.waterfall.items()},
         "problems": _problems(result.records),
         "warnings": _warnings(result.records),
@@ -100,6 +118,8 @@ def result_screen(found: dict[str, Any]) -> str:
         f"{found['annotated']} of {found['videos']} videos annotated: {found['open_ended']} "
         f"open-ended and {found['multi_choice']} multiple-choice questions",
     ]
+    if found["without_questions"]:
+        lines.append(f"without any question: {found['without_questions']} of them")
     if found["left_out"]:
         lines.append("left out: " + ", ".join(f"{k} {n}" for k, n in found["left_out"].items()))
     notes = _notes(found)
@@ -214,12 +234,40 @@ def _totals_line(totals: dict[str, Any]) -> str:
         f"{totals['prompt_tokens']:,} tokens in, {totals['completion_tokens']:,} out "
         f"({totals['reasoning_tokens']:,} reasoning), ${totals['usd']:.4f}"
     )
+    line += "".join(f"; {note}" for note in notes_on(totals))
     if totals["num_unknown"]:
         line += (
             f"; {totals['num_unknown']} more were in flight when a run broke off and may have been "
             f"billed, ${totals['unknown_usd']:.4f} at most"
         )
     return line
+
+
+def notes_on(totals: dict[str, Any]) -> list[str]:
+    """What to know about sums: dollars that are estimated, thoughts that were cut off."""
+    notes = []
+    if totals["num_estimated"]:
+        notes.append(
+            f"${totals['estimated_usd']:.4f} of it estimated, as {totals['num_estimated']} answers "
+            "came without a valid usage"
+        )
+    if totals["num_with_thoughts"]:
+        notes.append(
+            f"thoughts were cut off {totals['num_with_thoughts']} answers; the ledger keeps them"
+        )
+    return notes
+
+
+def probe_table(found: list[Probe]) -> Table:
+    """Probes, one a row."""
+    rows = [
+        (
+            *(one.kind, one.model, f"{one.seconds:.1f}", one.prompt_tokens, one.completion_tokens),
+            one.problem or one.notes or "works",
+        )
+        for one in found
+    ]
+    return Table(("call", "model", "seconds", "in", "out", ""), rows, "llrrrl")
 
 
 def _duration(seconds: float) -> str:

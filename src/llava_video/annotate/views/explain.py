@@ -95,7 +95,7 @@ def _caption_node(caption: Caption, record: VideoRecord, ledger: Ledger) -> dict
 def _origin(provenance: Provenance, record: VideoRecord, ledger: Ledger) -> dict[str, Any]:
     rows = ledger.query(
         "SELECT request_id, prompt_tokens, completion_tokens, reasoning_tokens, usd,"
-        " (SELECT COUNT(*) FROM attempts WHERE attempts.key = calls.key)"
+        " (SELECT COUNT(*) FROM attempts WHERE attempts.key = calls.key), thoughts"
         " FROM calls WHERE key = ?",
         (provenance.call_key,),
     )
@@ -106,8 +106,11 @@ def _origin(provenance: Provenance, record: VideoRecord, ledger: Ledger) -> dict
         "reasoning_tokens",
         "usd",
         "attempts",
+        "thoughts",
     )
     call = dict(zip(names, rows[0], strict=True)) if rows else {"request_id": "not in the ledger"}
+    if not call.get("thoughts"):
+        call.pop("thoughts", None)
     captions = {caption.caption_id: caption for caption in record.captions}
     node: dict[str, Any] = {
         "model": provenance.model,

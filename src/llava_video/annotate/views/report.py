@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 from llava_video.annotate.decisions import agreements, read_decisions
@@ -18,7 +19,8 @@ from llava_video.annotate.forecast.calibration import calibrate_tokens, forecast
 from llava_video.annotate.recipe import Recipe
 from llava_video.annotate.records import VideoRecord
 from llava_video.annotate.run_folder import load_run
-from llava_video.annotate.views.console import cost_table
+from llava_video.annotate.steps.prompts import titles
+from llava_video.annotate.views.console import cost_table, notes_on
 from llava_video.calls.ledger import Ledger, open_ledger
 from llava_video.calls.messages import Picture
 from llava_video.calls.pricing import load_prices
@@ -55,7 +57,7 @@ def write_report(folder: Path, path: Path) -> Path:
     records = run.reviewed()
     found = count(records)
     sections = [
-        Section("Question types", [_types(found)]),
+        Section("Question types", [_types(found, run.recipe.prompts)]),
         Section("Lengths", _lengths(found)),
         Section("What was left out", [_waterfall(found)]),
         Section("Multiple choice", [_choices(found)]),
@@ -78,6 +80,7 @@ def _tiles(found: Statistics, ledger: Ledger) -> Tiles:
             (str(found.num_captions), "descriptions"),
             (str(found.num_open_ended), "open-ended questions"),
             (str(found.num_multi_choice), "multiple-choice questions"),
+            (str(found.num_without_questions), "videos without any question"),
             (f"{found.average_fps:.2f}", "frames sent per second"),
             (f"{totals.num_calls:,}", "calls"),
             (f"${totals.usd:.4f}", "dollars"),
@@ -85,13 +88,17 @@ def _tiles(found: Statistics, ledger: Ledger) -> Tiles:
     )
 
 
-def _types(found: Statistics) -> Bars:
+def _types(found: Statistics, folder: str | None) -> Bars:
     total = sum(found.types.values()) or 1
     bars = []
     for own in QUESTION_TYPES:
         here = 100 * found.types.get(own.slug, 0) / total
         text = f"{here:.1f} % ({own.paper_percent} %)"
         bars.append(Bar(own.title, here, text, own.paper_percent))
+    names = titles(folder)
+    for slug in sorted(found.types.keys() - {own.slug for own in QUESTION_TYPES}):
+        here = 100 * found.types[slug] / total
+        bars.append(Bar(names.get(slug, slug), here, f"{here:.1f} %"))
     return Bars(bars, ("here", "LLaVA-Video-178K (Table 1)"))
 
 
@@ -128,6 +135,7 @@ def _cost(ledger: Ledger, recipe: Recipe) -> list[Block]:
             f" {totals.num_unknown} calls were in flight when a run broke off and may have been "
             f"billed, ${totals.unknown_usd:.4f} at most."
         )
+    note += "".join(f" {text[0].upper()}{text[1:]}." for text in notes_on(asdict(totals)))
     return [cost_table(forecast_against_actual(ledger)), Text(note), Text(_basis(ledger, recipe))]
 
 

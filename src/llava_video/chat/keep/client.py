@@ -38,7 +38,7 @@ class KeptModel:
         self._request = request
         self._keep_seconds = keep_seconds
         self._say = say
-        self._key = ModelKey.of(request.model, request.device)
+        self._key = ModelKey.of(request)
         self._restart_seconds = keep_seconds
         opened = self._ask({"do": "open"}, Names())
         self._restart_seconds = opened["keep_seconds"]

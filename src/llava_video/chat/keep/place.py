@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from llava_video import __version__
+from llava_video.chat.model_request import ModelRequest
 from llava_video.errors import InputError
 
 MAX_PATH_BYTES = 100
@@ -36,17 +37,27 @@ class ModelKey:
     Attributes:
         model: a name, or the directory of a checkpoint.
         device: as it was asked for.
+        dtype: as it was asked for.
+        int8: whether linear layers have int8 weights.
         visible_gpus: the value of ``CUDA_VISIBLE_DEVICES``, which decides what the device is.
     """
 
     model: str
     device: str
+    dtype: str | None = None
+    int8: bool = False
     visible_gpus: str | None = None
 
     @classmethod
-    def of(cls, model: str, device: str) -> ModelKey:
+    def of(cls, request: ModelRequest) -> ModelKey:
         """The key of a model as it is named on a command line."""
-        return cls(model_name_of(model), device.lower(), os.environ.get("CUDA_VISIBLE_DEVICES"))
+        return cls(
+            model_name_of(request.model),
+            request.device.lower(),
+            request.dtype,
+            request.int8,
+            os.environ.get("CUDA_VISIBLE_DEVICES"),
+        )
 
 
 def model_name_of(model: str) -> str:

@@ -212,8 +212,8 @@ def decoding_cache(
             for which in (0, 1)
         )
         layers.append((keys, values))
-    options = {"max_new_tokens": num_new_tokens}
-    cache: Cache | None = fixed_cache(network, longest + 1, options, network.generation_config)
+    option = network.option_lookup({"max_new_tokens": num_new_tokens})
+    cache: Cache | None = fixed_cache(network, longest + 1, option)
     if cache is None:
         cache = _cache_of(layers)
     else:  # on a GPU: decoding is recorded, and needs keys and values at fixed addresses

@@ -62,8 +62,8 @@ def command(
     request = ModelRequest(
         name,
         device,
-        representation,
-        max_video_tokens,
+        representation=representation,
+        max_video_tokens=max_video_tokens,
         num_frames=num_frames,
         num_videos=sum(kind_of(file) == "video" for file in files),
         num_new_tokens=max_new_tokens,

@@ -62,8 +62,8 @@ class Ask:
         request = ModelRequest(
             self.model,
             self.device,
-            self.representation,
-            self.max_video_tokens,
+            representation=self.representation,
+            max_video_tokens=self.max_video_tokens,
             num_frames=self.options.sampling.num_frames,
             num_videos=num_videos,
             num_new_tokens=self.options.max_new_tokens,

@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import Dataset
 
 from llava_video.errors import InputError, VideoError
-from llava_video.model.modeling import MEDIA_INPUTS
+from llava_video.model.media_inputs import MEDIA_INPUTS
 from llava_video.processing.prompt import Message
 from llava_video.records.preference_rows import split_preference
 from llava_video.records.row_keys import MEDIA_KEYS

@@ -1,0 +1,1 @@
+"""What models write, judged and read before it is kept."""

@@ -1,0 +1,1 @@
+"""Files of checkpoints: JSON, pickles, tokenizers and settings, adapters."""
