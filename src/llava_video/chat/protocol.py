@@ -250,6 +250,11 @@ class CheckpointModel(ChatModel, Protocol):
         ...
 
     @property
+    def precision(self) -> str:
+        """What it computes in: a dtype, or ``int8``."""
+        ...
+
+    @property
     def representation(self) -> VideoRepresentation:
         """How frames become tokens unless the options say otherwise."""
         ...

@@ -25,6 +25,7 @@ class KeptModel:
     Attributes:
         name: as it was asked for.
         device: name of the device where it runs.
+        precision: what it computes in: a dtype, or ``int8``.
         representation: how frames become tokens unless the options say otherwise.
     """
 
@@ -43,6 +44,7 @@ class KeptModel:
         opened = self._ask({"do": "open"}, Names())
         self._restart_seconds = opened["keep_seconds"]
         self.device: str = opened["device"]
+        self.precision: str = opened["precision"]
         self.representation = VideoRepresentation.from_dict(opened["representation"])
 
     @classmethod

@@ -134,6 +134,7 @@ class KeepProcess:
         if do == "open":
             return {
                 "device": str(model.device),
+                "precision": model.precision,
                 "representation": model.representation.to_dict(),
                 "keep_seconds": self._keep_seconds,
             }
