@@ -20,7 +20,7 @@ NUM_FRAMES = 16
 NUM_NEW_TOKENS = 64
 """A short video and a short answer, for which expectations are given."""
 
-PROBE_TOKENS = 256
+PROBE_TOKENS = 128
 """Length of the prompt that the machine is measured with: seconds, not a minute."""
 
 
@@ -50,6 +50,7 @@ class Expectation:
         return asdict(self)
 
 
+@functools.cache
 def measure_expectations(device: torch.device) -> list[Expectation]:
     """Measure the device with layers of the smallest known model, and count for all of them.
 

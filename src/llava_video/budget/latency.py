@@ -192,7 +192,7 @@ def _measure_vision(config: LlavaVideoConfig, dtype: torch.dtype, device: torch.
     one_layer = LlavaVideoConfig(vision_config={**vision.to_dict(), "num_hidden_layers": 1})
     with torch.device("meta"):
         model = SiglipVisionModel._from_config(one_layer.vision)
-    model = _random(model, dtype, device)
+    model = _filled(model, dtype, device)
     num_frames = 8 if device.type == "cuda" else 1
     side = config.tile_size
     pixels = torch.zeros(num_frames, 3, side, side, dtype=dtype, device=device)
@@ -214,7 +214,7 @@ def _measure_text(
     few_layers = LlavaVideoConfig(text_config={**values, **no_words})
     with torch.device("meta"):
         model = Qwen2Model._from_config(few_layers.text)
-    model = _random(model, dtype, device)
+    model = _filled(model, dtype, device)
     model.rotary_emb = type(model.rotary_emb)(few_layers.text).to(device)
     if device.type == "cpu":
         model.set_attn_implementation(GROUPED)
@@ -236,10 +236,11 @@ def _measure_text(
     return work.prefill_flops / prefill_seconds, work.decode_bytes / decode_seconds
 
 
-def _random(model: nn.Module, dtype: torch.dtype, device: torch.device) -> Any:
+def _filled(model: nn.Module, dtype: torch.dtype, device: torch.device) -> Any:
+    """The model with some finite weights; which ones has no influence on its rates."""
     model = model.to(dtype).to_empty(device=device).eval()
     for weight in model.parameters():
-        weight.normal_(std=0.02)
+        weight.fill_(0.02)
     return model
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from llava_video.budget.expectations import Expectation
     from llava_video.checkpoints.parity import Stage
     from llava_video.cli.environment import Environment
 
@@ -47,12 +48,35 @@ def _examine(as_json: bool) -> None:
     from llava_video.cli.environment import examine
 
     found = examine()
+    place, expected = _expectations()
     if as_json:
-        typer.echo(json.dumps(found.to_dict(), ensure_ascii=False))
+        values = {**found.to_dict(), "expectations": [row.to_dict() for row in expected]}
+        typer.echo(json.dumps(values, ensure_ascii=False))
     else:
         _print_environment(found)
+        _print_expectations(place, expected)
     if found.problems:
         raise typer.Exit(1)
+
+
+def _expectations() -> tuple[str, list[Expectation]]:
+    """The device that models would run on, and what to expect of them there."""
+    from llava_video.budget.devices import AUTO, parse_device
+    from llava_video.budget.expectations import measure_expectations
+
+    device = parse_device(AUTO)
+    return str(device), measure_expectations(device)
+
+
+def _print_expectations(place: str, expected: list[Expectation]) -> None:
+    from llava_video.budget.expectations import NUM_FRAMES
+    from llava_video.cli.models import expectations_table
+    from llava_video.pages.terminal import show
+
+    show(
+        f"\nWhat to expect of {NUM_FRAMES} frames on {place}, measured just now",
+        expectations_table(expected),
+    )
 
 
 def _print_environment(found: Environment) -> None:
