@@ -46,6 +46,10 @@ SLOW_STRIDE = 3
 """Of the paper's SlowFast; also offered with a checkpoint's own pooling and newlines."""
 
 
+class MemoryShortError(RepresentationError):
+    """An answer does not fit into what is free on a device."""
+
+
 @dataclass(frozen=True, slots=True)
 class Option:
     """A representation of a video, and whether it fits.
@@ -293,6 +297,7 @@ def fit_memory(
     num_new_tokens: int = 256,
     int8: bool = False,
     may_change: bool = True,
+    held_bytes: int = 0,
 ) -> tuple[VideoRepresentation, str | None]:
     """The representation with which an answer fits into a device's free memory.
 
@@ -304,18 +309,20 @@ def fit_memory(
         num_new_tokens: the longest answer.
         int8: whether linear layers have int8 weights.
         may_change: whether another representation may be taken.
+        held_bytes: of the model, which this process has loaded already.
 
     Returns:
         The representation of the configuration where the answer fits with it, or where the system
         does not say what is free, and None; else another one, and why.
 
     Raises:
-        RepresentationError: it does not fit, and no other representation may be taken or fits.
+        MemoryShortError: it does not fit, and no other representation may be taken or fits.
     """
     own = config.representation
     free_bytes = free_memory_bytes(device)
     if free_bytes is None:
         return own, None
+    free_bytes += held_bytes
     planner = planner_of(config, directory, device, free_bytes, num_new_tokens, int8=int8)
     wanted = planner.judge(_with_frames(own, min(num_frames or own.max_frames, own.max_frames)))
     needed = planner.needed_bytes(wanted)
@@ -325,10 +332,10 @@ def fit_memory(
         f"V = {wanted.name} needs {size_text(needed)}, {device} has {size_text(free_bytes)} free"
     )
     if not may_change:
-        raise RepresentationError(f"{short}; leave --representation out, or see `llava-video plan`")
+        raise MemoryShortError(f"{short}; leave --representation out, or see `llava-video plan`")
     plan = planner.plan()
     if plan.pick is None or plan.pick.representation is None:
-        raise RepresentationError(f"{short}; {plan.reason}")
+        raise MemoryShortError(f"{short}; {plan.reason}")
     return plan.pick.representation, f"{short}; took V = {plan.pick.name}: {plan.reason}"
 
 
@@ -339,6 +346,7 @@ def fit_video_tokens(
     max_video_tokens: int,
     *,
     num_new_tokens: int = 256,
+    held_bytes: int = 0,
 ) -> tuple[VideoRepresentation, str]:
     """The representation that a plan picks within a number of video tokens and the free memory.
 
@@ -349,7 +357,7 @@ def fit_video_tokens(
         RepresentationError: one frame is more tokens, or does not fit.
     """
     free_bytes = free_memory_bytes(device)
-    free_bytes = sys.maxsize if free_bytes is None else free_bytes
+    free_bytes = sys.maxsize if free_bytes is None else free_bytes + held_bytes
     planner = planner_of(config, directory, device, free_bytes, num_new_tokens)
     plan = replace(planner, max_video_tokens=max_video_tokens).plan()
     if plan.pick is None or plan.pick.representation is None:

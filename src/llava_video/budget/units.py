@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-
-import torch
+from typing import TYPE_CHECKING
 
 from llava_video.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def parse_bytes(text: str) -> int:
@@ -33,6 +35,8 @@ def parse_dtype(name: str | None) -> torch.dtype | None:
     Raises:
         InputError: models are not run in it.
     """
+    import torch  # other units need none of it
+
     known = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
     if name is not None and name not in known:
         raise InputError(f"no dtype is called {name!r} here; known are {', '.join(known)}")

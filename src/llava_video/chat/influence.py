@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,56 +13,10 @@ from torch import Tensor
 from llava_video.chat.local.media import LoadedVideo
 from llava_video.chat.local.prefill import MAX_TOKENS_TOGETHER, Prefiller, PromptState
 from llava_video.chat.local.rows import Row
+from llava_video.chat.protocol import Influence, SpanInfluence
 from llava_video.errors import InputError
 from llava_video.model.modeling import LlavaVideoForConditionalGeneration
 from llava_video.representation import VideoRepresentation, make_layout
-
-
-@dataclass(frozen=True, slots=True)
-class SpanInfluence:
-    """A span of frames, and what leaving it out does to an answer.
-
-    Attributes:
-        video: index among the videos of the conversation.
-        first_frame: index among the T frames.
-        num_frames: of the span.
-        start_seconds: when its first frame is shown.
-        end_seconds: when its last frame is shown.
-        log_probability: of the answer without the tokens of the span.
-        influence: by how much that is less than with all frames, in nats; negative where the
-            answer is likelier without the span.
-    """
-
-    video: int
-    first_frame: int
-    num_frames: int
-    start_seconds: float
-    end_seconds: float
-    log_probability: float
-    influence: float
-
-
-@dataclass(frozen=True, slots=True)
-class Influence:
-    """What an answer is based on.
-
-    Attributes:
-        log_probability: of the answer, its end included, with all frames; natural logarithm.
-        spans: in the order of the frames.
-    """
-
-    log_probability: float
-    spans: tuple[SpanInfluence, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """The attributes as JSON-compatible values."""
-        return {
-            "log_probability": self.log_probability,
-            "spans": [
-                {name: getattr(span, name) for name in span.__dataclass_fields__}
-                for span in self.spans
-            ],
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
@@ -19,7 +19,7 @@ from llava_video.budget.dtypes import check_dtype, choose_dtype
 from llava_video.budget.inference_memory import dtype_of
 from llava_video.budget.planner import fit_memory, spare_bytes
 from llava_video.budget.units import parse_dtype
-from llava_video.chat.influence import Influence, measure_influence
+from llava_video.chat.influence import measure_influence
 from llava_video.chat.local.answer_text import AnswerText
 from llava_video.chat.local.generation import Ended, Watcher, decode, end_ids_of
 from llava_video.chat.local.limits import CacheCounts, CacheLimits
@@ -32,6 +32,7 @@ from llava_video.chat.protocol import (
     Answered,
     AnswerOptions,
     Conversation,
+    Influence,
     Piece,
     Sampling,
     ShownVideo,
@@ -95,6 +96,7 @@ class LocalModel:
         warnings: Sequence[str] = (),
         *,
         int8: bool = False,
+        shares: LocalModel | None = None,
     ) -> None:
         self.name = name
         self.config = config
@@ -103,14 +105,21 @@ class LocalModel:
         self.limits = limits
         self.warnings = tuple(warnings)
         self.counts = CacheCounts()
-        self.processor = load_processor(directory, config)
         self._directory = directory
-        self._media = MediaLoader(limits.frames_bytes)
-        self._features = VisionFeatures(limits.features_bytes)
-        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
-        self._loader = ThreadPoolExecutor(1, thread_name_prefix="load-ahead")
+        self._shares = shares
+        if shares is None:
+            self.processor = load_processor(directory, config)
+            self._media = MediaLoader(limits.frames_bytes)
+            self._features = VisionFeatures(limits.features_bytes)
+            self._tree = PrefixTree(limits.keys_values_bytes)
+            self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
+            self._loader = ThreadPoolExecutor(1, thread_name_prefix="load-ahead")
+        else:
+            self.processor = shares.processor.with_representation(config.representation)
+            self._media, self._features = shares._media, shares._features
+            self._tree = shares._tree
+            self._decoder, self._loader = shares._decoder, shares._loader
         self._ahead: Future[None] | None = None
-        self._tree = PrefixTree(limits.keys_values_bytes)
         self._loading = Lock()
         self._counting = Lock()
 
@@ -126,6 +135,7 @@ class LocalModel:
         num_frames: int | None = None,
         num_new_tokens: int = 256,
         limits: CacheLimits | None = None,
+        shares: LocalModel | None = None,
     ) -> LocalModel:
         """Read the configuration of a checkpoint, and see whether its answers fit into memory.
 
@@ -141,6 +151,7 @@ class LocalModel:
             num_frames: frames that will be sampled, if fewer than T.
             num_new_tokens: the longest answer.
             limits: of the caches; by default shares of the memory that an answer leaves free.
+            shares: the same checkpoint on the same device, whose weights and caches it uses.
 
         Raises:
             LlavaVideoError: the model or the representation cannot be used.
@@ -152,7 +163,9 @@ class LocalModel:
             raise InputError(f"int8 weights are for CPUs, not for {place}; leave --quantize out")
         if int8 and dtype not in (None, "float32"):
             raise InputError(f"with int8 weights the rest is float32, not {dtype}")
-        if dtype is not None:
+        if shares is not None:
+            config.dtype = shares.config.dtype
+        elif dtype is not None:
             config.dtype = _usable_dtype(dtype, place)
         elif not int8 and (chosen := choose_dtype(config, directory, place)) != dtype_of(config):
             config.dtype = chosen
@@ -164,13 +177,16 @@ class LocalModel:
             num_new_tokens=num_new_tokens,
             int8=int8,
             may_change=representation is None,
+            held_bytes=0 if shares is None else shares.weights_bytes,
         )
-        if limits is None:
+        if shares is not None:
+            limits = shares.limits
+        elif limits is None:
             spare = spare_bytes(config, directory, place, num_new_tokens=num_new_tokens, int8=int8)
             on_cpu = spare if place.type == "cpu" else free_memory_bytes(torch.device("cpu"))
             limits = CacheLimits.within(on_cpu, spare)
         warnings = [changed] if changed else []
-        return cls(str(model), directory, config, place, limits, warnings, int8=int8)
+        return cls(str(model), directory, config, place, limits, warnings, int8=int8, shares=shares)
 
     @property
     def precision(self) -> str:
@@ -185,8 +201,27 @@ class LocalModel:
         )
 
     @property
+    def weights_bytes(self) -> int:
+        """What the weights take; 0 before they are loaded."""
+        if self._shares is not None:
+            return self._shares.weights_bytes
+        network = self.__dict__.get("_network")
+        return 0 if network is None else sum(value.nbytes for value in network.parameters())
+
+    @property
+    def representation(self) -> VideoRepresentation:
+        """How frames become tokens unless the options say otherwise."""
+        return self.config.representation
+
+    def fit_representation(self, wanted: str) -> VideoRepresentation:
+        """What ``"T,M,s,p"`` or the name of a preset means here; see `CheckpointModel`."""
+        return fit_representation(wanted, self.config)
+
+    @property
     def network(self) -> LlavaVideoForConditionalGeneration:
         """The model itself; its weights are loaded when it is first asked for."""
+        if self._shares is not None:
+            return self._shares.network
         # Whoever asks first: weights made in inference mode could never be trained.
         with self._loading, torch.inference_mode(False):
             return self._network
@@ -201,7 +236,7 @@ class LocalModel:
 
     def answer(
         self, conversations: Sequence[Conversation], options: AnswerOptions
-    ) -> Iterator[Piece | Answered]:
+    ) -> Generator[Piece | Answered]:
         """Answer several conversations at once; see `ChatModel.answer`."""
         if not conversations:
             return

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from PIL import Image
-
 from llava_video.errors import InputError
 from llava_video.records.suffixes import VIDEO_SUFFIXES
 
 MediaKind = Literal["video", "image"]
+
+_MATROSKA = b"\x1a\x45\xdf\xa3"
+
+_VIDEO_BRANDS = (b"iso", b"mp4", b"avc1", b"M4V ", b"qt  ", b"3g")
+"""Of ISO media files, which may hold pictures too (AVIF, HEIF)."""
 
 _MOVING = {"GIF", "PNG", "WEBP", "AVIF"}
 """Formats of pictures that may move."""
@@ -67,12 +70,27 @@ def kind_of(name: str) -> MediaKind:
         guess = name if name.startswith("data:") else urlsplit(name).path
         kind = mimetypes.guess_type(guess)[0] or ""
         return "image" if kind.startswith("image/") and kind != "image/gif" else "video"
+    if _is_video_container(Path(name)):
+        return "video"
+    from PIL import Image  # asks each of its formats, and imports them for that
+
     try:
         with Image.open(name) as picture:
             may_move = picture.format == "GIF" or getattr(picture, "is_animated", False)
             return "video" if picture.format in _MOVING and may_move else "image"
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return "video"
+
+
+def _is_video_container(file: Path) -> bool:
+    """Whether the first bytes are those of Matroska, WebM or a film as an ISO media file."""
+    try:
+        with file.open("rb") as content:
+            start = content.read(12)
+    except (OSError, ValueError):
+        return False
+    is_film = start[4:8] == b"ftyp" and start[8:].startswith(_VIDEO_BRANDS)
+    return is_film or start.startswith(_MATROSKA)
 
 
 def is_several(name: str) -> bool:

@@ -171,6 +171,53 @@ class Answered:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class SpanInfluence:
+    """A span of frames, and what leaving it out does to an answer.
+
+    Attributes:
+        video: index among the videos of the conversation.
+        first_frame: index among the T frames.
+        num_frames: of the span.
+        start_seconds: when its first frame is shown.
+        end_seconds: when its last frame is shown.
+        log_probability: of the answer without the tokens of the span.
+        influence: by how much that is less than with all frames, in nats; negative where the
+            answer is likelier without the span.
+    """
+
+    video: int
+    first_frame: int
+    num_frames: int
+    start_seconds: float
+    end_seconds: float
+    log_probability: float
+    influence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Influence:
+    """What an answer is based on.
+
+    Attributes:
+        log_probability: of the answer, its end included, with all frames; natural logarithm.
+        spans: in the order of the frames.
+    """
+
+    log_probability: float
+    spans: tuple[SpanInfluence, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The attributes as JSON-compatible values."""
+        return {
+            "log_probability": self.log_probability,
+            "spans": [
+                {name: getattr(span, name) for name in span.__dataclass_fields__}
+                for span in self.spans
+            ],
+        }
+
+
 class ChatModel(Protocol):
     """Answers conversations."""
 
@@ -190,6 +237,57 @@ class ChatModel(Protocol):
         Raises:
             LlavaVideoError: a conversation cannot be answered; nothing was yielded before, unless
                 the model fails on the way.
+        """
+        ...
+
+
+class CheckpointModel(ChatModel, Protocol):
+    """A checkpoint on this machine that answers: in this process, or kept ready in another."""
+
+    @property
+    def device(self) -> Any:
+        """Where it runs; its text is the name of the device."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """What it computes in: a dtype, or ``int8``."""
+        ...
+
+    @property
+    def representation(self) -> VideoRepresentation:
+        """How frames become tokens unless the options say otherwise."""
+        ...
+
+    def fit_representation(self, wanted: str) -> VideoRepresentation:
+        """What ``"T,M,s,p"`` or the name of a preset means for this model.
+
+        Raises:
+            RepresentationError: it does not fit the model.
+        """
+        ...
+
+    def influence(
+        self,
+        conversation: Conversation,
+        answer: str,
+        options: AnswerOptions | None = None,
+        *,
+        span_frames: int = 1,
+    ) -> Influence:
+        """How much each span of frames mattered for an answer.
+
+        Raises:
+            LlavaVideoError: the conversation shows no video, or one that cannot be read.
+        """
+        ...
+
+    def load_ahead(
+        self, conversations: Sequence[Conversation], options: AnswerOptions, *, encode: bool = False
+    ) -> None:
+        """Load the media of the next conversations while others are answered.
+
+        What fails here fails again, and is said, when the conversations are answered.
         """
         ...
 

@@ -31,7 +31,7 @@ def save_transcript(session: Transcript, file: Path) -> None:
         "llava_video_session": _VERSION,
         "model": session.model,
         "system": session.system,
-        "options": _options_to_dict(session.options),
+        "options": asdict(session.options),
         "files": [
             {"name": shown.name, **_file_to_dict(shown, file.absolute().parent)}
             for shown in session.files
@@ -40,7 +40,7 @@ def save_transcript(session: Transcript, file: Path) -> None:
             {
                 "question": turn.question,
                 "num_files": len(turn.files),
-                "options": _options_to_dict(turn.options),
+                "options": asdict(turn.options),
                 "answer": asdict(turn.answer),
             }
             for turn in session.turns
@@ -55,14 +55,14 @@ def load_transcript(file: Path) -> Transcript:
     try:
         shown = [_file_from_dict(values, file) for values in record["files"]]
         names = {v["name"]: one.name for v, one in zip(record["files"], shown, strict=True)}
-        options = _options_from_dict(record["options"])
+        options = options_from_dict(record["options"])
         turns = []
         remaining = list(shown)
         for values in record["turns"]:
             count = int(values["num_files"])
             files, remaining = tuple(remaining[:count]), remaining[count:]
-            turn_options = _options_from_dict(values["options"])
-            answer = _answer_from_dict(values["answer"], names)
+            turn_options = options_from_dict(values["options"])
+            answer = answered_from_dict(values["answer"], names)
             turns.append(Turn(str(values["question"]), files, answer, turn_options))
         system, name = record["system"], str(record["model"])
         return Transcript(name, system, options, tuple(turns), tuple(remaining))
@@ -121,11 +121,12 @@ def _file_from_dict(values: dict[str, Any], file: Path) -> ShownFile:
     return ShownFile.of(str(path))
 
 
-def _options_to_dict(options: AnswerOptions) -> dict[str, Any]:
-    return asdict(options)
+def options_from_dict(values: dict[str, Any]) -> AnswerOptions:
+    """What ``dataclasses.asdict`` made of options, from JSON.
 
-
-def _options_from_dict(values: dict[str, Any]) -> AnswerOptions:
+    Raises:
+        KeyError, TypeError, ValueError: something is missing, or of another kind.
+    """
     representation = values["representation"]
     return AnswerOptions(
         **{
@@ -137,8 +138,16 @@ def _options_from_dict(values: dict[str, Any]) -> AnswerOptions:
     )
 
 
-def _answer_from_dict(values: dict[str, Any], names: dict[str, str]) -> Answered:
-    """An answer; its videos are called as their files are now."""
+def answered_from_dict(values: dict[str, Any], names: dict[str, str]) -> Answered:
+    """What ``dataclasses.asdict`` made of an answer, from JSON.
+
+    Args:
+        values: of the answer.
+        names: of videos whose files are called otherwise now.
+
+    Raises:
+        KeyError, TypeError, ValueError: something is missing, or of another kind.
+    """
     videos = (
         ShownVideo(
             **{

@@ -24,7 +24,7 @@ from llava_video.cli import (
     toyworld,
     train,
 )
-from llava_video.cli.answering import ask, chat
+from llava_video.cli.answering import ask, chat, kept
 from llava_video.errors import LlavaVideoError
 
 EXIT_BAD_INPUT = 2
@@ -39,6 +39,8 @@ app = typer.Typer(
 )
 app.command("ask")(ask.command)
 app.command("chat")(chat.command)
+app.command("ps")(kept.list_command)
+app.command("stop")(kept.stop_command)
 app.command("frames")(frames.command)
 app.command("tokens")(tokens.command)
 app.command("presets")(presets.command)

@@ -15,12 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from llava_video.errors import RepresentationError
 from llava_video.representation.video_representation import FrameGrid, VideoRepresentation
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,8 @@ class TokenLayout:
 
         The newline that ends the whole video belongs to no frame: -1.
         """
+        import numpy as np  # counting needs none of it, and is often all
+
         frames = np.full(self.num_tokens, -1, dtype=np.int64)
         for block in self.blocks():
             frames[block.first_token : block.first_token + block.num_tokens] = block.frame

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from llava_video.cli.answering import options as o
-from llava_video.cli.startup import keep_libraries_quiet, many_imports
 
 
 def command(
@@ -46,6 +45,7 @@ def command(
     seed: o.Seed = None,
     stop: o.Stop = None,
     device: o.Device = "auto",
+    keep: o.Keep = None,
     stream: Annotated[
         bool, typer.Option("--stream", help="Print the answer as it is made.")
     ] = False,
@@ -71,21 +71,21 @@ def command(
         raise InputError("--json prints everything at the end; leave out --stream and --why")
     with standard_input_as_file(words or []) as names:
         request = read_request(names, questions, has_out=out is not None)
-        with many_imports():
-            from llava_video.cli.answering.many_answers import answer_jobs
-            from llava_video.cli.answering.one_answer import Ask, answer_together
-        keep_libraries_quiet()
+        from llava_video.cli.answering.one_answer import Ask, answer_together
+
         ask = Ask(
             o.make_options(
                 num_frames=num_frames, fps=fps, start=start, end=end,
                 max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, top_k=top_k,
                 seed=seed, stop=stop,
             ),
-            model, device, representation, max_video_tokens, system, subtitles,
+            model, device, representation, max_video_tokens, system, subtitles, keep,
         )  # fmt: skip
         if isinstance(request, Together):
             answer_together(ask, request, stream=stream, why=why, as_json=as_json)
         elif stream or why:
             raise InputError("--stream and --why are for one question; leave out --out and folders")
         else:
+            from llava_video.cli.answering.many_answers import answer_jobs
+
             answer_jobs(ask, request, out, as_json=as_json)

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from llava_video.cli.answering import options as o
-from llava_video.cli.startup import keep_libraries_quiet, many_imports
 
 
 def command(
@@ -40,34 +39,36 @@ def command(
     seed: o.Seed = None,
     stop: o.Stop = None,
     device: o.Device = "auto",
+    keep: o.Keep = None,
 ) -> None:
     """Talk about videos; every answer says what it took, and what was there from before.
 
     Lines that begin with / are commands: /help lists them. Ctrl-C stops an answer and keeps the
     conversation. Where standard input is not a terminal, its lines are the questions.
     """
-    with many_imports():
-        from llava_video.chat.media_files import kind_of
-        from llava_video.chat.protocol import AnswerOptions
-        from llava_video.chat.session import Session
-        from llava_video.chat.session_file import read_record
-        from llava_video.cli.answering.terminal import Terminal
-    keep_libraries_quiet()
+    from llava_video.chat.media_files import kind_of
+    from llava_video.chat.model_request import ModelRequest
+    from llava_video.chat.protocol import AnswerOptions
+    from llava_video.chat.session import Session
+    from llava_video.chat.session_file import read_record
+    from llava_video.cli.answering.terminal import Terminal
+
     options = o.make_options(
         num_frames=num_frames, fps=fps, start=start, end=end, max_new_tokens=max_new_tokens,
         temperature=temperature, top_p=top_p, top_k=top_k, seed=seed, stop=stop,
     )  # fmt: skip
     files = videos or []
     name = model or ("tiny" if session is None else str(read_record(session)["model"]))
-    loaded = o.load_model(
+    request = ModelRequest(
         name,
         device,
-        representation,
-        max_video_tokens,
+        representation=representation,
+        max_video_tokens=max_video_tokens,
         num_frames=num_frames,
         num_videos=sum(kind_of(file) == "video" for file in files),
         num_new_tokens=max_new_tokens,
     )
+    loaded = o.open_model(request, keep).model
     if session is None:
         talk = Session(loaded, files, system=system, options=options)
     else:

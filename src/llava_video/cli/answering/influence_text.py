@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
-from llava_video.chat.influence import Influence, SpanInfluence
-from llava_video.chat.protocol import ShownVideo
+from llava_video.chat.protocol import Influence, ShownVideo, SpanInfluence
 from llava_video.representation import TokenLayout, VideoRepresentation, make_layout, tape
 
 MOST_SPANS = 32

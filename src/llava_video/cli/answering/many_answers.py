@@ -12,8 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from llava_video.chat.local_model import LocalModel
-from llava_video.chat.protocol import Answered, AnswerOptions, Conversation
+from llava_video.chat.protocol import Answered, AnswerOptions, CheckpointModel, Conversation
 from llava_video.chat.questions_file import Question
 from llava_video.cli.answering.one_answer import Ask
 from llava_video.cli.answering.options import TINY_NOTICE
@@ -101,7 +100,7 @@ def answer_jobs(ask: Ask, jobs: Sequence[Job], out: Path | None, *, as_json: boo
     if not remaining:
         return
     _ = ask.context  # a file that cannot be read should not wait for a model
-    model = ask.load()
+    model = ask.open().model
     failed: set[Job] = set()
     console = Console(stderr=True, highlight=False)
     with _progress(console, is_shown=file is not None) as progress:
@@ -127,7 +126,7 @@ def answer_jobs(ask: Ask, jobs: Sequence[Job], out: Path | None, *, as_json: boo
 
 
 def answer_each(
-    model: LocalModel, ask: Ask, jobs: Sequence[Job]
+    model: CheckpointModel, ask: Ask, jobs: Sequence[Job]
 ) -> Iterator[tuple[Job, Question, Answered | LlavaVideoError]]:
     """Answers in the order they are complete; of a batch that fails, the error once.
 

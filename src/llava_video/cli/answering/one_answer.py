@@ -11,15 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
 
-from llava_video.chat.local_model import LocalModel
 from llava_video.chat.media_files import kind_of
-from llava_video.chat.protocol import Answered, AnswerOptions, Conversation
-from llava_video.chat.subtitles import describe_subtitles, read_subtitles
+from llava_video.chat.model_request import ModelRequest
+from llava_video.chat.protocol import Answered, AnswerOptions, CheckpointModel, Conversation
 from llava_video.chat.transcript import ShownFile, user_message
-from llava_video.cli.answering.influence_text import describe_influence, span_frames_for
-from llava_video.cli.answering.options import TINY_NOTICE, load_model
+from llava_video.cli.answering.options import TINY_NOTICE, Opened, open_model
 from llava_video.cli.answering.request import Together
 from llava_video.errors import InputError
 from llava_video.pages.terminal import harmless
@@ -37,6 +34,7 @@ class Ask:
         max_video_tokens: of a conversation, or None.
         system: system prompt, or None.
         subtitles_file: shown before the question, or None.
+        keep: how long the model is to stay ready, or None.
     """
 
     options: AnswerOptions
@@ -46,28 +44,31 @@ class Ask:
     max_video_tokens: int | None
     system: str | None
     subtitles_file: Path | None
+    keep: str | None = None
 
     @cached_property
     def context(self) -> str:
         """The text before each question."""
         if self.subtitles_file is None:
             return ""
+        from llava_video.chat.subtitles import describe_subtitles, read_subtitles
+
         sampling = self.options.sampling
         subtitles = read_subtitles(self.subtitles_file)
         return describe_subtitles(subtitles, sampling.start_seconds, sampling.end_seconds)
 
-    def load(self, num_videos: int = 1, *, asks_again: bool = True) -> LocalModel:
-        """The model, for conversations of that many videos; see `load_model`."""
-        return load_model(
+    def open(self, num_videos: int = 1, *, asks_again: bool = True) -> Opened:
+        """The model, for conversations of that many videos; see `open_model`."""
+        request = ModelRequest(
             self.model,
             self.device,
-            self.representation,
-            self.max_video_tokens,
+            representation=self.representation,
+            max_video_tokens=self.max_video_tokens,
             num_frames=self.options.sampling.num_frames,
             num_videos=num_videos,
             num_new_tokens=self.options.max_new_tokens,
-            asks_again=asks_again,
         )
+        return open_model(request, self.keep, asks_again=asks_again)
 
     def conversation(self, files: Sequence[str], question: str) -> Conversation:
         """A question about files that are shown together."""
@@ -90,8 +91,9 @@ def answer_together(ask: Ask, request: Together, *, stream: bool, why: bool, as_
     if why and not num_videos:
         raise InputError("--why shows how much frames of a video mattered; name a video")
     conversation = ask.conversation(request.files, request.question)
-    model = ask.load(num_videos, asks_again=why)
-    loading_seconds = round(time.perf_counter() - start, 4)
+    before = time.perf_counter() - start
+    opened = ask.open(num_videos, asks_again=why)
+    model, loading_seconds = opened.model, round(before + opened.seconds, 4)
     answered = None
     for piece in model.answer([conversation], ask.options):
         if isinstance(piece, Answered):
@@ -112,20 +114,35 @@ def answer_together(ask: Ask, request: Together, *, stream: bool, why: bool, as_
         typer.echo(answered.text)
     _print_seen(answered, model, values["seconds"])
     if why:
-        typer.echo()
-        influence = model.influence(
-            conversation,
-            answered.text,
-            ask.options,
-            span_frames=span_frames_for(answered.videos),
-        )
-        for line in describe_influence(influence, answered.videos, Console().width):
-            typer.echo(line)
+        _print_influence(ask, conversation, answered, model)
+    hint = opened.hint(answered.seconds.get("weights", 0.0), ask.keep)
+    if hint is not None:
+        typer.echo(hint, err=True)
     if ask.model == "tiny":
         typer.echo(f"\n{TINY_NOTICE}", err=True)
 
 
-def describe(answered: Answered, model: LocalModel, seconds: dict[str, float]) -> dict[str, Any]:
+def _print_influence(
+    ask: Ask, conversation: Conversation, answered: Answered, model: CheckpointModel
+) -> None:
+    from rich.console import Console
+
+    from llava_video.cli.answering.influence_text import describe_influence, span_frames_for
+
+    influence = model.influence(
+        conversation,
+        answered.text,
+        ask.options,
+        span_frames=span_frames_for(answered.videos),
+    )
+    typer.echo()
+    for line in describe_influence(influence, answered.videos, Console().width):
+        typer.echo(line)
+
+
+def describe(
+    answered: Answered, model: CheckpointModel, seconds: dict[str, float]
+) -> dict[str, Any]:
     """An answer and the frames it is based on, as JSON-compatible values.
 
     Args:
@@ -157,7 +174,7 @@ def _stages(answered: Answered) -> dict[str, float]:
     return {**shown, "answer": round(answer, 4)}
 
 
-def _print_seen(answered: Answered, model: LocalModel, seconds: dict[str, float]) -> None:
+def _print_seen(answered: Answered, model: CheckpointModel, seconds: dict[str, float]) -> None:
     typer.echo(f"\nmodel   {model.name} on {model.device}")
     for video in answered.videos:
         if len(answered.videos) > 1:

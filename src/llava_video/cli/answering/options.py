@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from llava_video.cli.startup import keep_libraries_quiet, many_imports
+
 if TYPE_CHECKING:
-    from llava_video.chat.local_model import LocalModel
-    from llava_video.chat.protocol import AnswerOptions
+    from llava_video.chat.model_request import ModelRequest
+    from llava_video.chat.protocol import AnswerOptions, CheckpointModel
 
 TINY_NOTICE = (
     "tiny knows only toyworld, the small drawn world it was trained on; "
     "use --model for videos of the real one"
 )
+
+LONG_START_SECONDS = 3.0
+"""A start from here on is worth avoiding."""
 
 Model = Annotated[
     str, typer.Option(help="'tiny', a checkpoint's directory, or its name on the model hub.")
@@ -50,6 +58,15 @@ Device = Annotated[
     str,
     typer.Option(help="auto, cpu, cuda, cuda:1 or mps; auto is the first GPU if there is one."),
 ]
+Keep = Annotated[
+    str | None,
+    typer.Option(
+        envvar="LLAVA_VIDEO_KEEP",
+        metavar="TIME",
+        help="Leave the model ready in a process of its own for so long after its last answer "
+        "(30s, 5m, 1h); the next call starts at once. 0 also leaves a kept one alone.",
+    ),
+]
 
 
 def make_options(
@@ -83,58 +100,91 @@ def make_options(
     )
 
 
-def load_model(
-    model: str,
-    device: str,
-    representation: str | None,
-    max_video_tokens: int | None = None,
-    *,
-    num_frames: int | None = None,
-    num_videos: int = 1,
-    num_new_tokens: int = 256,
-    asks_again: bool = True,
-) -> LocalModel:
-    """Load a model, and say which representation a limit of video tokens leads to.
+def parse_keep(text: str) -> float:
+    """Seconds that a model is to stay ready: ``30s``, ``5m``, ``1h``; 0 for not at all.
+
+    Raises:
+        InputError: it is no such time.
+    """
+    import re
+
+    from llava_video.errors import InputError
+
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) *(s|m|h|)", text.strip().lower())
+    if match is None:
+        raise InputError(
+            f"--keep {text!r} is not a time; write it like 30s, 5m or 1h, and 0 for not at all "
+            "(LLAVA_VIDEO_KEEP holds one too)"
+        )
+    return float(match[1]) * {"s": 1, "": 1, "m": 60, "h": 3600}[match[2]]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A model that is ready to be asked.
+
+    Attributes:
+        model: the model, here or in a process that keeps it.
+        import_seconds: what importing torch and transformers took.
+        seconds: what it took to open it after that.
+    """
+
+    model: CheckpointModel
+    import_seconds: float
+    seconds: float
+
+    def hint(self, weights_seconds: float, keep: str | None) -> str | None:
+        """That models can be kept ready, where starting took long and nothing was said of it.
+
+        Args:
+            weights_seconds: what loading the weights took.
+            keep: what was said.
+        """
+        from llava_video.chat.keep.client import KeptModel
+
+        seconds = self.import_seconds + self.seconds + weights_seconds
+        if keep is not None or isinstance(self.model, KeptModel) or seconds < LONG_START_SECONDS:
+            return None
+        return f"starting took {seconds:.1f} s; with --keep 5m the next call finds the model ready"
+
+
+def open_model(request: ModelRequest, keep: str | None, *, asks_again: bool = True) -> Opened:
+    """Open a model where it is kept ready, or in this process.
+
+    A kept process that is there is used without being asked for; it is started only where ``keep``
+    says how long it is to stay.
 
     Args:
-        model: see `load`.
-        device: see `parse_device`.
-        representation: what is asked for, or None.
-        max_video_tokens: of all videos of a conversation together.
-        num_frames: that will be sampled, if fewer than T.
-        num_videos: of a conversation.
-        num_new_tokens: the longest answer.
-        asks_again: whether to keep what an answer computed for the next one.
+        request: which model.
+        keep: value of ``--keep``, or None.
+        asks_again: whether a model here is to keep what an answer computed for the next one.
 
     Raises:
         LlavaVideoError: nothing usable is there, or nothing fits.
     """
-    from llava_video.budget.devices import parse_device
-    from llava_video.budget.planner import fit_video_tokens
-    from llava_video.chat.local.limits import CacheLimits
-    from llava_video.chat.local_model import LocalModel
-    from llava_video.checkpoints.load import find_checkpoint, load_config
-    from llava_video.errors import InputError
-    from llava_video.representation import VideoRepresentation, make_layout
+    from llava_video.chat.keep.client import KeptModel
+    from llava_video.chat.keep.place import CannotKeepError
+    from llava_video.chat.model_request import load_requested
 
-    wanted: VideoRepresentation | str | None = representation
-    if max_video_tokens is not None:
-        if representation is not None:
-            raise InputError("--representation or --max-video-tokens, not both")
-        limit = max_video_tokens // max(1, num_videos)
-        place = parse_device(device)
-        directory = find_checkpoint(model)
-        wanted, reason = fit_video_tokens(
-            load_config(directory), directory, place, limit, num_new_tokens=num_new_tokens
-        )
-        num_tokens = make_layout(wanted, wanted.max_frames).num_tokens
-        each = " for each video" if num_videos > 1 else ""
-        typer.echo(f"at most {num_tokens:,} video tokens{each}: V = {wanted} ({reason})", err=True)
-    return LocalModel.load(
-        model,
-        device=device,
-        representation=wanted,
-        num_frames=num_frames,
-        num_new_tokens=num_new_tokens,
-        limits=None if asks_again else CacheLimits(0, 0, 0),
-    )
+    def say(note: str) -> None:
+        typer.echo(note, err=True)
+
+    start = time.perf_counter()
+    keep_seconds = None if keep is None else parse_keep(keep)
+    if keep_seconds != 0:
+        try:
+            kept = KeptModel.open(request, keep_seconds, say)
+        except CannotKeepError as error:
+            say(f"{error}; answering without it")
+        else:
+            if kept is not None:
+                return Opened(kept, 0.0, round(time.perf_counter() - start, 4))
+        start = time.perf_counter()
+    with many_imports():
+        importlib.import_module("llava_video.chat.local_model")
+    keep_libraries_quiet()
+    imported = time.perf_counter()
+    model, note = load_requested(request, asks_again=asks_again)
+    if note is not None:
+        say(note)
+    return Opened(model, imported - start, round(time.perf_counter() - imported, 4))

@@ -11,11 +11,10 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from llava_video.chat.local_model import LocalModel
+from llava_video.chat.protocol import CheckpointModel
 from llava_video.chat.session import Session
 from llava_video.chat.session_page import layout_text, read_seen
 from llava_video.chat.transcript import Turn, describe_usage
-from llava_video.checkpoints.load import fit_representation
 from llava_video.cli.answering.influence_text import (
     describe_influence,
     frame_values,
@@ -54,7 +53,7 @@ class Terminal:
         model: that of the session.
     """
 
-    def __init__(self, session: Session, model: LocalModel) -> None:
+    def __init__(self, session: Session, model: CheckpointModel) -> None:
         self.session = session
         self._model = model
         self._is_over = False
@@ -187,9 +186,9 @@ class Terminal:
 
     def _represent(self, text: str) -> None:
         if text:
-            chosen = fit_representation(text, self._model.config)
+            chosen = self._model.fit_representation(text)
             self.session.options = replace(self.session.options, representation=chosen)
-        used = self.session.options.representation or self._model.config.representation
+        used = self.session.options.representation or self._model.representation
         typer.echo(f"V = {used}")
 
     def _show(self, file: str) -> None:
