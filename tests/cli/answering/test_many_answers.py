@@ -58,7 +58,7 @@ def test_answers_are_those_of_asking_one_by_one(
 
 
 def test_each_video_is_decoded_and_encoded_once(folder: Path) -> None:
-    ask = Ask(AnswerOptions(), "tiny", "cpu", None, None, None, None)
+    ask = Ask(AnswerOptions(), "tiny", "cpu", None, False, None, None, None, None)
     model = ask.open().model
     asked = tuple(Question(str(number), text) for number, text in enumerate(QUESTIONS))
     jobs = [Job((str(video),), asked) for video in sorted(folder.glob("*.mp4"))]

@@ -45,6 +45,8 @@ def command(
     seed: o.Seed = None,
     stop: o.Stop = None,
     device: o.Device = "auto",
+    dtype: o.Dtype = None,
+    quantize: o.Quantize = None,
     keep: o.Keep = None,
     stream: Annotated[
         bool, typer.Option("--stream", help="Print the answer as it is made.")
@@ -79,7 +81,8 @@ def command(
                 max_new_tokens=max_new_tokens, temperature=temperature, top_p=top_p, top_k=top_k,
                 seed=seed, stop=stop,
             ),
-            model, device, representation, max_video_tokens, system, subtitles, keep,
+            model, device, dtype, quantize is not None, representation, max_video_tokens, system,
+            subtitles, keep,
         )  # fmt: skip
         if isinstance(request, Together):
             answer_together(ask, request, stream=stream, why=why, as_json=as_json)

@@ -39,6 +39,8 @@ def command(
     seed: o.Seed = None,
     stop: o.Stop = None,
     device: o.Device = "auto",
+    dtype: o.Dtype = None,
+    quantize: o.Quantize = None,
     keep: o.Keep = None,
 ) -> None:
     """Talk about videos; every answer says what it took, and what was there from before.

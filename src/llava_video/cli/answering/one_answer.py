@@ -30,6 +30,8 @@ class Ask:
         options: of the answers.
         model: name or directory.
         device: where it runs.
+        dtype: that was asked for, or None.
+        int8: whether its linear layers get int8 weights.
         representation: that was asked for, or None.
         max_video_tokens: of a conversation, or None.
         system: system prompt, or None.
@@ -40,6 +42,8 @@ class Ask:
     options: AnswerOptions
     model: str
     device: str
+    dtype: str | None
+    int8: bool
     representation: str | None
     max_video_tokens: int | None
     system: str | None
@@ -150,7 +154,12 @@ def describe(
         model: which gave it.
         seconds: of stages before it.
     """
-    values = {"answer": answered.text, "model": model.name, "device": str(model.device)}
+    values = {
+        "answer": answered.text,
+        "model": model.name,
+        "device": str(model.device),
+        "dtype": model.precision,
+    }
     warnings = [*answered.warnings, *(w for video in answered.videos for w in video.warnings)]
     rest = {"seconds": {**seconds, **_stages(answered)}, "warnings": warnings}
     if len(answered.videos) != 1:
@@ -175,7 +184,7 @@ def _stages(answered: Answered) -> dict[str, float]:
 
 
 def _print_seen(answered: Answered, model: CheckpointModel, seconds: dict[str, float]) -> None:
-    typer.echo(f"\nmodel   {model.name} on {model.device}")
+    typer.echo(f"\nmodel   {model.name} on {model.device}, {model.precision}")
     for video in answered.videos:
         if len(answered.videos) > 1:
             typer.echo(f"video   {video.source}")
