@@ -31,13 +31,15 @@ LIMITS = ("ATEN_CPU_CAPABILITY", "DNNL_MAX_CPU_ISA", "FBGEMM_ENABLE_INSTRUCTIONS
 
 PEER = """
 import sys
+from pathlib import Path
+
 import torch
-import llava_video as lv
 from transformers import LlavaOnevisionForConditionalGeneration
 
+from llava_video.checkpoints.load import load_config, load_processor
+
 _, ours, theirs, video, dtype, num_frames, num_tokens = sys.argv
-config = lv.checkpoints.load.load_config(__import__("pathlib").Path(ours))
-processor = lv.checkpoints.load.load_processor(__import__("pathlib").Path(ours), config)
+processor = load_processor(Path(ours), load_config(Path(ours)))
 model = LlavaOnevisionForConditionalGeneration.from_pretrained(
     theirs, dtype="auto" if dtype == "auto" else getattr(torch, dtype)
 )

@@ -101,9 +101,8 @@ class Terminal:
             self._ask(line)
 
     def _greet(self) -> None:
-        typer.echo(
-            f"{self._model.name} on {self._model.device}, {self._model.precision}; /help lists commands"
-        )
+        model = self._model
+        typer.echo(f"{model.name} on {model.device}, {model.precision}; /help lists commands")
         for file in self.session.files:
             typer.echo(f"{file.kind} {file.name}")
         if self._model.name == "tiny":
