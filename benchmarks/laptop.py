@@ -44,9 +44,11 @@ model = LlavaOnevisionForConditionalGeneration.from_pretrained(
     theirs, dtype="auto" if dtype == "auto" else getattr(torch, dtype)
 )
 inputs = processor("Describe the video.", video, num_frames=int(num_frames))
+ids = inputs["input_ids"]
+ids[ids == processor.video_token_id] = model.config.video_token_id
 with torch.inference_mode():
     model.generate(
-        input_ids=inputs["input_ids"],
+        input_ids=ids,
         attention_mask=inputs["attention_mask"],
         pixel_values_videos=inputs["pixel_values_videos"][None].to(model.dtype),
         do_sample=False, temperature=None, top_p=None, top_k=None,

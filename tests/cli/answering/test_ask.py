@@ -47,6 +47,24 @@ def test_json_reports_the_answer_and_the_frames(
     assert isinstance(result["answer"], str)
 
 
+@pytest.mark.parametrize(
+    ("option", "value", "precision"),
+    [("--dtype", "bfloat16", "bfloat16"), ("--quantize", "int8", "int8"), (None, "", "float32")],
+)
+def test_it_computes_in_what_was_asked_for_and_says_so(
+    option: str | None, value: str, precision: str, shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = "In which direction does the ring move?"
+    chosen = [] if option is None else [option, value]
+    done = shell("ask", SAMPLE, question, "--device", "cpu", *chosen)
+    assert done.out.startswith("left\n"), done.err
+    assert f"model   tiny on cpu, {precision}\n" in done.out
+    monkeypatch.setattr("sys.stdin", io.StringIO("/quit\n"))
+    done = shell("chat", SAMPLE, "--device", "cpu", *chosen)
+    assert done.out.startswith(f"tiny on cpu, {precision}; "), done.err
+    assert shell("ask", SAMPLE, question, "--dtype", "fp8").err.count("\n") == 1
+
+
 def test_text_tells_the_same(shell: Shell, small_checkpoint: Path, video: Path) -> None:
     done = shell("ask", video, "What?", "--model", small_checkpoint, "--max-new-tokens", 3)
     assert "frames  8 at 0.00, " in done.out

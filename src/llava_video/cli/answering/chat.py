@@ -64,6 +64,8 @@ def command(
     request = ModelRequest(
         name,
         device,
+        dtype=dtype,
+        int8=quantize is not None,
         representation=representation,
         max_video_tokens=max_video_tokens,
         num_frames=num_frames,

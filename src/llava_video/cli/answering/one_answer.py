@@ -66,6 +66,8 @@ class Ask:
         request = ModelRequest(
             self.model,
             self.device,
+            dtype=self.dtype,
+            int8=self.int8,
             representation=self.representation,
             max_video_tokens=self.max_video_tokens,
             num_frames=self.options.sampling.num_frames,
