@@ -19,6 +19,9 @@ from llava_video.errors import CheckpointError, InputError
 MIN_SCALE = 1e-12
 """A row of zeros is divided by this."""
 
+ROWS_AT_A_TIME = 1024
+"""Rows that are scaled, multiplied and scaled back together: they stay in the processor's cache."""
+
 MOST_WEIGHT = 127
 """Largest absolute weight, in steps."""
 
@@ -44,10 +47,18 @@ class Int8Linear(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Multiply; inputs are rounded to 8 bits of their row's maximum, or 7 without VNNI."""
-        rows = inputs.float()
-        scale = rows.abs().amax(-1, keepdim=True).clamp_min(MIN_SCALE)
-        products = torch.ops.quantized.linear_dynamic(rows / scale, self._packed, self._seven_bits)
-        return torch.addcmul(self.bias, products, scale).to(inputs.dtype)
+        rows = inputs.reshape(-1, self.in_features)
+        outputs = torch.empty(len(rows), self.out_features)
+        for some, out in zip(
+            rows.split(ROWS_AT_A_TIME), outputs.split(ROWS_AT_A_TIME), strict=True
+        ):
+            floats = some.float()
+            scale = floats.abs().amax(-1, keepdim=True).clamp_min_(MIN_SCALE)
+            products = torch.ops.quantized.linear_dynamic(
+                floats / scale, self._packed, self._seven_bits
+            )
+            torch.addcmul(self.bias, products, scale, out=out)
+        return outputs.to(inputs.dtype).reshape(*inputs.shape[:-1], self.out_features)
 
     def extra_repr(self) -> str:
         return f"{self.in_features} -> {self.out_features}"
@@ -97,13 +108,16 @@ def _pack(weight: Tensor) -> Any:
     scales = weight.abs().amax(1) / MOST_WEIGHT
     if not torch.isfinite(scales).all():
         raise CheckpointError("has weights that are not finite; download the checkpoint again")
-    scales = scales.clamp_min(MIN_SCALE).double()
+    scales = scales.clamp_min(MIN_SCALE)
     engine = torch.backends.quantized.engine
     with warnings.catch_warnings():
         # torch announces an end of quantized tensors without a date; the products stay.
         warnings.simplefilter("ignore", UserWarning)
-        steps = torch.quantize_per_channel(
-            weight, scales, torch.zeros(len(scales), dtype=torch.long), 0, torch.qint8
+        steps = torch._make_per_channel_quantized_tensor(
+            (weight / scales[:, None]).round_().to(torch.int8),
+            scales.double(),
+            torch.zeros(len(scales), dtype=torch.long),
+            0,
         )
         try:
             torch.backends.quantized.engine = "fbgemm"

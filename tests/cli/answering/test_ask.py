@@ -52,17 +52,26 @@ def test_json_reports_the_answer_and_the_frames(
     [("--dtype", "bfloat16", "bfloat16"), ("--quantize", "int8", "int8"), (None, "", "float32")],
 )
 def test_it_computes_in_what_was_asked_for_and_says_so(
-    option: str | None, value: str, precision: str, shell: Shell, monkeypatch: pytest.MonkeyPatch
+    option: str | None, value: str, precision: str, shell: Shell
 ) -> None:
     question = "In which direction does the ring move?"
     chosen = [] if option is None else [option, value]
     done = shell("ask", SAMPLE, question, "--device", "cpu", *chosen)
     assert done.out.startswith("left\n"), done.err
     assert f"model   tiny on cpu, {precision}\n" in done.out
-    monkeypatch.setattr("sys.stdin", io.StringIO("/quit\n"))
-    done = shell("chat", SAMPLE, "--device", "cpu", *chosen)
-    assert done.out.startswith(f"tiny on cpu, {precision}; "), done.err
-    assert shell("ask", SAMPLE, question, "--dtype", "fp8").err.count("\n") == 1
+
+
+def test_what_cannot_be_computed_in_is_one_line(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for verb, words in (("ask", [SAMPLE, "What?"]), ("chat", [SAMPLE])):
+        for options, said in (
+            (["--dtype", "fp8"], "no dtype is called 'fp8'"),
+            (["--quantize", "int8", "--dtype", "bfloat16"], "the rest is float32"),
+        ):
+            monkeypatch.setattr("sys.stdin", io.StringIO("What?\n"))
+            done = shell(verb, *words, "--device", "cpu", *options)
+            assert done.code == 2 and said in done.err and done.err.count("\n") == 1
 
 
 def test_text_tells_the_same(shell: Shell, small_checkpoint: Path, video: Path) -> None:
