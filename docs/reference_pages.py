@@ -4,6 +4,7 @@ import pkgutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import llava_video
 
@@ -43,7 +44,8 @@ def python_interface() -> str:
             kind = "exception" if issubclass(value, Exception) else "class"
             parts.append(f".. auto{kind}:: llava_video.{name}\n   :members:\n")
         else:
-            parts.append(f".. autofunction:: llava_video.{name}\n")
+            twice = "   :no-index:\n" if isinstance(value, ModuleType) else ""  # a room, too
+            parts.append(f".. autofunction:: llava_video.{name}\n{twice}")
     return "\n".join(parts)
 
 

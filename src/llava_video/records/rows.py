@@ -1,6 +1,6 @@
 """Training rows as people have them: turns, files and a system prompt out of each known format.
 
-=================  ================================================================================
+==================  ================================================================================
 LLaVA, LLaVA-Video  ``conversations`` of ``from`` and ``value``; ``video``, ``image``
 Video-LLaVA         the same, with ``<video>`` markers
 LLaMA-Factory       sharegpt (``conversations`` or ``messages``, either kind of tags) and alpaca
@@ -8,7 +8,7 @@ LLaMA-Factory       sharegpt (``conversations`` or ``messages``, either kind of 
 ms-swift            ``messages``, ``conversation`` of ``human`` and ``assistant``, ``query`` and
                     ``response`` with ``history``; ``videos``, ``images``
 transformers        ``messages`` whose content is a list of parts
-=================  ================================================================================
+==================  ================================================================================
 
 Formats are told apart by their keys, not by a setting.
 """

@@ -1,5 +1,7 @@
 """What is said over the socket of a kept model: a JSON object a line, and nothing else.
 
+::
+
     client                                  process
                                             {"program": version and place, "pid"}
     {"do": "open", "request", ...}          {"note"}*, {"done": {"device", "representation"}}
