@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -99,7 +100,7 @@ class Handler(BaseHTTPRequestHandler):
         if limit is not None and name.endswith(".safetensors"):
             self.server.break_after = None
             self.send(206 if start else 200, body, headers, stop_at=limit - start)
-            self.connection.close()
+            self.connection.shutdown(socket.SHUT_RDWR)
             return None
         return self.send(206 if start else 200, body, headers)
 

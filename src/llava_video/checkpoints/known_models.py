@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from llava_video.model.configuration import LlavaVideoConfig
+if TYPE_CHECKING:
+    from llava_video.model.configuration import LlavaVideoConfig
 
 _QWEN2_05B: dict[str, Any] = {
     "hidden_size": 896,
@@ -56,6 +57,8 @@ class KnownModel:
 
     def config(self) -> LlavaVideoConfig:
         """Its shapes, for estimates; a download brings its real configuration."""
+        from llava_video.model.configuration import LlavaVideoConfig  # names need no transformers
+
         tied = bool(self.text_values.get("tie_word_embeddings"))
         return LlavaVideoConfig(
             text_config={"max_position_embeddings": 32768, **self.text_values},
