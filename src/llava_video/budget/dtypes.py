@@ -17,6 +17,7 @@ import torch
 from llava_video.budget.devices import free_memory_bytes
 from llava_video.budget.inference_memory import dtype_of
 from llava_video.budget.planner import planner_of
+from llava_video.checkpoints.safetensors_files import stored_bytes
 from llava_video.errors import InputError
 from llava_video.model.configuration import LlavaVideoConfig
 
@@ -76,7 +77,7 @@ def choose_dtype(config: LlavaVideoConfig, directory: Path, device: torch.device
     stored = dtype_of(config)
     if device.type != "cpu":
         return stored
-    if sum(file.stat().st_size for file in directory.glob("*.safetensors")) < SMALL_BYTES:
+    if stored_bytes(directory) < SMALL_BYTES:
         return torch.float32
     if fastest_dtype(stored) == stored:
         return stored

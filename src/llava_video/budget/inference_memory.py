@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from llava_video.budget.latency import text_layer_values, vision_layer_values
 from llava_video.model.configuration import LlavaVideoConfig
 from llava_video.model.modeling import (
     FRAMES_PER_VISION_CHUNK,
@@ -198,11 +199,7 @@ def count_parameters(config: LlavaVideoConfig) -> int:
 def count_linear_weights(config: LlavaVideoConfig) -> tuple[int, int]:
     """Weights of all linear layers but the output layer, and of the output layer."""
     vision, text = config.vision, config.text
-    vision_layer = 4 * vision.hidden_size**2 + 2 * vision.hidden_size * vision.intermediate_size
     projector = (vision.hidden_size + text.hidden_size) * text.hidden_size
-    key_value_width = text.hidden_size // text.num_attention_heads * text.num_key_value_heads
-    text_layer = 2 * text.hidden_size * (text.hidden_size + key_value_width)
-    text_layer += 3 * text.hidden_size * text.intermediate_size
-    num_linear = vision.num_hidden_layers * vision_layer + projector
-    num_linear += text.num_hidden_layers * text_layer
+    num_linear = vision.num_hidden_layers * vision_layer_values(vision) + projector
+    num_linear += text.num_hidden_layers * text_layer_values(text)
     return int(num_linear), int(text.vocab_size * text.hidden_size)

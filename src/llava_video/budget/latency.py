@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import Qwen2Model, SiglipVisionModel
+from transformers import Qwen2Config, Qwen2Model, SiglipVisionConfig, SiglipVisionModel
 
 from llava_video.errors import InputError
 from llava_video.model.configuration import LlavaVideoConfig
@@ -126,7 +126,7 @@ def count_work(
     projector = 2 * num_frame_tokens * vision.hidden_size * text.hidden_size
     projector += 2 * num_video_tokens * text.hidden_size**2
     output_values = text.vocab_size * text.hidden_size
-    num_layer_values = text.num_hidden_layers * _text_layer_values(text)
+    num_layer_values = text.num_hidden_layers * text_layer_values(text)
     # A token attends to those before it: half of the square.
     attention = 2 * num_prompt_tokens**2 * text.hidden_size * text.num_hidden_layers
     head_width = text.hidden_size // text.num_attention_heads
@@ -147,14 +147,19 @@ def _vision_flops(config: LlavaVideoConfig) -> int:
     """Floating-point operations of the vision encoder for one frame."""
     vision = config.vision
     width, num_tokens = vision.hidden_size, config.grid_side**2
-    layer = 2 * num_tokens * (4 * width**2 + 2 * width * vision.intermediate_size)
+    layer = 2 * num_tokens * vision_layer_values(vision)
     layer += 4 * num_tokens**2 * width
     patches = 2 * num_tokens * 3 * vision.patch_size**2 * width
     return int(vision.num_hidden_layers * layer + patches)
 
 
-def _text_layer_values(text: Any) -> int:
-    """Weights of one layer of the language model."""
+def vision_layer_values(vision: SiglipVisionConfig) -> int:
+    """Weights of one layer of the vision encoder, biases left out."""
+    return int(4 * vision.hidden_size**2 + 2 * vision.hidden_size * vision.intermediate_size)
+
+
+def text_layer_values(text: Qwen2Config) -> int:
+    """Weights of one layer of the language model, biases left out."""
     width = text.hidden_size
     key_value_width = width // text.num_attention_heads * text.num_key_value_heads
     return int(2 * width * (width + key_value_width) + 3 * width * text.intermediate_size)
@@ -206,7 +211,7 @@ def _measure_text(
     config: LlavaVideoConfig, dtype: torch.dtype, device: torch.device, num_tokens: int
 ) -> tuple[float, float]:
     text = config.text
-    layer_values = _text_layer_values(text)
+    layer_values = text_layer_values(text)
     num_layers = math.ceil(PROBE_BYTES / dtype.itemsize / layer_values)
     num_layers = min(text.num_hidden_layers, num_layers)
     values = {**text.to_dict(), "num_hidden_layers": num_layers, "layer_types": None}

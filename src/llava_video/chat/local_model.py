@@ -46,6 +46,7 @@ from llava_video.checkpoints.load import (
     load_model,
     load_processor,
 )
+from llava_video.checkpoints.safetensors_files import stored_bytes
 from llava_video.errors import InputError
 from llava_video.model.configuration import LlavaVideoConfig
 from llava_video.model.modeling import LlavaVideoForConditionalGeneration
@@ -228,8 +229,7 @@ class LocalModel:
 
     @cached_property
     def _network(self) -> LlavaVideoForConditionalGeneration:
-        weights = self._directory.glob("*.safetensors")
-        if sum(file.stat().st_size for file in weights) < LARGE_BYTES:
+        if stored_bytes(self._directory) < LARGE_BYTES:
             transformers_logging.disable_progress_bar()  # it loads in a blink
         network = load_model(self._directory, self.config, int8=self.int8)
         return network.to(self.device)  # type: ignore[no-any-return]

@@ -75,6 +75,11 @@ def list_files(directory: Path) -> list[Path]:
     raise CheckpointError(f"{directory} has no {SINGLE_FILE}; the weights are missing")
 
 
+def stored_bytes(directory: Path) -> int:
+    """Bytes of all safetensors files of a directory, read or not."""
+    return sum(file.stat().st_size for file in directory.glob("*.safetensors"))
+
+
 def read_header(file: Path) -> list[StoredTensor]:
     """The tensors of a file, in the order of their bytes.
 

@@ -68,11 +68,6 @@ class Int8Linear(nn.Module):
             "a model with int8 weights cannot be saved; it is made from its checkpoint each time"
         )
 
-    @property
-    def num_bytes(self) -> int:
-        """Memory of the weights, their scales and offsets, and the bias."""
-        return self.out_features * (self.in_features + 4 * 3 + 4)
-
 
 def quantize_linear_layers(model: nn.Module) -> None:
     """Replace every linear layer of a model on a CPU, one at a time; other parts are float32.

@@ -48,8 +48,12 @@ class Question:
         if form == "dotted":
             lines = ask_with_options(self.text, self.options, ending)
             return lines if ending else lines.removesuffix("\n")
-        listed = [
+        listed = [self.listed_options(form)] if self.options else []
+        return "\n".join([self.text, *listed, *([ending] if ending else [])])
+
+    def listed_options(self, form: str) -> str:
+        """The options alone, one a line."""
+        return "\n".join(
             OPTION_FORMS[form].format(letter=letter, option=option)
             for letter, option in zip(self.letters, self.options, strict=True)
-        ]
-        return "\n".join([self.text, *listed, *([ending] if ending else [])])
+        )

@@ -53,7 +53,7 @@ def _lmms_eval(question: Question) -> str:
 
 
 def _listed(question: Question) -> str:
-    listed = question.with_options(form="bracketed").removeprefix(f"{question.text}\n")
+    listed = question.listed_options("bracketed")
     return f"{_SYSTEM}Question: {question.text}\nOptions:\n{listed}"
 
 

@@ -55,12 +55,12 @@ def _read(path: Path) -> Iterator[Row]:
 
 
 def _lmms_eval(question: Question) -> str:
-    listed = question.with_options(form="bracketed").removeprefix(f"{question.text}\n")
+    listed = question.listed_options("bracketed")
     return f"Question:{question.text}\nOption:\n{listed}\n{_ONLY}\n"
 
 
 def _vlmevalkit(question: Question) -> str:
-    listed = question.with_options(form="bracketed").removeprefix(f"{question.text}\n")
+    listed = question.listed_options("bracketed")
     return f"{_SYSTEM}Question: {question.text}\nOptions:\n{listed}\n{_ONLY}Best option:("
 
 
