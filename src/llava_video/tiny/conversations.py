@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from llava_video.records.options import answer_by_letter, lettered
+from llava_video.records.options import LETTER_ENDING, answer_by_letter, lettered
 from llava_video.tiny.tokenizer import END, START
 from llava_video.toyworld import (
     COLOURS,
@@ -41,6 +41,19 @@ WORD_AND_LETTER_ENDING = "Answer in one word, with the letter."
 WORD_AND_LETTER_SHARE = 0.4
 """Share of multiple-choice questions whose answer names the option before its letter: they link an
 answer that the model can already give to its letter."""
+
+LETTER_ENDINGS = (
+    LETTER_ENDING,
+    LETTER_ENDING,
+    "Answer with the option's letter from the given choices directly.",
+    "Answer with the option's letter from the given choices directly.",
+    "Answer with the letter.",
+    "Please answer with the option letter only.",
+    "Respond with only the letter (A, B, C, or D) of the correct option.",
+    "Select the best answer. Only give the letter.",
+)
+"""How benchmarks and people ask for a letter: a model that knows one wording answers the others
+with the option. The first two occur more often."""
 
 _QUESTION_ROUNDS = 6
 _QUERIES_PER_LIST = 8
@@ -99,7 +112,8 @@ def conversations_about(
     most_choices = MOST_CHOICES if with_options else 0
     choosing = []
     for question in _alternate_kinds(choices.values(), rng)[:most_choices]:
-        choosing.append(as_exchange(question, rng))
+        asked = question.prompt_multiple_choice(ending=rng.choice(LETTER_ENDINGS))
+        choosing.append(Exchange(asked, answer_by_letter(question.answer_letter)))
         if rng.random() < WORD_AND_LETTER_SHARE:
             asked = question.prompt_multiple_choice(ending=WORD_AND_LETTER_ENDING)
             choosing[-1] = Exchange(asked, f"{question.answer} {question.answer_letter}.")

@@ -32,7 +32,7 @@ class TinyRecipe(BaseRecipe):
     vision_from: str | None = None
     """A model of the same sizes whose vision encoder replaces the first stage."""
     start_from: Path | None = None
-    """A finished run whose weights replace the first two stages."""
+    """A finished run, or tiny, whose weights replace the first two stages."""
     options_after: float = Field(0.4, ge=0, le=1)
     """Share of the third stage before questions with options; 1: neither options nor lists."""
     # They take most of a step's time, and need the answers that open-ended questions train.

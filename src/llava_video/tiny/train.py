@@ -33,7 +33,7 @@ from torch.optim import AdamW, Optimizer
 from torch.utils.data import DataLoader, Dataset
 from transformers import get_scheduler
 
-from llava_video.checkpoints.load import load
+from llava_video.checkpoints.load import TINY, load
 from llava_video.errors import InputError
 from llava_video.model import LlavaVideoConfig, LlavaVideoForConditionalGeneration
 from llava_video.processing.processor import LlavaVideoProcessor
@@ -248,18 +248,20 @@ def check_tiny(recipe: TinyRecipe) -> None:
 
     Raises:
         InputError: the run folder belongs to another recipe or holds a finished run, the vision
-            encoder of ``vision_from`` has other sizes, or ``start_from`` is not a finished run.
+            encoder of ``vision_from`` has other sizes, or ``start_from`` is neither a finished run nor tiny.
     """
     recipe.check_folder(recipe.out)
     if (recipe.out / MODEL).is_dir():
         raise InputError(f"{recipe.out} holds a finished run; give another folder as out=DIR")
     if recipe.vision_from is not None:
         _load_vision_encoder(recipe.vision_from)
-    if recipe.start_from is not None and not (recipe.start_from / MODEL).is_dir():
-        raise InputError(
-            f"start_from={recipe.start_from} holds no finished run; make one with "
-            f"llava-video tiny train toyworld-base out={recipe.start_from}"
-        )
+    if recipe.start_from is not None:
+        is_named = not recipe.start_from.exists() and str(recipe.start_from) == TINY
+        if not is_named and not (recipe.start_from / MODEL).is_dir():
+            raise InputError(
+                f"start_from={recipe.start_from} holds no finished run; make one with llava-video "
+                f"tiny train toyworld-base out={recipe.start_from}, or give start_from={TINY}"
+            )
 
 
 def _load_vision_encoder(model_name: str) -> nn.Module:
@@ -296,7 +298,7 @@ def train_tiny(recipe: TinyRecipe) -> Path:
     if not torch.cuda.is_available():
         model.model.language_model.set_attn_implementation(WRITTEN)
     if recipe.start_from is not None:
-        load_model(model, recipe.start_from / WATCHING / _WEIGHTS_FILE)
+        _load_weights(model, recipe.start_from)
     elif recipe.vision_from is not None:
         model.model.vision_encoder.load_state_dict(
             _load_vision_encoder(recipe.vision_from).state_dict()
@@ -314,6 +316,17 @@ def train_tiny(recipe: TinyRecipe) -> Path:
         for folder in recipe.out.glob(f"{STORES}-*"):
             shutil.rmtree(folder)
     return target
+
+
+def _load_weights(model: LlavaVideoForConditionalGeneration, start: Path) -> None:
+    """Load the weights of a finished run, or those of the package, whose heads are not kept."""
+    kept = start / WATCHING / _WEIGHTS_FILE
+    if kept.is_file():
+        load_model(model, kept)
+        return
+    package = load(TINY, dtype=torch.float32)[0].state_dict()
+    missing, unexpected = model.load_state_dict(package, strict=False)
+    assert not unexpected and all(name.startswith("token_heads.") for name in missing)
 
 
 def _train_vision_encoder(
