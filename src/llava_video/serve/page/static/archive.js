@@ -1,0 +1,97 @@
+/** A conversation as one HTML file that needs no server; it can be opened here again. */
+
+import { ApiError } from "./api.js";
+import { make } from "./dom.js";
+import { shownAs } from "./asking.js";
+
+const ID = "llava-video-conversation";
+const FORMAT = 1;
+
+/** What `/v1/conversation/page` makes a page of. */
+function requestOf({ turns, video, subtitles }, fileId) {
+  return {
+    file_id: fileId,
+    file_name: video.name,
+    subtitles: subtitles?.name,
+    turns: turns.flatMap((turn) =>
+      turn.sides
+        .filter((side) => side.text)
+        .map((side) => ({
+          question: turn.question,
+          answer: side.text,
+          finish_reason: side.state === "stopped" ? "cancelled" : (side.finish ?? "stop"),
+          usage: side.usage ?? undefined,
+          ...shownAs(side.settings),
+        })),
+    ),
+  };
+}
+
+function plainTurn(turn) {
+  const sides = turn.sides.map(({ settings, text, state, error, usage, firstSeconds, influence, finish }) => ({
+    settings,
+    text,
+    state,
+    error,
+    usage,
+    firstSeconds,
+    influence,
+    finish,
+  }));
+  return { question: turn.question, text: turn.text, sides };
+}
+
+/** Save the page that the server made, with the conversation in it for `openConversation`. */
+export async function saveConversation(state, api, fileId) {
+  const page = await api.conversationPage(requestOf(state, fileId));
+  const kept = {
+    format: FORMAT,
+    video: { name: state.video.name, size: state.video.size },
+    duration: state.duration,
+    turns: state.turns.map(plainTurn),
+  };
+  const json = JSON.stringify(kept).replace(/</g, "\\u003c");
+  const script = `<script type="application/json" id="${ID}">${json}</script>`;
+  const whole = page.replace(/<\/body>|<\/html>|$/, (end) => `${script}\n${end}`);
+  const url = URL.createObjectURL(new Blob([whole], { type: "text/html" }));
+  make("a", { href: url, download: `${state.video.name.replace(/\.[^.]*$/, "")}-conversation.html` }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+const isText = (value) => typeof value === "string";
+
+function isTurn(turn) {
+  return (
+    isText(turn?.question) &&
+    isText(turn.text) &&
+    Array.isArray(turn.sides) &&
+    turn.sides.length >= 1 &&
+    turn.sides.length <= 2 &&
+    turn.sides.every((side) => isText(side?.text) && isText(side.state) && side.settings)
+  );
+}
+
+/**
+ * Read a file that `saveConversation` wrote.
+ *
+ * @returns {Promise<{video: {name: string, size: number}, duration: number, turns: object[]}>}
+ */
+export async function openConversation(file) {
+  const page = new DOMParser().parseFromString(await file.text(), "text/html");
+  let kept = null;
+  try {
+    kept = JSON.parse(page.getElementById(ID).textContent);
+  } catch {
+    kept = null;
+  }
+  const isOurs = kept?.format === FORMAT && Array.isArray(kept.turns) && kept.turns.every(isTurn);
+  if (!isOurs || !isText(kept.video?.name)) {
+    throw new ApiError(400, `${file.name} is not a conversation that was saved here.`);
+  }
+  const turns = kept.turns.map((turn, index) => ({
+    ...turn,
+    id: -1 - index,
+    sides: turn.sides.map((side) => ({ seen: null, influence: null, ...side })),
+  }));
+  return { video: kept.video, duration: Number(kept.duration) || 0, turns };
+}

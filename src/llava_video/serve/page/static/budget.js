@@ -1,0 +1,88 @@
+/** What a question will cost, shown before it is asked, and the two settings that decide it. */
+
+import { byId, make } from "./dom.js";
+import { clock, count, percent, plural } from "./format.js";
+import { kindsOf } from "./seen.js";
+
+const OWN = "";
+const OTHER = "other";
+
+export function createBudget(store) {
+  const slider = byId("most-tokens");
+  const select = byId("representation");
+  const other = byId("other-representation");
+
+  /** The slider is logarithmic: a few tokens matter at its lower end only. */
+  const range = () => {
+    const most = Math.max(2, store.state.mostTokens || 2);
+    const fewest = Math.max(1, Math.min(store.state.fewestTokens || 1, most - 1));
+    return { fewest, most };
+  };
+  const tokensOf = (value) => {
+    const { fewest, most } = range();
+    return Math.round(fewest * (most / fewest) ** (value / 100));
+  };
+
+  slider.addEventListener("input", () => {
+    store.set({ maxVideoTokens: Number(slider.value) >= 100 ? null : tokensOf(Number(slider.value)) });
+  });
+  select.addEventListener("change", () => {
+    byId("other").hidden = select.value !== OTHER;
+    if (select.value === OTHER) other.focus();
+    else store.set({ representation: select.value, maxVideoTokens: null });
+  });
+  other.addEventListener("change", () => {
+    if (other.value.trim()) store.set({ representation: other.value.trim(), maxVideoTokens: null });
+  });
+
+  store.watch(["server"], ({ server }) => {
+    if (!server) return;
+    select.replaceChildren(...representationChoices(server));
+  });
+  store.watch(["maxVideoTokens", "mostTokens"], ({ maxVideoTokens }) => {
+    const { fewest, most } = range();
+    const share = Math.log(Math.max(1, maxVideoTokens ?? most) / fewest) / Math.log(most / fewest);
+    slider.value = maxVideoTokens === null ? 100 : Math.max(0, Math.min(99, 100 * share));
+    const text = maxVideoTokens === null ? "no limit" : `at most ${count(maxVideoTokens)}`;
+    byId("most-tokens-text").textContent = text;
+    slider.setAttribute("aria-valuetext", text);
+  });
+  store.watch(["preview", "previewError", "isPreviewing", "server", "turns"], draw);
+
+  function draw({ preview, previewError, isPreviewing, server, turns }) {
+    byId("budget").setAttribute("aria-busy", String(isPreviewing));
+    byId("budget-error").hidden = !previewError;
+    byId("budget-error").textContent = previewError ?? "";
+    if (!preview || !server) return;
+    const context = server.max_prompt_tokens;
+    const usage = turns.at(-1)?.sides[0].usage;
+    const seenBefore = usage?.llava_video?.videos?.[0]?.num_tokens ?? 0;
+    const words = usage ? Math.max(0, usage.prompt_tokens - seenBefore) + usage.completion_tokens : 0;
+    byId("bar-video").style.width = `${Math.min(100, (100 * preview.numTokens) / context)}%`;
+    byId("bar-words").style.width = `${Math.min(100, (100 * words) / context)}%`;
+    const kinds = kindsOf(preview).map(({ isSlow, num, tokens }) =>
+      make("span", { class: isSlow ? "slow" : "fast" }, `${count(num)} ${isSlow ? "slow" : "fast"} × ${count(tokens)}`),
+    );
+    byId("kinds").replaceChildren(...kinds);
+    byId("frames-text").textContent = plural(preview.times.length, "frame");
+    byId("tokens-text").textContent = plural(preview.numTokens, "token");
+    byId("share-text").textContent = percent(preview.numTokens / context);
+    byId("words-text").hidden = !words;
+    byId("words-text").textContent = `and ${count(words)} of the conversation so far`;
+    byId("context-text").textContent = `of the ${count(context)} tokens that fit`;
+    const step = preview.times.length > 1 ? preview.times[1] - preview.times[0] : 0;
+    byId("step-text").textContent = step ? `one frame every ${step < 10 ? `${step.toFixed(2)} s` : clock(step)}` : "";
+  }
+}
+
+/** Options of a list of representations, the model's own first. */
+export function representationChoices(server, withOther = true) {
+  const choices = server.representations.map(({ name, label }) =>
+    make("option", { value: name }, label),
+  );
+  return [
+    make("option", { value: OWN }, `the model's own (${server.representation})`),
+    ...choices,
+    ...(withOther ? [make("option", { value: OTHER }, "other: T,M,s,p")] : []),
+  ];
+}
