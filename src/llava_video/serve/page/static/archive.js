@@ -8,22 +8,35 @@ const ID = "llava-video-conversation";
 const FORMAT = 1;
 
 /** What `/v1/conversation/page` makes a page of. */
-function requestOf({ turns, video, subtitles }, fileId) {
+const requestOf = ({ turns }, fileId) => ({
+  file_id: fileId,
+  turns: turns.flatMap((turn) =>
+    turn.sides.filter((side) => side.text).map((side) => plainAnswer(turn, side)),
+  ),
+});
+
+function plainAnswer(turn, side) {
+  const used = side.usage?.llava_video;
+  const seen = used?.videos?.[0];
   return {
-    file_id: fileId,
-    file_name: video.name,
-    subtitles: subtitles?.name,
-    turns: turns.flatMap((turn) =>
-      turn.sides
-        .filter((side) => side.text)
-        .map((side) => ({
-          question: turn.question,
-          answer: side.text,
-          finish_reason: side.state === "stopped" ? "cancelled" : (side.finish ?? "stop"),
-          usage: side.usage ?? undefined,
-          ...shownAs(side.settings),
-        })),
-    ),
+    question: turn.question,
+    answer: side.text,
+    finish_reason: side.state === "stopped" ? "cancelled" : (side.finish ?? "stop"),
+    usage: used && {
+      prompt_tokens: side.usage.prompt_tokens,
+      completion_tokens: side.usage.completion_tokens,
+      frames_decoded: used.frames_decoded,
+      frames_encoded: used.frames_encoded,
+      tokens_prefilled: used.tokens_prefilled,
+      warnings: used.warnings,
+      video: seen && {
+        duration_seconds: seen.duration_seconds,
+        timestamps_seconds: seen.timestamps_seconds,
+        num_tokens: seen.num_tokens,
+        representation: seen.representation,
+      },
+    },
+    ...shownAs(side.settings),
   };
 }
 

@@ -13,18 +13,17 @@ export function createBudget(store) {
   const other = byId("other-representation");
 
   /** The slider is logarithmic: a few tokens matter at its lower end only. */
-  const range = () => {
-    const most = Math.max(2, store.state.mostTokens || 2);
-    const fewest = Math.max(1, Math.min(store.state.fewestTokens || 1, most - 1));
-    return { fewest, most };
-  };
+  const range = () => ({ fewest: 1, most: Math.max(2, store.state.mostTokens) });
   const tokensOf = (value) => {
     const { fewest, most } = range();
     return Math.round(fewest * (most / fewest) ** (value / 100));
   };
 
   slider.addEventListener("input", () => {
-    store.set({ maxVideoTokens: Number(slider.value) >= 100 ? null : tokensOf(Number(slider.value)) });
+    // The server takes one or the other: a budget chooses the representation.
+    const isLimit = Number(slider.value) < 100;
+    const limit = isLimit ? tokensOf(Number(slider.value)) : null;
+    store.set({ maxVideoTokens: limit, ...(isLimit ? { representation: OWN } : {}) });
   });
   select.addEventListener("change", () => {
     byId("other").hidden = select.value !== OTHER;
@@ -35,9 +34,18 @@ export function createBudget(store) {
     if (other.value.trim()) store.set({ representation: other.value.trim(), maxVideoTokens: null });
   });
 
+  const ownText = () => `the model's own: ${store.state.server?.representation ?? ""}`;
+
   store.watch(["server"], ({ server }) => {
     if (!server) return;
     select.replaceChildren(...representationChoices(server));
+  });
+  store.watch(["representation", "maxVideoTokens", "server"], ({ representation, maxVideoTokens }) => {
+    const own = select.options[0];
+    if (own) own.text = maxVideoTokens === null ? ownText() : "the best within the limit";
+    const isListed = [...select.options].some((option) => option.value === representation);
+    if (isListed) select.value = representation;
+    byId("other").hidden = isListed;
   });
   store.watch(["maxVideoTokens", "mostTokens"], ({ maxVideoTokens }) => {
     const { fewest, most } = range();
@@ -64,6 +72,7 @@ export function createBudget(store) {
       make("span", { class: isSlow ? "slow" : "fast" }, `${count(num)} ${isSlow ? "slow" : "fast"} × ${count(tokens)}`),
     );
     byId("kinds").replaceChildren(...kinds);
+    byId("chosen-text").textContent = preview.representation;
     byId("frames-text").textContent = plural(preview.times.length, "frame");
     byId("tokens-text").textContent = plural(preview.numTokens, "token");
     byId("share-text").textContent = percent(preview.numTokens / context);
@@ -81,7 +90,7 @@ export function representationChoices(server, withOther = true) {
     make("option", { value: name }, label),
   );
   return [
-    make("option", { value: OWN }, `the model's own (${server.representation})`),
+    make("option", { value: OWN }, `the model's own: ${server.representation}`),
     ...choices,
     ...(withOther ? [make("option", { value: OTHER }, "other: T,M,s,p")] : []),
   ];

@@ -122,7 +122,7 @@ export function createConversation({ store, seek, again, influence }) {
       const isLast = store.state.turns.at(-1) === turn;
       return isLast && isIdle ? [action("Ask again", () => again(turn))] : [];
     }
-    if (!side.text || !store.state.video || !store.state.server?.has_influence) return [];
+    if (!side.text || !store.state.video) return [];
     const isShown = store.state.shown?.side === side;
     const text = isShown ? "Hide what mattered" : "Which frames mattered?";
     const button = action(text, () => (isShown ? hide(turn) : measure(turn, side)));

@@ -34,7 +34,6 @@ export function createLoading({ store, api }) {
       representation: "",
       maxVideoTokens: null,
       mostTokens: 0,
-      fewestTokens: 0,
     });
     await start();
   }
@@ -98,9 +97,8 @@ export function createLoading({ store, api }) {
       const body = { file_id: fileId, ...shownAs({ representation, maxVideoTokens, span }) };
       const found = await api.preview(body, stopper.signal);
       const preview = seenOf(found);
-      const most = found.most_video_tokens ?? found.num_video_tokens;
-      const fewest = found.fewest_video_tokens ?? 1;
-      store.set({ preview, duration: preview.duration, previewError: null, mostTokens: most, fewestTokens: fewest });
+      const { duration } = preview;
+      store.set({ preview, duration, previewError: null, mostTokens: found.most_video_tokens });
     } catch (error) {
       if (error.name !== "AbortError") throw error;
     } finally {

@@ -30,7 +30,6 @@ const store = createStore({
   previewError: null,
   isPreviewing: false,
   mostTokens: 0,
-  fewestTokens: 0,
   representation: "",
   maxVideoTokens: null,
   span: null, // {start, end}, or null for the whole video
