@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from llava_video.chat.protocol import Conversation, Sampling
 from llava_video.errors import LlavaVideoError
 from llava_video.serve.files import UploadedFile
+from llava_video.types import Frames
 from llava_video.web.errors import HttpError
 
 if TYPE_CHECKING:
@@ -42,11 +43,13 @@ class ReadMedia:
     Attributes:
         conversation: with `Frames` and pictures in place of references.
         num_frames_decoded: read from files; others were kept from before.
+        num_bytes: of frames and pictures.
         seconds: it took.
     """
 
     conversation: Conversation
     num_frames_decoded: int
+    num_bytes: int
     seconds: float
 
 
@@ -101,6 +104,7 @@ class MediaReader:
         return ReadMedia(
             _with_media(conversation, [medium for medium, _ in read]),
             sum(num for _, num in read),
+            sum(medium.pixels.nbytes if isinstance(medium, Frames) else medium.nbytes for medium, _ in read),
             loop.time() - start,
         )
 

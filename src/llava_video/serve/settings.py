@@ -22,6 +22,7 @@ class RequestLimits:
         num_images: of a conversation.
         num_frames: of each video.
         fps: frames per second.
+        media_bytes: of the pixels of all frames and images.
         num_choices: ``n``.
         num_new_tokens: of an answer.
         num_stops: texts that end an answer.
@@ -37,6 +38,7 @@ class RequestLimits:
     num_images: int = 32
     num_frames: int = 256
     fps: float = 120.0
+    media_bytes: int = 512 * MIB
     num_choices: int = 8
     num_new_tokens: int = 4096
     num_stops: int = 4
@@ -51,6 +53,7 @@ class EngineLimits:
         batch_rows: answers that are decoded together.
         num_waiting: requests that wait, those whose media are being read included.
         waiting_tokens: predicted for all that wait, prompts and answers together.
+        waiting_bytes: of the pixels of frames and images of all that wait.
         media_workers: files that are fetched and read at a time.
         media_seconds: in which the media of a request have to be there.
         wait_seconds: in which its turn has to come after that.
@@ -60,6 +63,7 @@ class EngineLimits:
     batch_rows: int = 16
     num_waiting: int = 64
     waiting_tokens: int = 4_000_000
+    waiting_bytes: int = 2048 * MIB
     media_workers: int = 2
     media_seconds: float = 120.0
     wait_seconds: float = 300.0

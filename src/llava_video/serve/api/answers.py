@@ -19,6 +19,12 @@ from llava_video.chat.protocol import Answered, ShownVideo
 from llava_video.representation import VideoRepresentation, make_layout
 
 
+class ServedUsage(CompletionUsage):
+    """OpenAI's counts, and ours."""
+
+    llava_video: dict[str, Any]
+
+
 @dataclass(frozen=True)
 class Reply:
     """What all parts of one response have in common.
@@ -27,11 +33,13 @@ class Reply:
         model: its name for clients.
         completion_id: of the response.
         created: seconds since 1970.
+        with_usage: whether the last chunk says what it took, and the others that they do not.
     """
 
     model: str
     completion_id: str = field(default_factory=lambda: f"chatcmpl-{secrets.token_hex(12)}")
     created: int = field(default_factory=lambda: int(time.time()))
+    with_usage: bool = False
 
     def whole(self, answers: Sequence[Answered], usage: CompletionUsage) -> ChatCompletion:
         """The response that is not streamed."""
@@ -39,7 +47,10 @@ class Reply:
             Choice(
                 index=index,
                 finish_reason=_finish_reason(answered),
-                message=ChatCompletionMessage(role="assistant", content=answered.text),
+                logprobs=None,
+                message=ChatCompletionMessage(
+                    role="assistant", content=answered.text, refusal=None
+                ),
             )
             for index, answered in enumerate(answers)
         ]
@@ -55,32 +66,37 @@ class Reply:
     def opening(self, num_choices: int) -> list[ChatCompletionChunk]:
         """The chunks before the first piece: whose turn it is."""
         delta = ChoiceDelta(role="assistant", content="")
-        return [self._chunk(ChunkChoice(index=i, delta=delta)) for i in range(num_choices)]
+        return [self._chunk(choice, delta) for choice in range(num_choices)]
 
     def piece(self, choice: int, text: str) -> ChatCompletionChunk:
         """A piece of an answer."""
-        return self._chunk(ChunkChoice(index=choice, delta=ChoiceDelta(content=text)))
+        return self._chunk(choice, ChoiceDelta(content=text))
 
     def end(self, choice: int, answered: Answered) -> ChatCompletionChunk:
         """The end of an answer."""
-        reason = _finish_reason(answered)
-        return self._chunk(ChunkChoice(index=choice, delta=ChoiceDelta(), finish_reason=reason))
+        return self._chunk(choice, ChoiceDelta(), _finish_reason(answered))
 
     def usage(self, usage: CompletionUsage) -> ChatCompletionChunk:
         """The last chunk, which has no choice."""
-        return self._chunk(None, usage)
+        return ChatCompletionChunk(**self._about(), choices=[], usage=usage)
 
     def _chunk(
-        self, choice: ChunkChoice | None, usage: CompletionUsage | None = None
+        self,
+        choice: int,
+        delta: ChoiceDelta,
+        reason: Literal["stop", "length"] | None = None,
     ) -> ChatCompletionChunk:
-        return ChatCompletionChunk(
-            id=self.completion_id,
-            object="chat.completion.chunk",
-            created=self.created,
-            model=self.model,
-            choices=[] if choice is None else [choice],
-            usage=usage,
-        )
+        part = ChunkChoice(index=choice, delta=delta, finish_reason=reason, logprobs=None)
+        no_usage = {"usage": None} if self.with_usage else {}
+        return ChatCompletionChunk(**self._about(), choices=[part], **no_usage)
+
+    def _about(self) -> dict[str, Any]:
+        return {
+            "id": self.completion_id,
+            "object": "chat.completion.chunk",
+            "created": self.created,
+            "model": self.model,
+        }
 
 
 def make_usage(
@@ -89,7 +105,7 @@ def make_usage(
     num_frames_decoded: int,
     seconds: dict[str, float],
     warnings: Sequence[str],
-) -> CompletionUsage:
+) -> ServedUsage:
     """What a response took.
 
     Args:
@@ -107,14 +123,14 @@ def make_usage(
         *first.warnings,
         *(warning for video in first.videos for warning in video.warnings),
     ]
-    return CompletionUsage(
+    return ServedUsage(
         prompt_tokens=num_prompt,
         completion_tokens=num_new,
         total_tokens=num_prompt + num_new,
         prompt_tokens_details=PromptTokensDetails(
             cached_tokens=max(0, num_prompt - first.usage.num_tokens_prefilled)
         ),
-        llava_video={  # type: ignore[call-arg]  (OpenAI's types keep further fields)
+        llava_video={
             "frames_decoded": num_frames_decoded,
             "frames_encoded": sum(usage.num_frames_encoded for usage in usages),
             "tokens_prefilled": num_prefilled,

@@ -18,12 +18,13 @@ from starlette.types import Receive, Scope, Send
 
 from llava_video.chat.protocol import Answered, Piece
 from llava_video.errors import LlavaVideoError
-from llava_video.serve.api.answers import Reply, make_usage
+from llava_video.serve.api.answers import Reply, ServedUsage, make_usage
 from llava_video.serve.api.requests import ChatRequest, parse_body
 from llava_video.serve.api.wanted import Wanted, read_wanted
 from llava_video.serve.engine.queue import Begun, EventQueue, Place, Ticket
-from llava_video.serve.media_reader import ReadMedia
+from llava_video.serve.media_reader import ReadMedia, references_of
 from llava_video.serve.services import Services, owner_of, services_of
+from llava_video.serve.settings import RequestLimits
 from llava_video.web.errors import HttpError
 from llava_video.web.middleware import log_of
 
@@ -112,13 +113,19 @@ class Answering:
             wanted.videos.representation,
             wanted.videos.num_frames,
         )
-        room.expect(self._place, self._tokens(min(predicted, model.num_positions)))
+        references = references_of(wanted.conversation)
+        num_frames = wanted.videos.num_frames * sum(one.kind == "video" for one in references)
+        num_bytes = num_frames * 3 * model.frame_side**2
+        check_media_bytes(num_bytes, self.services.settings.requests)
+        tokens = self._tokens(min(predicted, model.num_positions))
+        room.expect(self._place, tokens, num_bytes)
         read = await self.services.media.read(
             wanted.conversation,
             wanted.videos.sampling,
             wanted.videos.representation.max_frames,
             seconds=limits.media_seconds,
         )
+        check_media_bytes(read.num_bytes, self.services.settings.requests)
         self.num_frames_decoded = read.num_frames_decoded
         self._seconds["media"] = round(read.seconds, 4)
         await self._submit(read)
@@ -142,7 +149,7 @@ class Answering:
             self._warnings.append(
                 f"the prompt leaves room for {num_left} tokens of an answer, which is the most"
             )
-        room.expect(self._place, self._tokens(num_tokens))
+        room.expect(self._place, self._tokens(num_tokens), read.num_bytes)
         for choice in range(self.wanted.num_choices):
             options = self.wanted.options_of(choice)
             longest = num_tokens + options.max_new_tokens
@@ -197,7 +204,7 @@ class Answering:
             num_open -= isinstance(event, Answered)
             yield choice, event
 
-    def usage(self, answers: Sequence[Answered]) -> Any:
+    def usage(self, answers: Sequence[Answered]) -> ServedUsage:
         """What it took; counts it, too."""
         for number, answered in enumerate(answers):
             decoded = 0 if number else self.num_frames_decoded
@@ -240,10 +247,11 @@ class Events(EventSourceResponse):
         try:
             await super().__call__(scope, receive, send)
         finally:
-            self._answering.close()
+            self._answering.close()  # also where the stream has never begun
 
     async def _stream(self) -> AsyncIterator[bytes]:
-        reply = Reply(self._answering.services.model.name)
+        name = self._answering.services.model.name
+        reply = Reply(name, with_usage=self._include_usage)
         try:
             async for chunk in self._chunks(reply):
                 yield KEEPALIVE_COMMENT if chunk is None else _event(to_json(chunk))
@@ -267,6 +275,21 @@ class Events(EventSourceResponse):
         usage = self._answering.usage([answers[choice] for choice in sorted(answers)])
         if self._include_usage:
             yield reply.usage(usage)
+
+
+def check_media_bytes(num_bytes: int, limits: RequestLimits) -> None:
+    """Refuse a request whose frames and pictures take too much memory.
+
+    Raises:
+        HttpError: 400.
+    """
+    if num_bytes > limits.media_bytes:
+        raise HttpError(
+            400,
+            f"the frames and images are {num_bytes:,} bytes of pixels, the server takes "
+            f"{limits.media_bytes:,}; show fewer of them",
+            param="messages",
+        )
 
 
 def check_model(name: str, services: Services) -> None:

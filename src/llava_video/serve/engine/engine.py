@@ -28,13 +28,22 @@ class Engine:
         model: that answers.
         room: where tickets and jobs wait.
         log: gets what fails.
+        on_failure: is called when the weights cannot be loaded; ``failure`` says why.
     """
 
-    def __init__(self, model: ServedModel, room: WaitingRoom, log: Log = no_log) -> None:
+    def __init__(
+        self,
+        model: ServedModel,
+        room: WaitingRoom,
+        log: Log = no_log,
+        on_failure: Callable[[], None] = lambda: None,
+    ) -> None:
         self.model = model
         self.room = room
         self.is_loaded = False
+        self.failure: LlavaVideoError | None = None
         self._log = log
+        self._on_failure = on_failure
         self._thread = Thread(target=self._work, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -70,7 +79,13 @@ class Engine:
         self._thread.join(seconds)
 
     def _work(self) -> None:
-        self.model.load()
+        try:
+            self.model.load()
+        except LlavaVideoError as error:
+            self.failure = error
+            self.room.close()
+            self._on_failure()
+            return
         self.is_loaded = True
         while (work := self.room.next()) is not None:
             if isinstance(work, Job):

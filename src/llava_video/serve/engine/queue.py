@@ -75,11 +75,13 @@ class Place:
     Attributes:
         num_rows: answers that it wants.
         num_tokens: predicted of all of them.
+        num_bytes: of the pixels of its frames and images.
         tickets: once its media are there.
     """
 
     num_rows: int
     num_tokens: int = 0
+    num_bytes: int = 0
     tickets: list[Ticket] = field(default_factory=list)
 
 
@@ -137,8 +139,13 @@ class WaitingRoom:
             self._places.add(place)
             return place
 
-    def expect(self, place: Place, num_tokens: int) -> None:
-        """Say how many tokens a place will take, which may be said anew.
+    def expect(self, place: Place, num_tokens: int, num_bytes: int) -> None:
+        """Say what a place will take, which may be said anew.
+
+        Args:
+            place: of a request.
+            num_tokens: of its prompts and answers.
+            num_bytes: of the pixels of its frames and images.
 
         Raises:
             HttpError: 429, with those of the others that is more than may wait; 400, it is more
@@ -151,10 +158,14 @@ class WaitingRoom:
                     f"prompt and answer are up to {num_tokens // place.num_rows:,} tokens, the "
                     f"server has memory for {self.batch_tokens:,}; show fewer frames or images",
                 )
-            others = sum(other.num_tokens for other in self._places if other is not place)
-            if others and others + num_tokens > self.limits.waiting_tokens:
+            others = [other for other in self._places if other is not place]
+            tokens = sum(other.num_tokens for other in others)
+            if tokens and tokens + num_tokens > self.limits.waiting_tokens:
                 raise self._busy("as many tokens wait as the server takes")
-            place.num_tokens = num_tokens
+            held = sum(other.num_bytes for other in others)
+            if held and held + num_bytes > self.limits.waiting_bytes:
+                raise self._busy("as many frames wait as the server has memory for")
+            place.num_tokens, place.num_bytes = num_tokens, num_bytes
 
     def _busy(self, why: str) -> HttpError:
         batches = 1 + self._num_rows() / self.limits.batch_rows
@@ -169,6 +180,9 @@ class WaitingRoom:
     def submit(self, place: Place, ticket: Ticket) -> None:
         """Let a ticket of a place wait for its turn."""
         with self._changed:
+            if place not in self._places:  # the client has left, or the server is about to end
+                ticket.has_left = True
+                return
             place.tickets.append(ticket)
             self._waiting.append(ticket)
             self._changed.notify()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -17,7 +18,7 @@ from llava_video.chat.protocol import (
     Piece,
 )
 from llava_video.errors import InputError
-from llava_video.processing.media import media_of, show_tiles
+from llava_video.processing.media import Medium, media_of, show_tiles
 from llava_video.processing.prompt import ImageSlot, Slot, VideoSlot
 from llava_video.representation import VideoRepresentation, make_layout
 
@@ -168,10 +169,12 @@ class ServedCheckpoint:
             per_video += TIME_TOKENS + TIME_TOKENS_PER_FRAME * num_frames
         return num_text + num_videos * per_video + num_images * self._most_image_tokens(media)
 
-    def _most_image_tokens(self, media: Any) -> int:
+    def _most_image_tokens(self, media: Sequence[Medium]) -> int:
         images = self.model.processor.images
-        per_tile = int(images.grid_side**2 + images.grid_side)
-        return per_tile * (1 + images.max_tiles if show_tiles(media) else 1)
+        per_tile = images.grid_side * (images.grid_side + 1)
+        if not show_tiles(media):
+            return int(per_tile)
+        return int(per_tile * (1 + math.ceil(_SCALED * images.max_tiles)))
 
     def count_tokens(self, conversation: Conversation, options: AnswerOptions) -> int:
         """See `ServedModel`."""
