@@ -1,0 +1,224 @@
+"""What the engine needs of a model, and a checkpoint that has it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from llava_video.budget.planner import fit_video_tokens
+from llava_video.chat.local_model import LocalModel
+from llava_video.chat.protocol import (
+    Answered,
+    AnswerOptions,
+    Conversation,
+    Influence,
+    Piece,
+)
+from llava_video.errors import InputError
+from llava_video.processing.media import Medium, media_of, show_tiles
+from llava_video.processing.prompt import ImageSlot, Slot, VideoSlot
+from llava_video.representation import VideoRepresentation, make_layout
+
+TIME_TOKENS_PER_FRAME = 8
+"""At most, of the time instruction: each digit, point and sign of ``123.45s,`` is one."""
+
+TIME_TOKENS = 96
+"""Of the rest of the time instruction."""
+
+
+class ServedModel(Protocol):
+    """A `ChatModel` that can say beforehand what an answer will take.
+
+    Conversations hold `Frames` under ``"video"`` and (H, W, 3) arrays under ``"image"``.
+    """
+
+    @property
+    def name(self) -> str:
+        """For clients."""
+        ...
+
+    @property
+    def representation(self) -> VideoRepresentation:
+        """How frames become tokens unless a request says otherwise."""
+        ...
+
+    @property
+    def frame_side(self) -> int:
+        """Height and width of the frames that it takes, in pixels."""
+        ...
+
+    @property
+    def num_positions(self) -> int:
+        """The longest prompt and answer together, in tokens."""
+        ...
+
+    def load(self) -> None:
+        """Load the weights."""
+        ...
+
+    def fit_representation(self, wanted: str) -> VideoRepresentation:
+        """What ``"T,M,s,p"`` or the name of a preset means for it."""
+        ...
+
+    def fit_video_tokens(self, max_video_tokens: int) -> VideoRepresentation:
+        """The representation to take for at most so many tokens of a video."""
+        ...
+
+    def predict_tokens(
+        self, conversation: Conversation, representation: VideoRepresentation, num_frames: int
+    ) -> int:
+        """The most tokens that a prompt can have, its media not yet read (any value stands)."""
+        ...
+
+    def count_tokens(self, conversation: Conversation, options: AnswerOptions) -> int:
+        """The tokens of a prompt."""
+        ...
+
+    def answer(
+        self,
+        conversations: Sequence[Conversation],
+        options: AnswerOptions,
+        *,
+        leaving: Collection[int] = (),
+    ) -> Iterator[Piece | Answered]:
+        """Answer as `ChatModel.answer` does; rows that come into ``leaving`` end early."""
+        ...
+
+    def influence(
+        self,
+        conversation: Conversation,
+        answer: str,
+        options: AnswerOptions | None = None,
+        *,
+        span_frames: int = 1,
+    ) -> Influence:
+        """See `CheckpointModel.influence`."""
+        ...
+
+
+class ServedCheckpoint:
+    """A checkpoint of this machine as the engine needs it.
+
+    Args:
+        model: which answers.
+        directory: of its files.
+        name: for clients.
+    """
+
+    def __init__(self, model: LocalModel, directory: Path, name: str) -> None:
+        self.model = model
+        self.name = name
+        self._directory = directory
+        self._fit = lru_cache(maxsize=256)(self._fit_video_tokens)
+
+    @property
+    def representation(self) -> VideoRepresentation:
+        """See `ServedModel`."""
+        return self.model.representation
+
+    @property
+    def frame_side(self) -> int:
+        """See `ServedModel`."""
+        return int(self.model.processor.image_size)
+
+    @property
+    def num_positions(self) -> int:
+        """See `ServedModel`."""
+        return int(self.model.processor.max_positions)
+
+    def load(self) -> None:
+        """See `ServedModel`."""
+        _ = self.model.network
+
+    def fit_representation(self, wanted: str) -> VideoRepresentation:
+        """See `ServedModel`."""
+        return self.model.fit_representation(wanted)
+
+    def fit_video_tokens(self, max_video_tokens: int) -> VideoRepresentation:
+        """See `ServedModel`; as `ask --max-video-tokens` chooses it."""
+        return self._fit(max_video_tokens)
+
+    def _fit_video_tokens(self, max_video_tokens: int) -> VideoRepresentation:
+        held_bytes = self.model.weights_bytes
+        fitting, _ = fit_video_tokens(
+            self.model.config,
+            self._directory,
+            self.model.device,
+            max_video_tokens,
+            held_bytes=held_bytes,
+        )
+        return fitting
+
+    def predict_tokens(
+        self, conversation: Conversation, representation: VideoRepresentation, num_frames: int
+    ) -> int:
+        """See `ServedModel`."""
+        processor = self.model.processor
+        media = media_of(conversation)
+        slots: list[Slot] = [
+            ImageSlot(0) if medium.kind == "image" else VideoSlot(0) for medium in media
+        ]
+        num_text = len(processor.renderer.render(conversation, slots).input_ids)
+        num_videos = sum(medium.kind == "video" for medium in media)
+        num_images = len(media) - num_videos
+        per_video = make_layout(representation, num_frames).num_tokens
+        if processor.add_time_instruction:
+            per_video += TIME_TOKENS + TIME_TOKENS_PER_FRAME * num_frames
+        return num_text + num_videos * per_video + num_images * self._most_image_tokens(media)
+
+    def _most_image_tokens(self, media: Sequence[Medium]) -> int:
+        images = self.model.processor.images
+        per_tile = images.grid_side * (images.grid_side + 1)
+        if not show_tiles(media):
+            return int(per_tile)
+        return int(per_tile * (1 + math.ceil(_SCALED * images.max_tiles)))
+
+    def count_tokens(self, conversation: Conversation, options: AnswerOptions) -> int:
+        """See `ServedModel`."""
+        return self.model.count_tokens(conversation, options)
+
+    def answer(
+        self,
+        conversations: Sequence[Conversation],
+        options: AnswerOptions,
+        *,
+        leaving: Collection[int] = (),
+    ) -> Iterator[Piece | Answered]:
+        """See `ServedModel`."""
+        return self.model.answer(conversations, options, leaving=leaving)
+
+    def influence(
+        self,
+        conversation: Conversation,
+        answer: str,
+        options: AnswerOptions | None = None,
+        *,
+        span_frames: int = 1,
+    ) -> Influence:
+        """See `ServedModel`."""
+        return self.model.influence(conversation, answer, options, span_frames=span_frames)
+
+
+def load_served(name: str, *, alias: str | None = None, **options: Any) -> ServedCheckpoint:
+    """A checkpoint, without its weights, which `ServedCheckpoint.load` loads.
+
+    Args:
+        name: see `llava_video.load`.
+        alias: what clients call it; by default its name.
+        options: of `LocalModel.load`.
+
+    Raises:
+        LlavaVideoError: it cannot be used.
+    """
+    from llava_video.checkpoints.load import find_checkpoint
+
+    directory = find_checkpoint(name)
+    model = LocalModel.load(directory, **options)
+    model.name = name
+    given = alias or (Path(name).name if "/" in name and Path(name).exists() else name)
+    if not given:
+        raise InputError("a model needs a name; give --name")
+    return ServedCheckpoint(model, directory, given)
