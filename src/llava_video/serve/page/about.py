@@ -67,8 +67,9 @@ def _choices(model: ServedModel) -> list[dict[str, Any]]:
     ):
         numbers = _numbers(changed)
         offer(numbers, text)
-    for name in PRESETS:
-        offer(name, name)
+    for name, preset in PRESETS.items():
+        if preset.representation.grid_side == own.grid_side:
+            offer(name, name)
     return [
         {
             "name": name,
