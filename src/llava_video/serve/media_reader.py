@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from llava_video.chat.protocol import Conversation, Sampling
-from llava_video.errors import LlavaVideoError
+from llava_video.errors import MediaRefused
 from llava_video.serve.files import UploadedFile
+from llava_video.serve.media import MediaGuard, StoredFile
 from llava_video.types import Frames
 from llava_video.web.errors import HttpError
-
-if TYPE_CHECKING:
-    from llava_video.serve.media_stand_in import MediaGuard, StoredFile
 
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\x00", b"MM\x00*")
 """First bytes of JPEG, PNG, BMP and TIFF. GIF and WebP are left to what reads them."""
@@ -104,7 +102,10 @@ class MediaReader:
         return ReadMedia(
             _with_media(conversation, [medium for medium, _ in read]),
             sum(num for _, num in read),
-            sum(medium.pixels.nbytes if isinstance(medium, Frames) else medium.nbytes for medium, _ in read),
+            sum(
+                medium.pixels.nbytes if isinstance(medium, Frames) else medium.nbytes
+                for medium, _ in read
+            ),
             loop.time() - start,
         )
 
@@ -124,16 +125,17 @@ class MediaReader:
             frames = self._guard.read_video(
                 file, sampling, max_frames=max_frames, size=self._size, on_decode=count
             )
-        except HttpError:
-            raise
-        except LlavaVideoError as error:
-            raise HttpError(getattr(error, "status", 400), str(error)) from error
-        return replace(frames, source=file.name), num_decoded
+        except MediaRefused as error:
+            headers = {"retry-after": "5"} if error.status == 503 else {}
+            raise HttpError(error.status, str(error), param="messages", headers=headers) from error
+        return frames, num_decoded
 
     def stored(self, reference: MediumReference) -> StoredFile:
-        """The file of a reference, fetched where need be; for threads."""
-        from llava_video.serve.media_stand_in import StoredFile
+        """The file of a reference, fetched where need be; for threads.
 
+        Raises:
+            MediaRefused: it may not be fetched.
+        """
         if reference.file is not None:
             file = reference.file
             return StoredFile(file.path, file.digest, file.name, file.num_bytes)

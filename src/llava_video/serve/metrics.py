@@ -33,7 +33,7 @@ class Metrics:
         self._gauge("num_requests_running", "Answers that are being given.", num_running)
         self._gauge("num_requests_waiting", "Answers that wait for their turn.", num_waiting)
         self.succeeded = self._counter("request_success", "Answers.", "finished_reason")
-        self.refused = self._counter("request_refused", "Requests not answered.", "status")
+        self.responses = self._counter("http_responses", "By route.", "route", "status")
         self.prompt_tokens = self._counter("prompt_tokens", "Of prompts.")
         self.generation_tokens = self._counter("generation_tokens", "Of answers.")
         self.prefix_queries = self._counter("prefix_cache_queries", "Tokens of prompts.")
@@ -62,6 +62,10 @@ class Metrics:
         self.mm_queries.inc(num_frames)
         self.mm_hits.inc(max(0, num_frames - usage.num_frames_encoded))
         self.frames_decoded.inc(num_frames_decoded)
+
+    def count_response(self, route: str | None, status: int) -> None:
+        """Add a response of any route; None is none of them."""
+        self.responses.labels(route=route or "none", status=str(status)).inc()
 
     def text(self) -> bytes:
         """All of it."""

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
 from llava_video.serve.engine.engine import Engine
 from llava_video.serve.engine.served import ServedModel
 from llava_video.serve.files import UploadedFiles
+from llava_video.serve.media import MediaGuard
 from llava_video.serve.media_reader import MediaReader
 from llava_video.serve.metrics import Metrics
 from llava_video.serve.settings import ServeSettings
-
-if TYPE_CHECKING:
-    from llava_video.serve.media_stand_in import MediaGuard
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,7 @@ class ServeSettings:
         media_root: below which files may be named; None for nowhere.
         allow_hosts: from which media may be fetched; none by default.
         origins: of other sites whose pages may ask (CORS).
+        max_connections: open at a time.
         drain_seconds: in which answers are completed after a signal.
         requests: limits of each request.
         engine: limits of the engine.
@@ -108,6 +109,7 @@ class ServeSettings:
     media_root: Path | None = None
     allow_hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    max_connections: int = 1024
     drain_seconds: float = 30.0
     requests: RequestLimits = field(default_factory=RequestLimits)
     engine: EngineLimits = field(default_factory=EngineLimits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -15,6 +16,11 @@ from llava_video.errors import InputError
 
 KEEP_ALIVE_SECONDS = 30
 START_SECONDS = 60.0
+SILENT_SECONDS = 30.0
+"""In which the headers of a connection's first request have to come."""
+
+TICKS_PER_LOOK = 10
+"""Of uvicorn's clock, a tenth of a second each."""
 
 
 class WebServer(uvicorn.Server):
@@ -59,6 +65,7 @@ class WebServer(uvicorn.Server):
             )
         )
         self._on_stop = on_stop
+        self._silent_since: dict[Any, float] = {}
         self._socket = _listen(host, port)
         name, self.port = self._socket.getsockname()[:2]
         self.url = f"http://[{name}]:{self.port}" if ":" in name else f"http://{name}:{self.port}"
@@ -71,6 +78,17 @@ class WebServer(uvicorn.Server):
         """Begin to stop; a second signal ends what is still being done."""
         self.force_exit = self.should_exit
         self.stop()
+
+    async def on_tick(self, counter: int) -> bool:
+        """See `uvicorn.Server`; closes connections that were opened and then say nothing."""
+        if counter % TICKS_PER_LOOK == 0:
+            now = time.monotonic()
+            silent = {one for one in self.server_state.connections if one.cycle is None}
+            self._silent_since = {one: self._silent_since.get(one, now) for one in silent}
+            for connection, since in self._silent_since.items():
+                if now - since > SILENT_SECONDS and connection.transport is not None:
+                    connection.transport.close()
+        return await super().on_tick(counter)
 
     def stop(self) -> None:
         """What a signal does, from another thread."""

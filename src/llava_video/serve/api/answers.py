@@ -87,8 +87,8 @@ class Reply:
         reason: Literal["stop", "length"] | None = None,
     ) -> ChatCompletionChunk:
         part = ChunkChoice(index=choice, delta=delta, finish_reason=reason, logprobs=None)
-        no_usage = {"usage": None} if self.with_usage else {}
-        return ChatCompletionChunk(**self._about(), choices=[part], **no_usage)
+        about = self._about() | ({"usage": None} if self.with_usage else {})
+        return ChatCompletionChunk(**about, choices=[part])
 
     def _about(self) -> dict[str, Any]:
         return {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -40,7 +39,7 @@ def make_router(upload_bytes: int) -> APIRouter:
             stored = await run_in_threadpool(
                 services.files.add,
                 file.file,
-                file.file.seek(0, os.SEEK_END),
+                file.size or 0,
                 owner=owner,
                 name=file.filename or "file",
                 purpose=purpose[:64],

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from llava_video.web.app import invalid_fields
-from llava_video.web.errors import HttpError
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from llava_video.budget.planner import fit_video_tokens
+from llava_video.budget.planner import fit_video_tokens, planner_of, spare_bytes
 from llava_video.chat.local_model import LocalModel
 from llava_video.chat.protocol import (
     Answered,
@@ -17,6 +16,7 @@ from llava_video.chat.protocol import (
     Influence,
     Piece,
 )
+from llava_video.checkpoints.load import find_checkpoint
 from llava_video.errors import InputError
 from llava_video.processing.media import Medium, media_of, show_tiles
 from llava_video.processing.prompt import ImageSlot, Slot, VideoSlot
@@ -24,6 +24,12 @@ from llava_video.representation import VideoRepresentation, make_layout
 
 TIME_TOKENS_PER_FRAME = 8
 """At most, of the time instruction: each digit, point and sign of ``123.45s,`` is one."""
+
+COPIES = 3
+"""Of the keys and values of a row while it is decoded: held, in the batch, and as it grows."""
+
+UNKNOWN_ROWS = 4
+"""Of the longest answers, where the system does not say what memory is free."""
 
 TIME_TOKENS = 96
 """Of the rest of the time instruction."""
@@ -53,6 +59,11 @@ class ServedModel(Protocol):
     @property
     def num_positions(self) -> int:
         """The longest prompt and answer together, in tokens."""
+        ...
+
+    @property
+    def batch_tokens(self) -> int:
+        """The most tokens, prompts and answers together, that memory has room for at a time."""
         ...
 
     def load(self) -> None:
@@ -106,11 +117,13 @@ class ServedCheckpoint:
         model: which answers.
         directory: of its files.
         name: for clients.
+        batch_tokens: see `ServedModel`.
     """
 
-    def __init__(self, model: LocalModel, directory: Path, name: str) -> None:
+    def __init__(self, model: LocalModel, directory: Path, name: str, batch_tokens: int) -> None:
         self.model = model
         self.name = name
+        self.batch_tokens = batch_tokens
         self._directory = directory
         self._fit = lru_cache(maxsize=256)(self._fit_video_tokens)
 
@@ -172,9 +185,8 @@ class ServedCheckpoint:
     def _most_image_tokens(self, media: Sequence[Medium]) -> int:
         images = self.model.processor.images
         per_tile = images.grid_side * (images.grid_side + 1)
-        if not show_tiles(media):
-            return int(per_tile)
-        return int(per_tile * (1 + math.ceil(_SCALED * images.max_tiles)))
+        num_tiles = max((rows * columns for rows, columns in images.tile_grids), default=0)
+        return int(per_tile * (1 + num_tiles if show_tiles(media) else 1))
 
     def count_tokens(self, conversation: Conversation, options: AnswerOptions) -> int:
         """See `ServedModel`."""
@@ -213,12 +225,34 @@ def load_served(name: str, *, alias: str | None = None, **options: Any) -> Serve
     Raises:
         LlavaVideoError: it cannot be used.
     """
-    from llava_video.checkpoints.load import find_checkpoint
-
     directory = find_checkpoint(name)
     model = LocalModel.load(directory, **options)
     model.name = name
     given = alias or (Path(name).name if "/" in name and Path(name).exists() else name)
     if not given:
         raise InputError("a model needs a name; give --name")
-    return ServedCheckpoint(model, directory, given)
+    return ServedCheckpoint(model, directory, given, count_batch_tokens(model, directory))
+
+
+def count_batch_tokens(model: LocalModel, directory: Path) -> int:
+    """Tokens that fit into the memory that weights, caches and the runtime leave.
+
+    At least one answer with all frames of the model's representation, for which `LocalModel.load`
+    has found room.
+    """
+    most = int(model.processor.max_positions)
+    spare = spare_bytes(model.config, directory, model.device, int8=model.int8)
+    if spare is None:
+        return most * UNKNOWN_ROWS
+    planner = planner_of(model.config, directory, model.device, spare, int8=model.int8)
+    memory, text = planner.model, model.config.text
+    width = memory.dtype.itemsize
+    activations = (3 * text.intermediate_size + 4 * text.hidden_size) * width
+    per_token = COPIES * memory.key_value_bytes_per_token + activations
+    limits = model.limits
+    kept = limits.keys_values_bytes
+    if model.device.type == "cpu":
+        kept += limits.frames_bytes + limits.features_bytes
+    own = planner.judge(model.representation)
+    one = min(own.num_prompt_tokens + planner.num_new_tokens, most)
+    return int(one + max(0, spare - kept) // per_token)
