@@ -43,9 +43,7 @@ class StaticFiles:
     """
 
     def __init__(self, folder: Path, more: Mapping[str, str] | None = None) -> None:
-        found = {
-            path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in KINDS
-        }
+        found = {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in KINDS}
         found |= {name: text.encode() for name, text in (more or {}).items()}
         self._files = {
             name: _File(content, KINDS[Path(name).suffix], f'"{_digest(content)}"')

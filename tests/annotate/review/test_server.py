@@ -166,7 +166,9 @@ def test_a_browser_that_goes_away_is_no_error(server, capfd):
 
 def test_a_video_is_served_as_a_video_whatever_its_name(server, videos, tmp_path):
     page = shutil.copy(videos / "v0.mp4", tmp_path / "page.html")
-    server.reviewed.records["v0"] = dataclasses.replace(server.reviewed.records["v0"], path=str(page))
+    server.reviewed.records["v0"] = dataclasses.replace(
+        server.reviewed.records["v0"], path=str(page)
+    )
     _, headers, _ = fetch(server, "/media?id=v0")
     assert (headers["Content-Type"], headers["X-Content-Type-Options"]) == ("video/mp4", "nosniff")
 
@@ -204,7 +206,10 @@ def test_an_edit_must_not_repeat_a_wrong_choice(server):
     edit = {"qa_id": qa.qa_id, "verdict": "edit", "question": "How many?", "answer": wrong}
     kind = {"Content-Type": "application/json"}
     status, _, body = fetch(server, "/api/decision", kind, json.dumps(edit).encode())
-    assert (status, "one of the wrong choices" in json.loads(body)["error"]["message"]) == (400, True)
+    assert (status, "one of the wrong choices" in json.loads(body)["error"]["message"]) == (
+        400,
+        True,
+    )
 
 
 def test_a_taken_port_is_an_error_with_a_remedy(server, run_folder):

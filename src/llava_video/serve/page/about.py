@@ -22,7 +22,11 @@ TINY_NOTICE = (
     "coloured shapes: about real videos its answers mean nothing."
 )
 TINY_QUESTIONS = ("What leaves the picture?", "Which shape moves up?", "How many shapes are there?")
-QUESTIONS = ("What happens in this video?", "Who or what can be seen, and when?", "How does it end?")
+QUESTIONS = (
+    "What happens in this video?",
+    "Who or what can be seen, and when?",
+    "How does it end?",
+)
 
 
 def describe_server(model: ServedModel, limits: RequestLimits) -> Mapping[str, Any]:
@@ -37,7 +41,11 @@ def describe_server(model: ServedModel, limits: RequestLimits) -> Mapping[str, A
         "max_prompt_tokens": model.num_positions,
         "max_file_bytes": limits.upload_bytes,
         "samples": [
-            {"name": path.name, "title": path.stem.replace("_", " "), "url": f"/static/samples/{path.name}"}
+            {
+                "name": path.name,
+                "title": path.stem.replace("_", " "),
+                "url": f"/static/samples/{path.name}",
+            }
             for path in sorted(SAMPLES.glob("*.mp4"))
         ],
     }

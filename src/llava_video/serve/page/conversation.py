@@ -93,7 +93,9 @@ def _seen(fields: TurnFields, file: UploadedFile, services: Services) -> ShownVi
     num_frames = len(video.timestamps_seconds)
     most = min(representation.max_frames, services.settings.requests.num_frames)
     if num_frames > most:
-        raise HttpError(400, f"{num_frames} frames are more than {most}", param="timestamps_seconds")
+        raise HttpError(
+            400, f"{num_frames} frames are more than {most}", param="timestamps_seconds"
+        )
     return ShownVideo(
         file.name,
         video.duration_seconds,

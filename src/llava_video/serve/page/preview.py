@@ -20,9 +20,7 @@ from llava_video.types import Frames
 from llava_video.web.errors import HttpError
 
 
-async def make_preview(
-    asked: PreviewRequest, services: Services, owner: str
-) -> Mapping[str, Any]:
+async def make_preview(asked: PreviewRequest, services: Services, owner: str) -> Mapping[str, Any]:
     """Read the frames as a question would, which the question then finds read.
 
     Raises:

@@ -49,7 +49,7 @@ class UsageFields(Model):
     frames_decoded: Count
     frames_encoded: Count
     tokens_prefilled: Count
-    warnings: Annotated[list[Text], Field(max_length=100)] = []
+    warnings: Annotated[list[Text], Field(max_length=100)] = Field(default_factory=list)
     video: SeenFields | None = None
 
 

@@ -13,7 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from llava_video.chat.protocol import AnswerOptions
-from llava_video.serve.api.completions import read_json, unless_gone
+from llava_video.serve.api.completions import check_media_bytes, read_json, unless_gone
 from llava_video.serve.api.requests import parse_body
 from llava_video.serve.api.wanted import read_conversation, read_videos
 from llava_video.serve.engine.queue import Place
@@ -115,12 +115,16 @@ async def _measure(
     if not num_videos:
         raise HttpError(400, "the conversation shows no video, so no frame can have mattered")
     wanted = await run_in_threadpool(read_videos, asked, model, settings.requests, num_videos)
+    num_frames = num_videos * wanted.num_frames
+    span_frames = asked.span_frames or math.ceil(num_frames / MOST_SPANS)
+    if num_frames > span_frames * settings.requests.num_frames:
+        raise HttpError(400, "these are too many spans; give a larger one", param="span_frames")
+    num_bytes = num_frames * 3 * model.frame_side**2
+    check_media_bytes(num_bytes, settings.requests)
     predicted = await run_in_threadpool(
         model.predict_tokens, conversation, wanted.representation, wanted.num_frames
     )
-    if predicted > model.num_positions:
-        predicted = model.num_positions
-    services.engine.room.expect(place, predicted)
+    services.engine.room.expect(place, min(predicted, model.num_positions), num_bytes)
     read = await services.media.read(
         conversation,
         wanted.sampling,
@@ -128,9 +132,6 @@ async def _measure(
         seconds=settings.engine.media_seconds,
     )
     options = AnswerOptions(representation=wanted.representation)
-    span_frames = asked.span_frames or math.ceil(num_videos * wanted.num_frames / MOST_SPANS)
-    if num_videos * wanted.num_frames > span_frames * settings.requests.num_frames:
-        raise HttpError(400, "these are too many spans; give a larger one", param="span_frames")
     job = services.engine.run(
         lambda: model.influence(
             read.conversation, asked.answer, options, span_frames=span_frames
