@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
@@ -234,10 +234,31 @@ class LocalModel:
         network = load_model(self._directory, self.config, int8=self.int8)
         return network.to(self.device)  # type: ignore[no-any-return]
 
+    def count_tokens(self, conversation: Conversation, options: AnswerOptions | None = None) -> int:
+        """The tokens of a prompt, L; its media are loaded for that, and kept.
+
+        Raises:
+            LlavaVideoError: it cannot be answered.
+        """
+        processor, sampling = self._for(options or AnswerOptions())
+        loaded, _ = self._media.load(conversation, processor, sampling)
+        return len(make_row(conversation, loaded, processor))
+
     def answer(
-        self, conversations: Sequence[Conversation], options: AnswerOptions
+        self,
+        conversations: Sequence[Conversation],
+        options: AnswerOptions,
+        *,
+        leaving: Collection[int] = (),
     ) -> Generator[Piece | Answered]:
-        """Answer several conversations at once; see `ChatModel.answer`."""
+        """Answer several conversations at once; see `ChatModel.answer`.
+
+        Args:
+            conversations: to be answered.
+            options: how.
+            leaving: rows whose answers end with their next token; others may be added to it
+                meanwhile, from any thread.
+        """
         if not conversations:
             return
         watch = Stopwatch()
@@ -272,7 +293,7 @@ class LocalModel:
         del states  # decoding grows copies of what they hold
         self._count(rows, usages)
         texts = [AnswerText(processor.tokenizer, options.stop) for _ in rows]
-        watcher = Watcher(texts, end_ids_of(network), options.max_new_tokens)
+        watcher = Watcher(texts, end_ids_of(network), options.max_new_tokens, leaving)
         last_ids = torch.tensor([[int(row.ids[-1])] for row in rows], device=network.device)
         events = decode(network, self._decoder, watcher, last_ids, mask, cache, options)
         try:
