@@ -344,7 +344,7 @@ async def _until_gone(request: Request) -> None:
 
 def to_json(value: BaseModel) -> dict[str, Any]:
     """A value of OpenAI's types as JSON; fields that were not given are left out."""
-    found: dict[str, Any] = value.model_dump(mode="json", exclude_unset=True)
+    found: dict[str, Any] = value.model_dump(mode="json", exclude_unset=True, serialize_as_any=True)
     return found
 
 

@@ -116,6 +116,7 @@ def _get(
             connection.putrequest("GET", url.target, skip_host=True, skip_accept_encoding=True)
             connection.putheader("Host", _netloc(url))
             connection.putheader("Accept-Encoding", "identity")
+            connection.putheader("Connection", "close")
             connection.putheader("User-Agent", "llava-video")
             connection.endheaders()
             answer = connection.getresponse()
@@ -155,9 +156,11 @@ def _connect(
 def _ended_at(sock: socket.socket, deadline: float) -> Iterator[None]:
     """Shut a connection when its time is over, whatever waits for it and however bytes drip."""
 
+    connection = sock.dup()  # which TLS does not take over
+
     def end() -> None:
         with contextlib.suppress(OSError):
-            sock.shutdown(socket.SHUT_RDWR)
+            connection.shutdown(socket.SHUT_RDWR)
 
     timer = threading.Timer(max(0.0, deadline - time.monotonic()), end)
     timer.daemon = True
@@ -166,6 +169,7 @@ def _ended_at(sock: socket.socket, deadline: float) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+        connection.close()
 
 
 def _with_tls(sock: socket.socket, url: Url) -> ssl.SSLSocket:
@@ -196,7 +200,7 @@ def _copy(
     if claimed is not None and claimed > limits.max_bytes:
         raise MediaRefused(too_large, 413)
     num_bytes = 0
-    while piece := answer.read1(_CHUNK_BYTES):
+    while piece := answer.read(_CHUNK_BYTES):
         num_bytes += len(piece)
         if num_bytes > limits.max_bytes:
             raise MediaRefused(too_large, 413)

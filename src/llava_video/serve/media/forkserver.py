@@ -58,7 +58,7 @@ class _ForkServer:
                         return
                 elif key.fileobj is self._wakeup:
                     self._reap()
-                else:
+                elif self._leashes.get(key.data) is key.fileobj:  # else it has just ended
                     self._selector.unregister(key.fileobj)
                     _kill(key.data)
 
