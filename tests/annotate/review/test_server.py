@@ -24,6 +24,7 @@ from llava_video.annotate.run_folder import load_run
 from llava_video.calls.ledger import open_ledger
 from llava_video.errors import InputError
 from llava_video.web.run import running
+from tests.browser import headless
 
 
 @pytest.fixture
@@ -219,18 +220,8 @@ def test_a_taken_port_is_an_error_with_a_remedy(server, run_folder):
 
 @pytest.fixture
 def browser():
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    binary, driver = (shutil.which(name) for name in ("chromium", "chromedriver"))
-    if binary is None or driver is None:
-        pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1400,900"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    found = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield found
-    found.quit()
+    with headless() as found:
+        yield found
 
 
 def test_a_reviewer_works_through_questions_with_the_keyboard(server, browser, run_folder):

@@ -4,7 +4,8 @@ import { ApiError } from "./api.js";
 import { make } from "./dom.js";
 import { shownAs } from "./asking.js";
 
-const ID = "llava-video-conversation";
+const OPENING = '<script type="application/json" id="llava-video-conversation">';
+const CLOSING = "</script>";
 const FORMAT = 1;
 
 /** What `/v1/conversation/page` makes a page of. */
@@ -64,7 +65,7 @@ export async function saveConversation(state, api, fileId) {
     turns: state.turns.map(plainTurn),
   };
   const json = JSON.stringify(kept).replace(/</g, "\\u003c");
-  const script = `<script type="application/json" id="${ID}">${json}</script>`;
+  const script = OPENING + json + CLOSING;
   const whole = page.replace(/<\/body>|<\/html>|$/, (end) => `${script}\n${end}`);
   const url = URL.createObjectURL(new Blob([whole], { type: "text/html" }));
   make("a", { href: url, download: `${state.video.name.replace(/\.[^.]*$/, "")}-conversation.html` }).click();
@@ -90,10 +91,11 @@ function isTurn(turn) {
  * @returns {Promise<{video: {name: string, size: number}, duration: number, turns: object[]}>}
  */
 export async function openConversation(file) {
-  const page = new DOMParser().parseFromString(await file.text(), "text/html");
+  const page = await file.text();
+  const start = page.lastIndexOf(OPENING) + OPENING.length;
   let kept = null;
   try {
-    kept = JSON.parse(page.getElementById(ID).textContent);
+    kept = JSON.parse(page.slice(start, page.indexOf(CLOSING, start)));
   } catch {
     kept = null;
   }

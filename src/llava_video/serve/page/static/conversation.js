@@ -146,7 +146,7 @@ export function createConversation({ store, seek, again, influence }) {
       const found = side.influence ?? (await influence(turn, side));
       const seen = side.seen ?? store.state.preview;
       const before = store.state.shown?.turn;
-      store.set({ shown: { turn, side, seen, heat: heatOf(found, seen.times.length).values } });
+      store.set({ shown: { turn, side, seen, heat: heatOf(found, seen.times.length) } });
       if (before && before !== turn) changed(before);
       announce(`Influence of each frame is shown on the tape. ${sentenceOf(side)}`);
     } catch (error) {

@@ -113,7 +113,7 @@ export function createLoading({ store, api }) {
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (error.status === 404) await reload();
-      else store.set({ previewError: error.message });
+      else store.set({ previewError: error.message, isPreviewing: false });
     }
   }
 
@@ -125,6 +125,7 @@ export function createLoading({ store, api }) {
 
   store.watch(["representation", "maxVideoTokens", "span"], () => {
     if (store.state.shown) store.set({ shown: null });
+    if (store.state.preview) store.set({ isPreviewing: true });
     clearTimeout(timer);
     timer = setTimeout(lookAgain, PREVIEW_WAIT_MS);
   });

@@ -40,13 +40,18 @@ export function kindsOf(seen) {
     .filter((kind) => kind.num);
 }
 
-/** Heat of each frame from 0 to 1, of the spans of an influence; see `/v1/influence`. */
+const FULL_HEAT_NATS = Math.LN2;
+
+/**
+ * Heat of each frame from 0 to 1, of the spans of an influence; see `/v1/influence`. It is full for
+ * the strongest, if the answer is at most half as likely without it.
+ */
 export function heatOf(influence, numFrames) {
   const values = new Array(numFrames).fill(0);
   for (const span of influence.spans) {
     if (span.video !== 0) continue;
     values.fill(Math.max(0, span.influence), span.first_frame, span.first_frame + span.num_frames);
   }
-  const largest = Math.max(...values);
-  return { values: values.map((value) => (largest ? value / largest : 0)), largest };
+  const full = Math.max(FULL_HEAT_NATS, ...values);
+  return values.map((value) => value / full);
 }
