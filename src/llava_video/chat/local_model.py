@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -28,6 +27,7 @@ from llava_video.chat.local.media import LoadedVideo, MediaLoader
 from llava_video.chat.local.prefill import Prefiller, columns_of, decoding_cache
 from llava_video.chat.local.prefix_tree import PrefixTree
 from llava_video.chat.local.rows import Row, answer_ids_of, make_row
+from llava_video.chat.local.stopwatch import Stopwatch
 from llava_video.chat.local.vision import VisionFeatures
 from llava_video.chat.protocol import (
     Answered,
@@ -56,20 +56,6 @@ from llava_video.representation import VideoRepresentation
 
 LARGE_BYTES = 1 << 30
 """Weights from here on take long enough to load for a bar."""
-
-
-class Stopwatch:
-    """Wall time between calls, by stage."""
-
-    def __init__(self) -> None:
-        self.start = self._last = time.perf_counter()
-        self.seconds: dict[str, float] = {}
-
-    def stage(self, name: str) -> None:
-        """End a stage that began where the last one ended."""
-        now = time.perf_counter()
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + now - self._last, 4)
-        self._last = now
 
 
 class LocalModel:

@@ -222,6 +222,8 @@ class Answering:
             "frames_decoded": self.num_frames_decoded,
             "frames_encoded": usage.llava_video["frames_encoded"],
         }
+        if answers[0].warnings:
+            self._record["warnings"] = list(answers[0].warnings)
         return usage
 
     def close(self) -> None:
