@@ -126,20 +126,21 @@ export function createAsking({ store, api, ready, reload, changed }) {
       if (chunk.usage) side.usage = chunk.usage;
     }
     side.state = "done";
-    side.seen = seenBy(side);
-  }
-
-  /** What the answer's usage says that it saw, with the thumbnails that are known. */
-  function seenBy(side) {
     const shown = side.usage?.llava_video?.videos?.[0];
-    const preview = store.state.preview;
-    if (!shown?.frame_tokens) return null;
-    const isKnown = (time) => preview?.times.findIndex((other) => Math.abs(other - time) < 1e-3) ?? -1;
-    const thumbnails = shown.timestamps_seconds.map((time) => preview?.thumbnails[isKnown(time)] ?? "");
-    return seenOf({ ...shown, thumbnails });
+    side.seen = shown ? seenOf(shown) : null;
   }
 
-  /** Which frames an answer is based on; see `/v1/influence`. */
+  /** What an answer saw, with thumbnails. */
+  async function look(side) {
+    const { preview } = store.state;
+    const isSame = (one, other) =>
+      one.representation === other.representation && String(one.times) === String(other.times);
+    if (preview && (!side.seen || isSame(preview, side.seen))) return preview;
+    const found = await api.preview({ file_id: await ready(), ...shownAs(side.settings) });
+    return seenOf(found);
+  }
+
+  /** Find out which frames an answer is based on; see `/v1/influence`. */
   async function influence(turn, side) {
     const fileId = await ready();
     const body = {
@@ -147,8 +148,8 @@ export function createAsking({ store, api, ready, reload, changed }) {
       answer: side.text,
       ...shownAs(side.settings),
     };
-    side.influence = await api.influence(body);
-    return side.influence;
+    side.influence ??= await api.influence(body);
+    side.seen = await look(side);
   }
 
   return { ask, influence };

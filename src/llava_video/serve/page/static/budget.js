@@ -56,6 +56,9 @@ export function createBudget(store) {
     slider.setAttribute("aria-valuetext", text);
   });
   store.watch(["preview", "previewError", "isPreviewing", "server", "turns"], draw);
+  store.watch(["warnings"], ({ warnings }) => {
+    byId("warnings").replaceChildren(...warnings.map((text) => make("li", {}, text)));
+  });
 
   function draw({ preview, previewError, isPreviewing, server, turns }) {
     byId("budget").setAttribute("aria-busy", String(isPreviewing));

@@ -9,7 +9,7 @@ import { findTimes } from "./times.js";
 
 /**
  * @param {{store: object, seek: (seconds: number) => void, again: (turn: object) => void,
- *   influence: (turn: object, side: object) => Promise<object>}} given
+ *   influence: (turn: object, side: object) => Promise<void>}} given measures it into the side
  */
 export function createConversation({ store, seek, again, influence }) {
   const list = byId("turns");
@@ -143,10 +143,10 @@ export function createConversation({ store, seek, again, influence }) {
     side.influenceError = null;
     changed(turn);
     try {
-      const found = side.influence ?? (await influence(turn, side));
-      const seen = side.seen ?? store.state.preview;
+      await influence(turn, side);
+      const { seen } = side;
       const before = store.state.shown?.turn;
-      store.set({ shown: { turn, side, seen, heat: heatOf(found, seen.times.length) } });
+      store.set({ shown: { turn, side, seen, heat: heatOf(side.influence, seen.times.length) } });
       if (before && before !== turn) changed(before);
       announce(`Influence of each frame is shown on the tape. ${sentenceOf(side)}`);
     } catch (error) {
@@ -173,9 +173,8 @@ export function createConversation({ store, seek, again, influence }) {
       .filter((span) => span.influence > 0.01)
       .sort((one, other) => other.influence - one.influence)
       .slice(0, 3);
-    const seen = side.seen ?? store.state.preview;
     const chips = strongest.map((span) => {
-      const source = seen?.thumbnails[span.first_frame];
+      const source = side.seen?.thumbnails[span.first_frame];
       return make(
         "button",
         {

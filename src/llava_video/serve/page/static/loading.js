@@ -24,6 +24,7 @@ export function createLoading({ store, api }) {
       video,
       preview: null,
       previewError: null,
+      warnings: [],
       failed: null,
       isPlayable: true,
       seconds: 0,
@@ -98,7 +99,8 @@ export function createLoading({ store, api }) {
       const found = await api.preview(body, stopper.signal);
       const preview = seenOf(found);
       const { duration } = preview;
-      store.set({ preview, duration, previewError: null, mostTokens: found.most_video_tokens });
+      const mostTokens = found.most_video_tokens;
+      store.set({ preview, duration, previewError: null, mostTokens, warnings: found.warnings });
     } catch (error) {
       if (error.name !== "AbortError") throw error;
     } finally {

@@ -28,6 +28,7 @@ const store = createStore({
   duration: 0,
   preview: null, // what the model will see; see `seenOf`
   previewError: null,
+  warnings: [], // of the file, one sentence each
   isPreviewing: false,
   mostTokens: 0,
   representation: "",
@@ -190,5 +191,5 @@ byId("subtitles-off").addEventListener("click", () => {
 byId("save").addEventListener("click", () =>
   attempt(async () => saveConversation(store.state, api, await loading.ready())),
 );
-byId("settings").open = matchMedia("(min-width: 60rem)").matches;
+byId("settings").open = matchMedia("(min-width: 60rem) and (min-height: 62rem)").matches;
 connect();

@@ -4,7 +4,8 @@ import { byId, make, makeSvg } from "./dom.js";
 import { clock, count } from "./format.js";
 import { frameAt } from "./seen.js";
 
-const NARROWEST = 8; // pixels of the narrowest frame, for fingers and eyes; the tape scrolls
+const IS_TOUCH = matchMedia("(pointer: coarse)").matches;
+const NARROWEST = IS_TOUCH ? 9 : 4; // pixels of the narrowest frame; the tape scrolls beyond that
 const LINKS_HEIGHT = 42;
 
 /** @param {(seconds: number) => void} seek what a click on a frame does */
