@@ -26,6 +26,9 @@ from llava_video.web.app import make_app
 from llava_video.web.middleware import LOOPBACK_NAMES, Log, LogRecord, log_lines, no_log
 from llava_video.web.run import WebServer
 
+FORM_BYTES = 1 << 16
+"""Of a form around a file."""
+
 
 def make_serve_app(model: ServedModel, settings: ServeSettings, log: Log = no_log) -> FastAPI:
     """The app with all its routes; its services live as long as it runs.
@@ -62,6 +65,7 @@ def make_serve_app(model: ServedModel, settings: ServeSettings, log: Log = no_lo
 
     app = make_app(
         max_body_bytes=settings.requests.body_bytes,
+        larger_bodies={files.PATH: settings.requests.upload_bytes + FORM_BYTES},
         max_body_seconds=settings.requests.body_seconds,
         log=log_and_count,
         host_names=LOOPBACK_NAMES if is_local else None,
@@ -71,7 +75,7 @@ def make_serve_app(model: ServedModel, settings: ServeSettings, log: Log = no_lo
     )
     app.state.on_failure = lambda: None
     app.include_router(completions.router)
-    app.include_router(files.make_router(settings.requests.upload_bytes))
+    app.include_router(files.router)
     app.include_router(status.router)
     return app
 
