@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import os
 import re
 import socket
@@ -18,6 +19,7 @@ import pytest
 
 from llava_video.chat.protocol import Answered, AnswerOptions, Conversation, Piece
 from llava_video.representation import VideoRepresentation
+from llava_video.representation.presets import parse_representation
 from llava_video.serve.app import make_serve_app
 from llava_video.serve.media import MediaGuard, MediaLimits
 from llava_video.serve.settings import EngineLimits, RequestLimits, ServeSettings
@@ -56,7 +58,7 @@ class Fixed:
         pass
 
     def fit_representation(self, wanted: str) -> VideoRepresentation:
-        return VideoRepresentation.parse(wanted)
+        return parse_representation(wanted, self.representation)
 
     def fit_video_tokens(self, max_video_tokens: int) -> VideoRepresentation:
         return self.representation
@@ -85,6 +87,7 @@ class World:
 
     Attributes:
         url: of the server.
+        client: which sends no key of its own.
         guard: of the server.
         root: the media folder of the server.
         outside: its parent, in which there is more.
@@ -93,6 +96,7 @@ class World:
     """
 
     url: str
+    client: httpx.Client
     guard: MediaGuard
     root: Path
     outside: Path
@@ -103,9 +107,9 @@ class World:
     def post(self, body: Any, **options: Any) -> httpx.Response:
         """Ask for an answer."""
         options.setdefault("headers", {"Authorization": f"Bearer {KEY}"})
-        options.setdefault("timeout", 60)
-        kind = "content" if isinstance(body, bytes | str) else "json"
-        return httpx.post(f"{self.url}/v1/chat/completions", **{kind: body}, **options)
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        options["headers"] = {"Content-Type": "application/json", **options["headers"]}
+        return self.client.post("/v1/chat/completions", content=content, **options)
 
     def show(self, address: str, kind: str = "video", **fields: Any) -> httpx.Response:
         """Ask about a video or an image."""
@@ -194,7 +198,8 @@ def world(outside: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[W
         patch.setattr(socket, "getaddrinfo", resolve(NAMES))
         with running(app) as server:
             guard = app.state.services.guard
-            yield World(server.url, guard, outside / "media", outside, host, other)
+            with httpx.Client(base_url=server.url, timeout=60, trust_env=False) as client:
+                yield World(server.url, client, guard, outside / "media", outside, host, other)
     host.close()
     other.close()
 
@@ -207,7 +212,6 @@ def survives(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
         return
     world: World = request.getfixturevalue("world")
-    world.check_alive()
     clear_peak()
     before = memory_bytes("VmRSS")
     num_threads = threading.active_count()

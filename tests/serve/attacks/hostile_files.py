@@ -64,6 +64,7 @@ def motion_jpeg(*pictures: bytes) -> bytes:
     return b"".join(pictures)
 
 
+@cache
 def huge_png(side: int = 50_000) -> bytes:
     """10 MB of zeros, deflated, that claim to be so many pixels."""
     head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
@@ -83,6 +84,7 @@ def _chunk(name: bytes, content: bytes) -> bytes:
     )  # fmt: skip
 
 
+@cache
 def png_with_text_bomb() -> bytes:
     """A PNG whose compressed text is 200 MB long."""
     deflate = zlib.compressobj(9)
@@ -100,7 +102,9 @@ def huge_gif(side: int = 65_535) -> bytes:
 def gif_of_many_frames(num_frames: int = 100_000) -> bytes:
     """A GIF of one pixel, so many times."""
     head = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + b"\0\0\0\xff\xff\xff"
-    frame = b"\x21\xf9\x04\0\x01\0\0\0" + b"\x2c" + bytes(4) + b"\x01\0\x01\0\0" + b"\x02\x02D\x01\0"
+    frame = (
+        b"\x21\xf9\x04\0\x01\0\0\0" + b"\x2c" + bytes(4) + b"\x01\0\x01\0\0" + b"\x02\x02D\x01\0"
+    )
     return head + frame * num_frames + b";"
 
 
@@ -168,9 +172,7 @@ def mp4_with_external_data(target: str) -> bytes:
 
 def avi_with_rate(scale: int, rate: int) -> bytes:
     """An AVI whose pictures are shown at ``rate / scale`` a second."""
-    return patched(
-        sound_video("avi", "mpeg4"), b"vids", 20, struct.pack("<II", scale, rate)
-    )
+    return patched(sound_video("avi", "mpeg4"), b"vids", 20, struct.pack("<II", scale, rate))
 
 
 def avi_with_claimed_frames() -> bytes:
@@ -201,7 +203,9 @@ def mkv_with_endless_element() -> bytes:
     """A Matroska file whose codec settings claim 2^55 bytes."""
     head = element(b"\x1a\x45\xdf\xa3", element(b"\x42\x82", b"matroska"))
     settings = b"\x63\xa2" + (1 << 56 | 1 << 55).to_bytes(8)
-    entry = element(b"\xd7", b"\x01") + element(b"\x83", b"\x01") + element(b"\x86", b"V_MPEG4/ISO/AVC")
+    entry = (
+        element(b"\xd7", b"\x01") + element(b"\x83", b"\x01") + element(b"\x86", b"V_MPEG4/ISO/AVC")
+    )
     tracks = element(b"\x16\x54\xae\x6b", element(b"\xae", entry + settings))
     return head + element(b"\x18\x53\x80\x67", tracks)
 
@@ -222,6 +226,7 @@ def stream_whose_size_changes(*sides: int) -> bytes:
     return motion_jpeg(*(picture(side, side) for side in sides for _ in range(4)))
 
 
+@cache
 def packed_twice(num_bytes: int = 200 << 20) -> bytes:
     """Zeros in gzip."""
     content = io.BytesIO()
@@ -231,6 +236,7 @@ def packed_twice(num_bytes: int = 200 << 20) -> bytes:
     return content.getvalue()
 
 
+@cache
 def zip_bomb(num_bytes: int = 100 << 20) -> bytes:
     """Zeros in a zip archive that is named like a video."""
     content = io.BytesIO()
@@ -239,6 +245,7 @@ def zip_bomb(num_bytes: int = 100 << 20) -> bytes:
     return content.getvalue()
 
 
+@cache
 def noise(num_bytes: int = 100_000) -> bytes:
     """Random bytes."""
     return np.random.default_rng(0).bytes(num_bytes)
