@@ -45,9 +45,7 @@ def make_serve_app(model: ServedModel, settings: ServeSettings, log: Log = no_lo
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         with tempfile.TemporaryDirectory(prefix="llava-video-serve-") as folder:
-            services = make_services(
-                model, settings, Path(folder), log, lambda: app.state.on_failure()
-            )
+            services = make_services(model, settings, Path(folder), log, app.state.on_failure)
             app.state.services = services
             services.engine.start()
             try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from llava_video.serve.media.limits import MediaLimits
 
 MIB = 1 << 20
+GIB = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)

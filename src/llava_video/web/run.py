@@ -83,7 +83,8 @@ class WebServer(uvicorn.Server):
         """See `uvicorn.Server`; closes connections that were opened and then say nothing."""
         if counter % TICKS_PER_LOOK == 0:
             now = time.monotonic()
-            silent = {one for one in self.server_state.connections if one.cycle is None}
+            connections = self.server_state.connections
+            silent = {one for one in connections if getattr(one, "cycle", one) is None}
             self._silent_since = {one: self._silent_since.get(one, now) for one in silent}
             for connection, since in self._silent_since.items():
                 if now - since > SILENT_SECONDS and connection.transport is not None:

@@ -51,6 +51,13 @@ def command(
     media_workers: Annotated[
         int, typer.Option(min=1, help="Files that are read at a time, each in its own process.")
     ] = 2,
+    cache_dir: Annotated[
+        Path | None,
+        typer.Option(help="Keep encoded videos there, for the next start and other servers."),
+    ] = None,
+    max_cache_gib: Annotated[
+        float, typer.Option(min=0, help="Most that --cache-dir holds; the oldest go first.")
+    ] = 16.0,
     drain_seconds: Annotated[
         float, typer.Option(min=0, help="How long answers may take to end after SIGTERM.")
     ] = 30.0,
@@ -64,6 +71,7 @@ def command(
     """
     from llava_video.cli.startup import keep_libraries_quiet, many_imports
     from llava_video.serve.settings import (
+        GIB,
         MIB,
         EngineLimits,
         FileLimits,
@@ -93,6 +101,10 @@ def command(
         app = importlib.import_module("llava_video.serve.app")
         served = importlib.import_module("llava_video.serve.engine.served")
     keep_libraries_quiet()
+    features = None
+    if cache_dir is not None:
+        feature_files = importlib.import_module("llava_video.chat.local.feature_files")
+        features = feature_files.FeatureFiles(cache_dir, round(max_cache_gib * GIB))
     loaded = served.load_served(
         model,
         alias=name,
@@ -100,6 +112,7 @@ def command(
         dtype=dtype,
         int8=quantize is not None,
         representation=representation,
+        feature_files=features,
     )
     app.serve(loaded, settings, lambda url: _greet(url, loaded.name, settings.api_key_file))
 

@@ -118,11 +118,8 @@ def make_usage(
     num_prompt = first.usage.num_prompt_tokens
     num_prefilled = sum(usage.num_tokens_prefilled for usage in usages)
     num_new = sum(usage.num_new_tokens for usage in usages)
-    said = [
-        *warnings,
-        *first.warnings,
-        *(warning for video in first.videos for warning in video.warnings),
-    ]
+    # Those of the model itself are about this machine, and go to the log.
+    said = [*warnings, *(warning for video in first.videos for warning in video.warnings)]
     return ServedUsage(
         prompt_tokens=num_prompt,
         completion_tokens=num_new,

@@ -222,6 +222,8 @@ class Answering:
             "frames_decoded": self.num_frames_decoded,
             "frames_encoded": usage.llava_video["frames_encoded"],
         }
+        if answers[0].warnings:
+            self._record["warnings"] = list(answers[0].warnings)
         return usage
 
     def close(self) -> None:
@@ -344,7 +346,7 @@ async def _until_gone(request: Request) -> None:
 
 def to_json(value: BaseModel) -> dict[str, Any]:
     """A value of OpenAI's types as JSON; fields that were not given are left out."""
-    found: dict[str, Any] = value.model_dump(mode="json", exclude_unset=True)
+    found: dict[str, Any] = value.model_dump(mode="json", exclude_unset=True, serialize_as_any=True)
     return found
 
 

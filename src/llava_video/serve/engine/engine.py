@@ -11,7 +11,7 @@ from threading import Thread
 from typing import Any
 
 from llava_video.chat.protocol import Answered
-from llava_video.errors import LlavaVideoError
+from llava_video.errors import InputError, LlavaVideoError, RepresentationError
 from llava_video.serve.engine.queue import Begun, Job, Ticket, WaitingRoom
 from llava_video.serve.engine.served import ServedModel
 from llava_video.web.errors import HttpError
@@ -139,7 +139,7 @@ class Engine:
         """What a client is told: the reason where it is the request's, else nothing."""
         if isinstance(error, HttpError):
             return error
-        if isinstance(error, LlavaVideoError):
+        if isinstance(error, InputError | RepresentationError):
             return HttpError(400, str(error))
         places = [
             f"{frame.filename.rpartition('/')[2]}:{frame.lineno}"
