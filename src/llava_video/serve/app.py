@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -17,7 +18,7 @@ from llava_video.serve.engine.queue import WaitingRoom
 from llava_video.serve.engine.served import ServedModel
 from llava_video.serve.files import UploadedFiles
 from llava_video.serve.keys import Keys, read_keys
-from llava_video.serve.media import MediaGuard, MediaLimits, MediaSource
+from llava_video.serve.media import MediaGuard, MediaSource
 from llava_video.serve.media_reader import MediaReader
 from llava_video.serve.metrics import Metrics
 from llava_video.serve.services import Services
@@ -140,7 +141,8 @@ def make_services(
     room = WaitingRoom(settings.engine, model.batch_tokens)
     guard = MediaGuard(
         MediaSource(settings.media_root, settings.allow_hosts),
-        MediaLimits(
+        replace(
+            settings.media,
             max_bytes=settings.requests.upload_bytes,
             max_seconds=settings.engine.media_seconds / 2,
             max_frames=settings.requests.num_frames,
