@@ -21,6 +21,7 @@ from llava_video.serve.keys import Keys, read_keys
 from llava_video.serve.media import MediaGuard, MediaSource
 from llava_video.serve.media_reader import MediaReader
 from llava_video.serve.metrics import Metrics
+from llava_video.serve.page import routes as page
 from llava_video.serve.services import Services
 from llava_video.serve.settings import ServeSettings
 from llava_video.web.app import make_app
@@ -78,6 +79,7 @@ def make_serve_app(model: ServedModel, settings: ServeSettings, log: Log = no_lo
     app.include_router(completions.router)
     app.include_router(files.router)
     app.include_router(status.router)
+    app.include_router(page.router)
     return app
 
 
