@@ -61,9 +61,9 @@ class Url(Model):
 
 
 class ImageUrl(Url):
-    """Where an image is. Images are always shown in full."""
+    """Where an image is. How much of it is shown depends on how many there are, not on ``detail``."""
 
-    detail: Literal["auto", "high"] | None = None
+    detail: Literal["auto", "low", "high"] | None = None
 
 
 class InputVideo(Model):
