@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from llava_video.serve.media.limits import MediaLimits
+
 MIB = 1 << 20
 GIB = 1 << 30
 
@@ -36,7 +38,7 @@ class RequestLimits:
     num_messages: int = 256
     num_parts: int = 512
     num_videos: int = 8
-    num_images: int = 32
+    num_images: int = 128
     num_frames: int = 256
     fps: float = 120.0
     media_bytes: int = 512 * MIB
@@ -102,6 +104,7 @@ class ServeSettings:
         requests: limits of each request.
         engine: limits of the engine.
         files: limits of uploads.
+        media: limits of reading one file, but for those that follow from the ones above.
     """
 
     host: str = "127.0.0.1"
@@ -115,3 +118,4 @@ class ServeSettings:
     requests: RequestLimits = field(default_factory=RequestLimits)
     engine: EngineLimits = field(default_factory=EngineLimits)
     files: FileLimits = field(default_factory=FileLimits)
+    media: MediaLimits = field(default_factory=MediaLimits)

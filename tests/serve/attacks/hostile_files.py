@@ -64,6 +64,7 @@ def motion_jpeg(*pictures: bytes) -> bytes:
     return b"".join(pictures)
 
 
+@cache
 def huge_png(side: int = 50_000) -> bytes:
     """10 MB of zeros, deflated, that claim to be so many pixels."""
     head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
@@ -83,6 +84,7 @@ def _chunk(name: bytes, content: bytes) -> bytes:
     )  # fmt: skip
 
 
+@cache
 def png_with_text_bomb() -> bytes:
     """A PNG whose compressed text is 200 MB long."""
     deflate = zlib.compressobj(9)
@@ -224,6 +226,7 @@ def stream_whose_size_changes(*sides: int) -> bytes:
     return motion_jpeg(*(picture(side, side) for side in sides for _ in range(4)))
 
 
+@cache
 def packed_twice(num_bytes: int = 200 << 20) -> bytes:
     """Zeros in gzip."""
     content = io.BytesIO()
@@ -233,6 +236,7 @@ def packed_twice(num_bytes: int = 200 << 20) -> bytes:
     return content.getvalue()
 
 
+@cache
 def zip_bomb(num_bytes: int = 100 << 20) -> bytes:
     """Zeros in a zip archive that is named like a video."""
     content = io.BytesIO()
@@ -241,6 +245,7 @@ def zip_bomb(num_bytes: int = 100 << 20) -> bytes:
     return content.getvalue()
 
 
+@cache
 def noise(num_bytes: int = 100_000) -> bytes:
     """Random bytes."""
     return np.random.default_rng(0).bytes(num_bytes)

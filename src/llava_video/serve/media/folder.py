@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import hashlib
 import os
 import secrets
@@ -67,6 +68,8 @@ class MediaFolder:
             MediaRefused: there is no room.
         """
         with self._lock:
+            if self._num_bytes + num_bytes > self._max_bytes:
+                gc.collect()  # tracebacks hold files in circles
             if self._num_bytes + num_bytes > self._max_bytes:
                 raise MediaRefused(_FULL, 503)
             self._num_bytes += num_bytes

@@ -81,12 +81,12 @@ class MediaGuard:
         self._given_root = None if root is None else root.absolute()
         self._hosts = tuple(map(parse_host, source.allow_hosts))
         self._limits = limits
-        self._resolve = resolve
-        self._folder = MediaFolder(folder, limits.max_folder_bytes)
+        self.resolve = resolve
+        self.folder = MediaFolder(folder, limits.max_folder_bytes)
         self._frames: ByteCache[Any, Frames] = ByteCache(
             limits.max_cache_bytes, lambda frames: frames.pixels.nbytes
         )
-        self._refusals: OrderedDict[Any, tuple[float, MediaRefused]] = OrderedDict()
+        self._refusals: OrderedDict[Any, tuple[float, str, int]] = OrderedDict()
         self._digests: OrderedDict[tuple[str, tuple[int, int, int]], str] = OrderedDict()
         self._lock = Lock()
         self.decoders = Decoders(limits)
@@ -107,10 +107,10 @@ class MediaGuard:
         start = address[:8].lower()
         if start.startswith("data:"):
             content, kind = decode_data(address, self._limits.max_bytes)
-            return self._folder.store(lambda file: _write_all(file, content, f"data:{kind}"))
+            return self.folder.store(lambda file: _write_all(file, content, f"data:{kind}"))
         if start.startswith(("http:", "https:")):
-            return self._folder.store(
-                lambda file: download(address, self._hosts, self._limits, file.write, self._resolve)
+            return self.folder.store(
+                lambda file: download(address, self._hosts, self._limits, file.write, self.resolve)
             )
         if ":" in address.partition("/")[0] and not start.startswith("file:"):
             raise MediaRefused("give data:, http:, https: or file: as an address", 400)
@@ -231,7 +231,7 @@ class MediaGuard:
     def close(self) -> None:
         """End all reading, and remove the folder."""
         self.decoders.close()
-        self._folder.close()
+        self.folder.close()
 
     def _run(
         self,
@@ -278,16 +278,18 @@ class MediaGuard:
 
     def _refuse_again(self, key: Any) -> None:
         with self._lock:
-            until, refusal = self._refusals.get(key, (0.0, None))
-        if refusal is not None and time.monotonic() < until:
-            raise MediaRefused(str(refusal), refusal.status)
+            until, message, status = self._refusals.get(key, (0.0, "", 0))
+        if time.monotonic() < until:
+            raise MediaRefused(message, status)
 
     def _remember(self, key: Any, refusal: MediaRefused) -> None:
         """Keep a refusal for a while, so that a file that takes all of its time does so once."""
         if refusal.status in (503, 404, 409):  # which the file is not the reason of
             return
         with self._lock:
-            self._refusals[key] = (time.monotonic() + _REFUSAL_SECONDS, refusal)
+            # Not the exception, whose traceback holds the file.
+            until = time.monotonic() + _REFUSAL_SECONDS
+            self._refusals[key] = (until, str(refusal), refusal.status)
             while len(self._refusals) > _MAX_REFUSALS:
                 self._refusals.popitem(last=False)
 

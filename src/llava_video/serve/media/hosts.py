@@ -142,7 +142,7 @@ def find_entry(url: Url, hosts: Sequence[Host]) -> Host:
     """
     if not hosts:
         raise MediaRefused("addresses are not fetched here; upload the file", 403)
-    for host in hosts:
+    for host in sorted(hosts, key=lambda host: host.is_wildcard):  # one by name says more
         is_named = url.host.endswith(f".{host.name}") if host.is_wildcard else url.host == host.name
         if is_named and url.port == (host.port or PORTS[url.scheme]):
             return host
