@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -16,7 +16,7 @@ from starlette.responses import Response
 from llava_video.web.errors import HttpError
 from llava_video.web.middleware import (
     LOOPBACK_NAMES,
-    BodyDeadline,
+    BodyLimits,
     Envelope,
     Log,
     SameSite,
@@ -28,7 +28,6 @@ Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None] | AsyncIterator
 _SAID = {
     404: "there is nothing here; the paths begin with /v1",
     405: "this path takes another method",
-    413: "the body is larger than the server takes",
 }
 
 
@@ -36,6 +35,7 @@ def make_app(
     *,
     max_body_bytes: int,
     max_body_seconds: float,
+    larger_bodies: Mapping[str, int] | None = None,
     log: Log = no_log,
     host_names: frozenset[str] | None = LOOPBACK_NAMES,
     origins: Sequence[str] = (),
@@ -45,7 +45,8 @@ def make_app(
     """An app without routes: request ids, a log, OpenAI's errors, security headers, limits.
 
     Args:
-        max_body_bytes: of a request; a route may have a limit of its own (``max_body_size``).
+        max_body_bytes: of a request.
+        larger_bodies: paths that take more, and how many bytes.
         max_body_seconds: in which a body has to come.
         log: gets a record for each request.
         host_names: under which it may be asked for; None for any.
@@ -67,11 +68,15 @@ def make_app(
     middleware += [
         Middleware(SameSite, names=host_names, origins=origins),
         *inner,
-        Middleware(BodyDeadline, seconds=max_body_seconds),
+        Middleware(
+            BodyLimits,
+            seconds=max_body_seconds,
+            num_bytes=max_body_bytes,
+            larger=larger_bodies or {},
+        ),
     ]
     app = FastAPI(
         openapi_url=None,  # its pages load assets from elsewhere
-        max_body_size=max_body_bytes,
         middleware=middleware,
         lifespan=lifespan,
         redirect_slashes=False,

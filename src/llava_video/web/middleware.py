@@ -8,7 +8,7 @@ import secrets
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TextIO
 from urllib.parse import urlsplit
 
@@ -31,6 +31,9 @@ SECURITY_HEADERS = {
     "content-security-policy": CONTENT_POLICY,
     "cache-control": "no-store",
 }
+
+_LONGEST_LENGTH = 15
+"""Digits of a length of a body that is read as a number."""
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -165,39 +168,65 @@ def _name_of(address: str) -> str | None:
         return None
 
 
-class BodyDeadline:
-    """Ends requests whose body does not come in time.
+class BodyLimits:
+    """Ends requests whose body is too large, or does not come in time.
 
     Args:
         app: what it surrounds.
-        seconds: from the first byte of the headers to the last of the body.
+        seconds: from the headers to the last byte of the body.
+        num_bytes: of a body.
+        larger: paths, and what they take instead.
     """
 
-    def __init__(self, app: ASGIApp, seconds: float) -> None:
+    def __init__(
+        self, app: ASGIApp, seconds: float, num_bytes: int, larger: Mapping[str, int]
+    ) -> None:
         self._app = app
         self._seconds = seconds
+        self._num_bytes = num_bytes
+        self._larger = larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        is_complete = False
+        most = self._larger.get(scope["path"], self._num_bytes)
+        headers = Headers(scope=scope)
+        said = headers.get("content-length", "0")
+        if not said.isdigit() or len(said) > _LONGEST_LENGTH or int(said) > most:
+            await _too_large(most).response()(scope, receive, send)
+            return
+        is_complete, num_left = said == "0" and "transfer-encoding" not in headers, most
         deadline = asyncio.get_running_loop().time() + self._seconds
 
-        async def receive_in_time() -> Message:
-            nonlocal is_complete
+        async def receive_within() -> Message:
+            nonlocal is_complete, num_left
             if is_complete:
-                return await receive()  # waits for the client to leave
+                return await receive()  # no body, or waits for the client to leave
             try:
                 async with asyncio.timeout_at(deadline):
                     message = await receive()
             except TimeoutError as error:
-                raise HttpError(
-                    408,
-                    f"the body did not come within {self._seconds:g} s",
-                    headers={"connection": "close"},
-                ) from error
+                said = f"the body did not come within {self._seconds:g} s"
+                raise HttpError(408, said, headers={"connection": "close"}) from error
+            num_left -= len(message.get("body", b""))
+            if num_left < 0:
+                raise _too_large(most)
             is_complete = not message.get("more_body", False)
             return message
 
-        await self._app(scope, receive_in_time, send)
+        async def send_and_close(message: Message) -> None:
+            if message["type"] == "http.response.start" and not is_complete:
+                # Who is answered before all was read would else be waited for without an end.
+                MutableHeaders(scope=message)["connection"] = "close"
+            await send(message)
+
+        await self._app(scope, receive_within, send_and_close)
+
+
+def _too_large(most: int) -> HttpError:
+    return HttpError(
+        413,
+        f"the body is larger than {most:,} bytes; send less, or upload files to /v1/files",
+        headers={"connection": "close"},
+    )

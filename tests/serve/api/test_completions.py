@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from llava_video.chat.local.limits import CacheLimits
 from llava_video.chat.local_model import LocalModel
-from llava_video.chat.protocol import AnswerOptions, answer_one
+from llava_video.chat.protocol import answer_one
 from llava_video.cli.app import app as command_line
 from llava_video.serve.engine.served import ServedCheckpoint
 from tests.chat.fresh import assistant, user

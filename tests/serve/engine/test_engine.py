@@ -228,7 +228,7 @@ def test_jobs_take_their_turn(gate: Gate) -> None:
     with serving(gate) as server:
         job = server.services.engine.run(lambda: threading.current_thread().name)
         assert job.result(20) == "engine"
-        failing = server.services.engine.run(lambda: [][0])
+        failing = server.services.engine.run(lambda: int("x"))
         with pytest.raises(Exception, match="the model failed"):
             failing.result(20)
 

@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 
 from llava_video.web.app import invalid_fields
 
@@ -52,9 +61,9 @@ class Url(Model):
 
 
 class ImageUrl(Url):
-    """Where an image is. Images are always shown in full."""
+    """Where an image is. How much of it is shown depends on how many there are, not on ``detail``."""
 
-    detail: Literal["auto", "high"] | None = None
+    detail: Literal["auto", "low", "high"] | None = None
 
 
 class InputVideo(Model):
@@ -113,11 +122,22 @@ MediaPart = VideoUrlPart | ImageUrlPart | InputVideoPart | FilePart
 Part = Annotated[TextPart | MediaPart, Field(discriminator="type")]
 
 
+def _kind_of_content(content: Any) -> str:
+    return "(parts)" if isinstance(content, list) else "(text)"
+
+
+Content = Annotated[
+    Annotated[str, Tag("(text)")] | Annotated[list[Part], Tag("(parts)")],
+    Discriminator(_kind_of_content),
+]
+"""Text, or parts; errors are those of what it looks like."""
+
+
 class Message(Model):
     """One turn. Fields that clients send back from answers may be there, empty."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[Part]
+    content: Content
     name: None = None
     refusal: None = None
     audio: None = None
@@ -232,4 +252,15 @@ def parse_body(model: type[M], body: bytes) -> M:
     try:
         return TypeAdapter(model).validate_json(body)
     except ValidationError as error:
-        raise invalid_fields(error.errors(include_input=False, include_url=False)) from error
+        found = error.errors(include_input=False, include_url=False)
+        raise invalid_fields([{**one, "loc": _place(one["loc"])} for one in found]) from error
+
+
+def _place(location: tuple[int | str, ...]) -> list[int | str]:
+    """Where a client finds it: without the alternatives of a type that pydantic tried."""
+    place: list[int | str] = []
+    for index, step in enumerate(location):
+        is_tag = index > 1 and location[index - 2] == "(parts)"  # the type of a part
+        if not is_tag and not str(step).startswith(("(", "list[")) and step != "str":
+            place.append(step)
+    return place

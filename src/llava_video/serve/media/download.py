@@ -155,7 +155,6 @@ def _connect(
 @contextmanager
 def _ended_at(sock: socket.socket, deadline: float) -> Iterator[None]:
     """Shut a connection when its time is over, whatever waits for it and however bytes drip."""
-
     connection = sock.dup()  # which TLS does not take over
 
     def end() -> None:
