@@ -59,9 +59,7 @@ read_good.number = 0  # type: ignore[attr-defined]
 def read_slow(guard: MediaGuard, number: int) -> MediaRefused:
     """Why a file that takes long is not read in the end."""
     with pytest.raises(MediaRefused) as caught:
-        guard.read_video(
-            guard.fetch(f"slow-{number}.gif"), Sampling(), max_frames=2, size=(16, 16)
-        )
+        guard.read_video(guard.fetch(f"slow-{number}.gif"), Sampling(), max_frames=2, size=(16, 16))
     return caught.value
 
 
@@ -72,7 +70,9 @@ def server_of(guard: MediaGuard) -> int:
 
 
 def children_of(process: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    return [
+        int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    ]
 
 
 def while_reading(guard: MediaGuard, number: int, act: object) -> MediaRefused:
@@ -100,7 +100,9 @@ def test_what_reads_files_has_no_secret_and_no_socket_of_the_server(guard: Media
     assert len(sockets) == 3  # to the server, and two that wake it
 
 
-def test_a_file_that_takes_too_long_is_left(guard: MediaGuard, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_takes_too_long_is_left(
+    guard: MediaGuard, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(guard.decoders, "_limits", replace(LIMITS, max_seconds=0.3))
     start = time.monotonic()
     refusal = read_slow(guard, 0)

@@ -41,9 +41,7 @@ def is_allowed(entry: str, url: str) -> bool:
         ("bücher.example", ["https://xn--bcher-kva.example/"], ["https://bcher.example/"]),
     ],
 )  # fmt: skip
-def test_an_entry_allows_what_it_names(
-    entry: str, allowed: list[str], refused: list[str]
-) -> None:
+def test_an_entry_allows_what_it_names(entry: str, allowed: list[str], refused: list[str]) -> None:
     assert [url for url in allowed if not is_allowed(entry, url)] == []
     assert [url for url in refused if is_allowed(entry, url)] == []
 
