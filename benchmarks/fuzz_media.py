@@ -2,8 +2,8 @@
 
 python benchmarks/fuzz_media.py --num-files 10000 --first-seed 0
 
-Each file is a sound one of 19 codecs and pictures with seeded damage (`tests/serve/attacks/fuzz.py`).
-Exits with 1 if the process that forks readers ended, or a file was neither read nor refused.
+Each file is a sound one of 19 codecs and pictures with seeded damage, by
+`tests/serve/attacks/fuzz.py`. Exits with 1 if the process that forks readers ended, or a file was neither read nor refused.
 """
 
 from __future__ import annotations

@@ -57,11 +57,11 @@ def corpus() -> list[Damaged]:
 
 
 def damage(file: Damaged, seed: int) -> Damaged:
-    """Overwrite some bytes, most of them near the begin; some files are cut or repeated in part."""
+    """Overwrite some bytes, more of them near the begin; some files are cut or repeated in part."""
     generator = np.random.default_rng(seed)
     data = bytearray(file.content)
-    for _ in range(int(generator.integers(1, MOST_CHANGES))):
-        reach = len(data) if generator.random() < 0.5 else min(len(data), 600)
+    for _ in range(round(MOST_CHANGES ** generator.random())):  # often few, which get further
+        reach = len(data) if generator.random() < 0.7 else min(len(data), 600)
         place = int(generator.integers(reach))
         kind = generator.random()
         if kind < 0.5:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from llava_video.chat.protocol import Sampling
 from llava_video.errors import MediaRefused
-from llava_video.serve.media import MediaGuard, MediaLimits, MediaSource, decoders
+from llava_video.serve.media import MediaGuard, MediaLimits, MediaSource, decoders, forkserver
 from tests.serve.attacks.hostile_files import gif_of_many_frames
 from tests.video.media import write_video
 
@@ -90,6 +90,7 @@ def while_reading(guard: MediaGuard, number: int, act: object) -> MediaRefused:
 
 def test_what_reads_files_has_no_secret_and_no_socket_of_the_server(guard: MediaGuard) -> None:
     place = Path(f"/proc/{server_of(guard)}")
+    assert forkserver.__name__.encode() in place.joinpath("cmdline").read_bytes()
     environment = place.joinpath("environ").read_bytes()
     assert b"SECRET" not in environment
     assert {pair.split(b"=")[0] for pair in environment.split(b"\0") if pair} == {

@@ -1,7 +1,6 @@
 """The folder of downloads: bounded, and empty of what nobody holds."""
 
 import errno
-import os
 import shutil
 from pathlib import Path
 
@@ -36,7 +35,7 @@ def test_files_beyond_the_limit_wait_for_others_to_go(tmp_path: Path) -> None:
     with pytest.raises(MediaRefused) as caught:
         folder.store(fill(b"b" * 3, b"b" * 3))
     assert caught.value.status == 503
-    assert os.listdir(tmp_path / "folder") == [first.path.name]
+    assert list((tmp_path / "folder").iterdir()) == [first.path]
     assert folder.num_bytes == 6
     del first
     assert folder.store(fill(b"b" * 10)).num_bytes == 10
@@ -58,7 +57,7 @@ def test_what_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
             folder.store(write)
         assert caught.value.status == status
         assert "/secret" not in str(caught.value)
-        assert os.listdir(tmp_path / "folder") == []
+        assert list((tmp_path / "folder").iterdir()) == []
         assert folder.num_bytes == 0
 
 
