@@ -65,6 +65,7 @@ COVERED_BY = {
     "cli/eval/tables.py": "cli/eval/test_run.py",
     "cli/merge.py": "train/test_run.py",
     "cli/presets.py": "cli/test_tokens.py",
+    "cli/serving/options.py": "cli/serving/test_serve.py",
     "cli/startup.py": "cli/answering/test_ask.py",
     "cli/train.py": "train/test_run.py",
     "errors.py": "cli/test_frames.py",
