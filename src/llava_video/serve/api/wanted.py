@@ -250,9 +250,8 @@ def _options(request: ChatRequest, limits: RequestLimits, videos: WantedVideos) 
         _check("seed", request.seed, -MOST_SEED, MOST_SEED)
     if request.repetition_penalty is not None:
         _check("repetition_penalty", request.repetition_penalty, *PENALTIES)
-    own = videos.representation
     try:
-        return AnswerOptions(
+        options = AnswerOptions(
             max_new_tokens=num_new_tokens,
             temperature=temperature,
             top_p=1.0 if request.top_p is None else request.top_p,
@@ -260,10 +259,13 @@ def _options(request: ChatRequest, limits: RequestLimits, videos: WantedVideos) 
             seed=request.seed,
             stop=tuple(stop),
             repetition_penalty=request.repetition_penalty,
-            representation=own,
+            representation=videos.representation,
         )
     except LlavaVideoError as error:
         raise HttpError(400, str(error)) from error
+    if temperature == 0:  # what chooses among tokens chooses nothing: more are answered together
+        return replace(options, top_p=1.0, top_k=None, seed=None)
+    return options
 
 
 def _reference(part: MediaPart, where: str, get_file: GetFile) -> MediumReference:
