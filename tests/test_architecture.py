@@ -132,7 +132,7 @@ COVERED_BY = {
     "serve/media/decoder.py": "serve/media/test_decoders.py",
     "serve/media/forkserver.py": "serve/media/test_decoders.py",
     "serve/media/limits.py": "serve/media/test_guard.py",
-    "serve/media/paths.py": "serve/attacks/test_paths.py",
+    "serve/media/paths.py": "serve/media/test_guard.py",
     "serve/media/wire.py": "serve/media/test_results.py",
     "serve/metrics.py": "serve/api/test_status.py",
     "serve/own_folder.py": "serve/test_app.py",
