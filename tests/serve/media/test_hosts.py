@@ -48,9 +48,9 @@ def test_an_entry_allows_what_it_names(entry: str, allowed: list[str], refused: 
 
 @pytest.mark.parametrize(
     "entry", [
-        "", "*", "*.", "http://example.org", "example.org/", "user@example.org", "a b", "-a.example",
-        "example.org:port", "example.org=10.0.0.0/99", "127.0.0.1=10.0.0.0/8", "*.127.0.0.1", "127.1",
-        "0x7f000001", "2130706433", "[::1", "example.org:80:80",
+        "", "*", "*.", "http://example.org", "example.org/", "user@example.org", "a b",
+        "-a.example", "example.org:port", "example.org=10.0.0.0/99", "127.0.0.1=10.0.0.0/8",
+        "*.127.0.0.1", "127.1", "0x7f000001", "2130706433", "[::1", "example.org:80:80",
     ],
 )  # fmt: skip
 def test_what_is_no_entry_is_said_to_be_none(entry: str) -> None:

@@ -179,8 +179,9 @@ FACTS: dict[str, Any] = {
 
 @pytest.mark.parametrize(
     "forged", [
-        {"codec": "<script>"}, {"codec": 4}, {"codec": "x" * 100}, {"width": 0}, {"height": 1 << 60},
-        {"num_frames": 0}, {"average_fps": math.nan}, {"average_fps": -1.0}, {"warnings": None},
+        {"codec": "<script>"}, {"codec": 4}, {"codec": "x" * 100}, {"width": 0},
+        {"height": 1 << 60}, {"num_frames": 0}, {"average_fps": math.nan}, {"average_fps": -1.0},
+        {"warnings": None},
     ],
 )  # fmt: skip
 def test_forged_facts_are_not_used(forged: dict[str, Any]) -> None:

@@ -1,9 +1,10 @@
 """Damaged files through the server's media guard: how many, how they end, and what ends with them.
 
-python benchmarks/fuzz_media.py --num-files 10000 --first-seed 0
+python benchmarks/serving/fuzz_media.py --num-files 10000 --first-seed 0
 
 Each file is a sound one of 19 codecs and pictures with seeded damage, by
-`tests/serve/attacks/fuzz.py`. Exits with 1 if the process that forks readers ended, or a file was neither read nor refused.
+`tests/serve/attacks/fuzz.py`. Exits with 1 if the process that forks readers ended, or a file was
+neither read nor refused.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.serve.attacks.fuzz import read_all
 

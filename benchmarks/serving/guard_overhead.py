@@ -1,6 +1,6 @@
 """What it costs to read a video in a process of its own rather than in the server's.
 
-python benchmarks/guard_overhead.py [VIDEO ...]    by default the sample videos
+python benchmarks/serving/guard_overhead.py [VIDEO ...]    by default the sample videos
 
 Reads each file in turns, in this process (`video.read_video`) and through the guard, and prints the
 median milliseconds of both, and of their difference.
@@ -19,7 +19,7 @@ from llava_video.serve.media import MediaGuard, MediaLimits, MediaSource, Stored
 from llava_video.video import read_video
 from llava_video.video.index import _index_version
 
-SAMPLES = Path(__file__).parents[1] / "src/llava_video/assets/samples"
+SAMPLES = Path(__file__).parents[2] / "src/llava_video/assets/samples"
 NUM_FRAMES = 16
 SIZE = (384, 384)
 NUM_TURNS = 9
@@ -37,7 +37,9 @@ def main() -> None:
         alone = statistics.median(turn[0] for turn in turns)
         guarded = statistics.median(turn[1] for turn in turns)
         more = statistics.median(second - first for first, second in turns)
-        print(f"{file.name}: here {alone:.0f} ms, guarded {guarded:.0f} ms, difference {more:.0f} ms")
+        print(
+            f"{file.name}: here {alone:.0f} ms, guarded {guarded:.0f} ms, difference {more:.0f} ms"
+        )
 
 
 def _alone(file: Path) -> float:
