@@ -133,6 +133,9 @@ def test_a_conversation_page_is_checked_against_the_video(server: Served) -> Non
     moved = usage(shown, timestamps_seconds=[t + 1 for t in shown["timestamps_seconds"]])
     body["turns"] = [turn(usage=moved)]
     assert server.http.post("/v1/conversation/page", json=body).status_code == 400
+    body["turns"] = [turn(usage=usage(shown, num_tokens=number)) for number in range(9)]
+    many = server.http.post("/v1/conversation/page", json=body)
+    assert (many.status_code, "9 ways" in many.text) == (400, True)
 
 
 @pytest.mark.parametrize(
