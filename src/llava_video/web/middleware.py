@@ -152,9 +152,12 @@ class SameSite:
             )
         origin = headers.get("origin")
         if origin is None:
-            # Browsers send this where a page of another site embeds something of ours.
+            # Browsers send this where a page of another site embeds something of ours, or has a
+            # link to it; only a link may be followed.
             is_foreign = headers.get("sec-fetch-site") in ("cross-site", "same-site")
-            return HttpError(403, "another site may not embed this") if is_foreign else None
+            is_link = headers.get("sec-fetch-dest") == "document"
+            refused = HttpError(403, "another site may not embed this")
+            return refused if is_foreign and not is_link else None
         is_own = origin.partition("://")[2] == host
         if is_own or not self._origins.isdisjoint({"*", origin}):
             return None
