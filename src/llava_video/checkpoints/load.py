@@ -46,6 +46,7 @@ from llava_video.model.int8 import quantize_linear_layers
 from llava_video.model.modeling import LlavaVideoForConditionalGeneration
 from llava_video.processing.processor import LlavaVideoProcessor, processor_values
 from llava_video.representation import PRESETS, VideoRepresentation, parse_representation
+from llava_video.representation.presets import split_selection
 
 TINY = "tiny"
 """Name of the bundled model; it knows only toyworld."""
@@ -272,7 +273,7 @@ def fit_representation(
         RepresentationError: M is another one, or a learned vector is missing.
     """
     if isinstance(wanted, str):
-        is_preset = wanted in PRESETS
+        is_preset = split_selection(wanted)[0] in PRESETS
         wanted = parse_representation(wanted, config.representation)
         if is_preset:
             wanted = VideoRepresentation.from_dict(

@@ -112,8 +112,8 @@ def to_text(layout: TokenLayout, width: int = 80) -> str:
     """
     owners = [""] * width
     for index, block in enumerate(layout.blocks()):
-        start = block.first_token * width // layout.num_tokens
-        stop = max((block.first_token + block.num_tokens) * width // layout.num_tokens, start + 1)
+        start = block.first_token * width // layout.num_packed_tokens
+        stop = max((block.first_token + block.num_tokens) * width // layout.num_packed_tokens, start + 1)
         shades = ("█", "▓") if block.slow else ("▒", "░")
         owners[start:stop] = [shades[index % 2]] * (min(stop, width) - start)
     tape = "".join(character or " " for character in owners)
@@ -134,8 +134,8 @@ def values_to_text(layout: TokenLayout, values: Sequence[float], width: int = 80
     levels = " ▁▂▃▄▅▆▇█"
     line = [" "] * width
     for block in layout.blocks():
-        start = block.first_token * width // layout.num_tokens
-        stop = max((block.first_token + block.num_tokens) * width // layout.num_tokens, start + 1)
+        start = block.first_token * width // layout.num_packed_tokens
+        stop = max((block.first_token + block.num_tokens) * width // layout.num_packed_tokens, start + 1)
         share = max(values[block.frame], 0.0) / largest
         level = levels[math.ceil(share * (len(levels) - 1))]
         line[start:stop] = [level] * (min(stop, width) - start)
