@@ -117,9 +117,7 @@ def test_a_share_of_one_changes_no_byte(
 ) -> None:
     whole = replace(representation, keep_ratio=1.0)
     features = features_of(representation, num_frames, seed).bfloat16()
-    everything = pack_video(
-        features, make_layout(without_selection(whole), num_frames), **VECTORS
-    )
+    everything = pack_video(features, make_layout(without_selection(whole), num_frames), **VECTORS)
     assert torch.equal(pack_video(features, make_layout(whole, num_frames), **VECTORS), everything)
 
 

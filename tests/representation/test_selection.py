@@ -88,9 +88,7 @@ def test_tokens_stay_in_order_with_their_frames(
     selection = TokenSelection(layout, kept, np.zeros(layout.num_packed_tokens, np.int64))
     frames = selection.frame_of_token()
     expected = [
-        block.frame
-        for block in layout.blocks()
-        for _ in range(int(selection.is_kept(block).sum()))
+        block.frame for block in layout.blocks() for _ in range(int(selection.is_kept(block).sum()))
     ]
     assert frames.tolist() == expected + [-1] * (representation.newline == "end")
 

@@ -149,7 +149,9 @@ def _places(layout: TokenLayout, slow: bool) -> tuple[Integers, Integers]:
     return frames, starts[:, None] + np.flatnonzero(patch_mask(layout, slow))
 
 
-def _unit_vectors(features_TMC: Tensor, frames: Integers, layout: TokenLayout, slow: bool) -> Tensor:
+def _unit_vectors(
+    features_TMC: Tensor, frames: Integers, layout: TokenLayout, slow: bool
+) -> Tensor:
     """The tokens of frames at length 1, (n, rows * columns, C) float32."""
     chosen = features_TMC[torch.from_numpy(frames).to(features_TMC.device)]
     return normalize(pool_for(chosen, layout, slow).flatten(1, 2).float(), dim=-1)

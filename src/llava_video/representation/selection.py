@@ -39,7 +39,7 @@ class TokenSelection:
 
     def __post_init__(self) -> None:
         layout, kept = self.layout, self.kept
-        is_ascending = bool((np.diff(kept) > 0).all()) and 0 <= kept[0]
+        is_ascending = bool((np.diff(kept) > 0).all()) and kept[0] >= 0
         if len(kept) != layout.num_tokens or not is_ascending:
             raise RepresentationError(f"{len(kept)} tokens are kept, not {layout.num_tokens}")
         if len(self.holders) != layout.num_packed_tokens or kept[-1] >= len(self.holders):
@@ -98,7 +98,9 @@ def group_tokens(layout: TokenLayout) -> TokenGroups:
     for array in (is_patch, row, block_of):
         array.flags.writeable = False
     num_per_block = int(representation.newline == "frame") + int(representation.separator)
-    return TokenGroups(is_patch, row, block_of, int(representation.newline == "grid"), num_per_block)
+    return TokenGroups(
+        is_patch, row, block_of, int(representation.newline == "grid"), num_per_block
+    )
 
 
 def row_of_token(layout: TokenLayout, slow: bool) -> Integers:
