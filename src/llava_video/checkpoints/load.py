@@ -68,8 +68,9 @@ def load(
     Args:
         name_or_dir: ``"tiny"``, a directory in our layout, that of the official release or of
             transformers' LlavaOnevision, or the name of such a checkpoint on the model hub.
-        representation: use this one instead of the checkpoint's: ``"T,M,s,p"``, a preset, or a
-            `VideoRepresentation`.
+        representation: use this one instead of the checkpoint's: ``"T,M,s,p"``, a preset, either
+            with or without ``evs=0.5``, which alone keeps half of the tokens of the checkpoint's
+            own; or a `VideoRepresentation`.
         **options: passed to ``from_pretrained`` of transformers, such as ``dtype``, ``device_map``,
             ``attn_implementation`` and ``quantization_config``. The dtype is that of the checkpoint
             unless given.
