@@ -9,7 +9,7 @@ from typing import Any
 
 from llava_video.chat.protocol import AnswerOptions, Conversation, Sampling
 from llava_video.errors import LlavaVideoError
-from llava_video.representation import VideoRepresentation
+from llava_video.representation import VideoRepresentation, make_layout
 from llava_video.serve.api.requests import (
     ChatRequest,
     FileReference,
@@ -92,6 +92,7 @@ def read_wanted(
     references = references_of(conversation)
     num_videos = sum(reference.kind == "video" for reference in references)
     videos = read_videos(request, model, limits, num_videos)
+    check_video_tokens(videos, num_videos, model)
     return Wanted(conversation, _options(request, limits, videos), videos, num_choices)
 
 
@@ -163,6 +164,24 @@ def read_videos(
             sampling = replace(sampling, num_frames=most)
         num_frames = sampling.num_frames or most
     return WantedVideos(representation, sampling, num_frames, tuple(warnings))
+
+
+def check_video_tokens(videos: WantedVideos, num_videos: int, model: ServedModel) -> None:
+    """Refuse videos whose tokens alone are more than the model takes, before they are read.
+
+    Raises:
+        HttpError: 400.
+    """
+    num_frames = 1 if videos.sampling.fps is not None else videos.num_frames  # at least
+    num_tokens = num_videos * make_layout(videos.representation, num_frames).num_tokens
+    if num_tokens >= model.num_positions:
+        raise HttpError(
+            400,
+            f"the videos are {num_tokens:,} tokens, the model takes {model.num_positions:,}; show "
+            "fewer frames, or ask for a max_video_tokens",
+            param="messages",
+            code="context_length_exceeded",
+        )
 
 
 def _representation(
