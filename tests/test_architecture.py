@@ -120,6 +120,7 @@ COVERED_BY = {
     "records/suffixes.py": "chat/test_media_files.py",
     "registration.py": "test_package.py",
     "representation/image_packing.py": "representation/test_image_layout.py",
+    "representation/pooling.py": "representation/test_packing.py",
     "representation/presets.py": "representation/test_layout.py",
     "representation/tape.py": "cli/test_tokens.py",
     "representation/video_representation.py": "representation/test_layout.py",
