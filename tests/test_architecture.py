@@ -127,7 +127,6 @@ COVERED_BY = {
     "serve/api/answers.py": "serve/api/test_completions.py",
     "serve/api/files.py": "serve/test_files.py",
     "serve/engine/queue.py": "serve/engine/test_engine.py",
-    "serve/engine/served.py": "serve/api/test_completions.py",
     "serve/media_reader.py": "serve/api/test_completions.py",
     "serve/media/data_urls.py": "serve/media/test_guard.py",
     "serve/media/decoder.py": "serve/media/test_decoders.py",

@@ -22,8 +22,8 @@ from llava_video.processing.media import Medium, media_of, show_tiles
 from llava_video.processing.prompt import ImageSlot, Slot, VideoSlot
 from llava_video.representation import VideoRepresentation, make_layout
 
-TIME_TOKENS_PER_FRAME = 8
-"""At most, of the time instruction: each digit, point and sign of ``123.45s,`` is one."""
+TIME_TOKENS_PER_FRAME = 12
+"""At most, of the time instruction: ``12345.67s,`` in bytes, of which a token has one or more."""
 
 COPIES = 3
 """Of the keys and values of a row while it is decoded: held, in the batch, and as it grows."""
@@ -31,8 +31,8 @@ COPIES = 3
 UNKNOWN_ROWS = 4
 """Of the longest answers, where the system does not say what memory is free."""
 
-TIME_TOKENS = 96
-"""Of the rest of the time instruction."""
+TIME_TOKENS = 256
+"""At most, of the rest of the time instruction."""
 
 
 class ServedModel(Protocol):
