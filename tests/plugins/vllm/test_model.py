@@ -208,9 +208,7 @@ def test_tiny(dtype: str) -> None:
         assert own.ask(llm, rows) == own.answer(rows)
 
 
-def test_adapter(
-    checkpoint: Path, own: Own, tmp_path: Path, videos: list[np.ndarray]
-) -> None:
+def test_adapter(checkpoint: Path, own: Own, tmp_path: Path, videos: list[np.ndarray]) -> None:
     """An adapter of training: on the language model, beside requests without it."""
     from vllm.lora.request import LoRARequest
 

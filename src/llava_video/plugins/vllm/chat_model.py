@@ -7,6 +7,7 @@ from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from importlib.util import find_spec
+from itertools import starmap
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -44,6 +45,9 @@ from llava_video.representation import VideoRepresentation
 
 _MULTIPROCESSING = "VLLM_ENABLE_V1_MULTIPROCESSING"
 """The variable that says whether the engine is in a process of its own, with workers in others."""
+
+LEAST_CACHE_BYTES = 1 << 29
+"""Of keys and values, on a CPU; a quarter of the free memory where that is more."""
 
 KEPT_FRAMES_BYTES = 1 << 30
 """Decoded frames that are kept for the next question about a video."""
@@ -143,12 +147,13 @@ class VllmModel:
         watch.stage("frames")
         outputs: SimpleQueue[tuple[int, Any]] = SimpleQueue()
         params = self._params(options)
-        waiting = [
-            self._loop.submit(
-                request.prompt, params.clone(), lambda output, row=row: outputs.put((row, output))
+
+        def submit(row: int, request: Request) -> Future[str]:
+            return self._loop.submit(
+                request.prompt, params.clone(), lambda output: outputs.put((row, output))
             )
-            for row, request in enumerate(requests)
-        ]
+
+        waiting = list(starmap(submit, enumerate(requests)))
         names: dict[int, str] = {}
         try:
             for row, accepted in enumerate(waiting):
@@ -248,7 +253,7 @@ def _start(
     representation: VideoRepresentation | str | None,
     options: dict[str, Any],
 ) -> Any:
-    """vLLM's engine; on a CPU in this process and without compilation, which take a minute."""
+    """VLLM's engine; on a CPU in this process and without compilation, which take a minute."""
     from vllm import envs
     from vllm.engine.arg_utils import EngineArgs
     from vllm.platforms import current_platform
@@ -261,8 +266,9 @@ def _start(
     values: dict[str, Any] = {"disable_log_stats": True}
     if is_cpu:
         os.environ.setdefault(_MULTIPROCESSING, "0")
-        free_bytes = free_memory_bytes(torch.device("cpu"))
-        values |= {"enforce_eager": True, "kv_cache_memory_bytes": free_bytes // 4}
+        free_bytes = free_memory_bytes(torch.device("cpu")) or 0
+        cache_bytes = max(free_bytes // 4, LEAST_CACHE_BYTES)
+        values |= {"enforce_eager": True, "kv_cache_memory_bytes": cache_bytes}
     if dtype is not None:
         values["dtype"] = dtype
     elif is_cpu:

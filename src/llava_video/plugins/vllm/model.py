@@ -38,9 +38,9 @@ LANGUAGE_MODEL = "Qwen2ForCausalLM"
 class VisionTower(nn.Module):
     """What makes tokens of videos and images: `LlavaVideoModel` without its language model."""
 
-    encode_frames = LlavaVideoModel.encode_frames
-    tokens_of = LlavaVideoModel.tokens_of
-    get_image_features = LlavaVideoModel.get_image_features
+    encode_frames: ClassVar[Any] = LlavaVideoModel.encode_frames
+    tokens_of: ClassVar[Any] = LlavaVideoModel.tokens_of
+    get_image_features: ClassVar[Any] = LlavaVideoModel.get_image_features
 
     def __init__(self, config: LlavaVideoConfig) -> None:
         super().__init__()
@@ -84,16 +84,17 @@ class LlavaVideoForVllm(nn.Module, SupportsMultiModal, SupportsLoRA, SupportsPP)
         self.config = config
         text = config.text
         text.tie_word_embeddings = config.tie_word_embeddings  # where vLLM's Qwen2 looks
-        with self._mark_tower_model(vllm_config, {"video", "image"}):
+        marks: Any = self  # of SupportsMultiModal
+        with marks._mark_tower_model(vllm_config, {"video", "image"}):
             self.tower = VisionTower(config)
-        with self._mark_language_model(vllm_config):
+        with marks._mark_language_model(vllm_config):
             self.language_model = init_vllm_registered_model(
                 vllm_config=vllm_config,
                 hf_config=text,
                 prefix=maybe_prefix(prefix, "language_model"),
                 architectures=[LANGUAGE_MODEL],
             )
-        self.configure_mm_token_handling(text.vocab_size, [config.video_token_id])
+        marks.configure_mm_token_handling(text.vocab_size, [config.video_token_id])
         self.make_empty_intermediate_tensors = self.language_model.make_empty_intermediate_tensors
 
     def embed_multimodal(self, **kwargs: Any) -> list[Tensor]:

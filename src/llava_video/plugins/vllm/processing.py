@@ -1,4 +1,4 @@
-"""From the media of a request to what vLLM schedules: fields, counts, and a prompt of all tokens."""
+"""From the media of a request to what vLLM schedules: pixels, facts, and a prompt of all tokens."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ class LlavaVideoInfo(BaseProcessingInfo):
     """What vLLM asks about a model before there is a request."""
 
     def get_hf_config(self) -> LlavaVideoConfig:
-        return self.ctx.get_hf_config(LlavaVideoConfig)
+        config: LlavaVideoConfig = self.ctx.get_hf_config(LlavaVideoConfig)
+        return config
 
     @cached_property
     def processor(self) -> LlavaVideoProcessor:
@@ -224,7 +225,9 @@ class LlavaVideoVllmProcessor(BaseMultiModalProcessor[LlavaVideoInfo]):
 
 def largest_image(images: ImageRepresentation) -> tuple[int, int]:
     """Height and width of the picture that makes the most tokens."""
-    sizes = [(rows * images.tile_size, columns * images.tile_size) for rows, columns in images.tile_grids]
+    sizes = [
+        (rows * images.tile_size, columns * images.tile_size) for rows, columns in images.tile_grids
+    ]
     square = (images.tile_size, images.tile_size)
     return max([square, *sizes], key=lambda size: make_image_layout(images, *size).num_tokens)
 

@@ -21,9 +21,7 @@ TILED = "tiled"
 """The key that the plugin sets itself: whether an image may have tiles."""
 
 
-def representation_of(
-    options: Mapping[str, Any], config: LlavaVideoConfig
-) -> VideoRepresentation:
+def representation_of(options: Mapping[str, Any], config: LlavaVideoConfig) -> VideoRepresentation:
     """What ``mm_processor_kwargs`` ask for; the model's own by default.
 
     Args:
@@ -44,9 +42,7 @@ def representation_of(
     if wanted is None:
         return config.representation
     if isinstance(wanted, Mapping):
-        wanted = VideoRepresentation.from_dict(
-            {"grid_side": config.grid_side, **wanted}
-        )
+        wanted = VideoRepresentation.from_dict({"grid_side": config.grid_side, **wanted})
     elif not isinstance(wanted, str):
         raise InputError(f"representation is text such as '32,729,3,2' or fields, got {wanted!r}")
     return fit_representation(wanted, config)
