@@ -22,6 +22,7 @@ COVERED_BY = {
     "annotate/export/formats.py": "annotate/export/test_conversations.py",
     "annotate/forecast/calibration.py": "annotate/forecast/test_forecast.py",
     "annotate/records.py": "annotate/videos/test_select.py",
+    "annotate/review/reviewed.py": "annotate/review/test_server.py",
     "annotate/steps/ask.py": "annotate/test_unusable_answers.py",
     "annotate/steps/context.py": "annotate/test_batch.py",
     "annotate/steps/decontaminate.py": "annotate/steps/test_filter.py",
@@ -120,6 +121,10 @@ COVERED_BY = {
     "representation/presets.py": "representation/test_layout.py",
     "representation/tape.py": "cli/test_tokens.py",
     "representation/video_representation.py": "representation/test_layout.py",
+    "serve/page/about.py": "serve/page/test_routes.py",
+    "serve/page/conversation.py": "serve/page/test_routes.py",
+    "serve/page/preview.py": "serve/page/test_routes.py",
+    "serve/page/requests.py": "serve/page/test_routes.py",
     "tiny/accuracy.py": "tiny/test_tables.py",
     "tiny/conversations.py": "tiny/test_batches.py",
     "tiny/feature_cache.py": "tiny/test_batches.py",
@@ -160,6 +165,7 @@ COVERED_BY = {
     "video/planning.py": "video/test_exactness.py",
     "video/reading.py": "video/test_exactness.py",
     "video/start.py": "video/test_claims.py",
+    "web/static.py": "serve/page/test_routes.py",
 }
 """Modules without a test of their own path, and the test that runs them."""
 
