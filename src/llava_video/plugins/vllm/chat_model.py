@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from importlib.util import find_spec
@@ -18,6 +18,7 @@ from llava_video.budget.devices import free_memory_bytes
 from llava_video.budget.dtypes import choose_dtype
 from llava_video.chat.local.answer_text import AnswerText
 from llava_video.chat.local.media import MediaLoader
+from llava_video.chat.local.rows import make_row
 from llava_video.chat.local_model import Stopwatch
 from llava_video.chat.protocol import (
     Answered,
@@ -64,6 +65,7 @@ class VllmModel:
         config: of the model; its representation is the default.
         processor: of the checkpoint.
         device: what vLLM runs on.
+        torch_device: the same for torch.
         precision: what it computes in.
     """
 
@@ -75,6 +77,7 @@ class VllmModel:
         self.processor = processor
         settings = engine.vllm_config
         self.device = str(settings.device_config.device_type)
+        self.torch_device = torch.device(self.device)
         self.precision = str(settings.model_config.dtype).removeprefix("torch.")
         defaults = settings.model_config.get_diff_sampling_param()
         self._penalty = float(defaults.get("repetition_penalty", 1.0))
@@ -104,11 +107,7 @@ class VllmModel:
             InputError: vLLM is not installed, or is one that this plugin was not made for.
             LlavaVideoError: the model or the representation cannot be used.
         """
-        if find_spec("vllm") is None:
-            raise InputError("the engine vllm is not installed; pip install 'llava-video[vllm]'")
-        problem = range_problem(installed_version())
-        if problem is not None:
-            raise InputError(problem)
+        check_vllm()
         directory = find_checkpoint(model)
         config = load_config(directory, representation)
         engine = _start(directory, config, dtype, representation, engine_options)
@@ -136,10 +135,30 @@ class VllmModel:
         load = partial(self._media.load, processor=processor, sampling=options.sampling)
         self._ahead = self._decoders.submit(lambda: [load(row) for row in conversations])
 
+    def count_tokens(self, conversation: Conversation, options: AnswerOptions) -> int:
+        """The tokens of a prompt, L; its media are loaded for that, and kept.
+
+        Raises:
+            LlavaVideoError: it cannot be answered.
+        """
+        processor, _ = self._for(options)
+        loaded, _ = self._media.load(conversation, processor, options.sampling)
+        return len(make_row(conversation, loaded, processor))
+
     def answer(
-        self, conversations: Sequence[Conversation], options: AnswerOptions
+        self,
+        conversations: Sequence[Conversation],
+        options: AnswerOptions,
+        *,
+        leaving: Collection[int] = (),
     ) -> Generator[Piece | Answered]:
-        """Answer several conversations at once; see `ChatModel.answer`."""
+        """Answer several conversations at once; see `ChatModel.answer`.
+
+        Args:
+            conversations: to be answered.
+            options: how.
+            leaving: rows whose answers end with their next token; see `LocalModel.answer`.
+        """
         if not conversations:
             return
         watch = Stopwatch()
@@ -172,10 +191,10 @@ class VllmModel:
                 text = texts[row]
                 done = output.outputs[0]
                 piece = "".join(map(text.add, done.token_ids))
-                piece += text.end() if output.finished else ""
+                piece += text.end() if output.finished or row in leaving else ""
                 if piece:
                     yield Piece(row, piece)
-                if output.finished or text.is_stopped:
+                if output.finished or text.is_stopped or row in leaving:
                     name = names.pop(row)
                     if not output.finished:
                         self._loop.cancel(name)
@@ -244,6 +263,19 @@ class VllmModel:
             output_kind=RequestOutputKind.DELTA,
             detokenize=False,
         )
+
+
+def check_vllm() -> None:
+    """Refuse to go on without a vLLM that this plugin was made for.
+
+    Raises:
+        InputError: it is not installed, or outside the range.
+    """
+    if find_spec("vllm") is None:
+        raise InputError("the engine vllm is not installed; pip install 'llava-video[vllm]'")
+    problem = range_problem(installed_version())
+    if problem is not None:
+        raise InputError(problem)
 
 
 def _start(
