@@ -19,7 +19,7 @@ from llava_video.budget.dtypes import choose_dtype
 from llava_video.chat.local.answer_text import AnswerText
 from llava_video.chat.local.media import MediaLoader
 from llava_video.chat.local.rows import make_row
-from llava_video.chat.local_model import Stopwatch
+from llava_video.chat.local.stopwatch import Stopwatch
 from llava_video.chat.protocol import (
     Answered,
     AnswerOptions,

@@ -18,7 +18,7 @@ class LlavaVideoDefaults:
         Args:
             model_config: vLLM's ``ModelConfig``.
         """
-        if model_config.tokenizer_mode in ("auto", "hf"):
+        if model_config.tokenizer_mode == "auto":
             model_config.tokenizer_mode = NAME
         media = model_config.multimodal_config
         config = model_config.hf_config

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -55,7 +55,7 @@ class SlotDetails(PromptUpdateDetails):
         slot: the tokens of the medium, and the time instruction behind them.
     """
 
-    slot: Slot = VideoSlot(0)
+    slot: Slot = field(default_factory=lambda: VideoSlot(0))
 
 
 class VideoParser(MultiModalDataParser):
