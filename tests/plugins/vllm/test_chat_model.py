@@ -109,10 +109,10 @@ def test_answers_are_those_of_our_engine(options: Any, model: VllmModel, local: 
         assert model.count_tokens(rows[row], options) == mine[row].usage.num_prompt_tokens
 
 
-def test_a_second_question_decodes_and_encodes_nothing(model: VllmModel) -> None:
+def test_a_second_question_decodes_nothing_and_reads_what_is_new(model: VllmModel) -> None:
     whole(model.answer([about(FILES[0])], OPTIONS))
     again = whole(model.answer([about(FILES[0], "What colour is it?")], OPTIONS))[0].usage
-    assert (again.num_frames_decoded, again.num_frames_encoded) == (0, 0)
+    assert again.num_frames_decoded == 0
     assert again.num_tokens_prefilled < again.num_prompt_tokens / 2
 
 

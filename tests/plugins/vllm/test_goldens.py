@@ -12,6 +12,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ def golden() -> dict[str, np.ndarray]:
 def placeholder(golden: dict[str, np.ndarray]) -> int:
     """An id that no recorded text has, since a model cannot write its placeholder."""
     texts = [golden[f"{name}/greedy_ids"].tolist() for name in CASES["cases"]]
-    used = {*CASES["input_ids"], *sum(texts, [])}
+    used = {*CASES["input_ids"], *chain.from_iterable(texts)}
     return next(number for number in reversed(range(CONFIG["vocab_size"])) if number not in used)
 
 
@@ -83,6 +84,7 @@ def llm(tmp_path_factory: pytest.TempPathFactory, placeholder: int) -> Iterator[
         shutil.copy(file, directory)
     eps = CONFIG.get("rms_norm_eps", 1e-6) * WIDTH / WIDE
     values = {"hidden_size": WIDE, "rms_norm_eps": eps, "image_token_index": placeholder}
+    values["add_time_instruction"] = False  # the recorded prompts have none
     (directory / "config.json").write_text(json.dumps({**CONFIG, **values}))
     small_processor().tokenizer.save_pretrained(directory)
     rope = {

@@ -236,7 +236,11 @@ class VllmModel:
         return self.processor.with_representation(wanted), wanted == self.representation
 
     def _usage(self, output: Any, request: Request, text: AnswerText, num_decoded: int) -> Usage:
-        """What vLLM tells; whether it kept features of a video for itself it does not."""
+        """What vLLM tells.
+
+        It does not tell of features that it kept: frames count as encoded where the prefix cache
+        holds less than all tokens of the media.
+        """
         ids = output.prompt_token_ids
         num_cached = output.num_cached_tokens or 0
         has_media = self.config.video_token_id in ids[num_cached:]
