@@ -113,6 +113,7 @@ COVERED_BY = {
     "model/weight_names.py": "checkpoints/test_load.py",
     "plugins/vllm/defaults.py": "plugins/vllm/test_model.py",
     "plugins/vllm/engine_loop.py": "plugins/vllm/test_chat_model.py",
+    "plugins/vllm/names.py": "plugins/vllm/test_register.py",
     "plugins/vllm/processing.py": "plugins/vllm/test_model.py",
     "plugins/vllm/renderer.py": "plugins/vllm/test_server.py",
     "plugins/vllm/requests.py": "plugins/vllm/test_chat_model.py",

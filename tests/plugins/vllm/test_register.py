@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from llava_video.plugins.vllm import register as module
+from llava_video.plugins.vllm.names import ARCHITECTURES
 
 
 @pytest.mark.parametrize("version", ["0.31.0", "0.32.0", "0.32.1.post2", "0.33.0rc1", "0.33.4"])
@@ -63,4 +64,4 @@ def test_registering_twice_changes_nothing() -> None:
         dict(RENDERER_REGISTRY.renderers),
         dict(TokenizerRegistry.tokenizers),
     ]
-    assert set(module.ARCHITECTURES) <= ModelRegistry.get_supported_archs()
+    assert set(ARCHITECTURES) <= ModelRegistry.get_supported_archs()

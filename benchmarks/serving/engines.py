@@ -1,7 +1,7 @@
 """vLLM with our plugin, our own engine, and a loop over ``generate``: the same requests to each.
 
-    python benchmarks/engines.py                      # tiny
-    python benchmarks/engines.py --model DIR --frames 2 --flights 1 4
+    python benchmarks/serving/engines.py                      # tiny
+    python benchmarks/serving/engines.py --model DIR --frames 2 --flights 1 4
 
 Each request is a question about a video of its own, in memory; N requests are under way at a time.
 Then a second question about each of those videos, and what the plugin does for one request.
