@@ -5,7 +5,7 @@ import io
 import time
 from pathlib import Path
 
-import httpx
+import httpx2 as httpx
 import pytest
 
 from llava_video.serve.files import UploadedFile, UploadedFiles, harmless_name

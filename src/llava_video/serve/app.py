@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import ipaddress
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -21,6 +21,7 @@ from llava_video.serve.keys import Keys, read_keys
 from llava_video.serve.media import MediaGuard, MediaSource
 from llava_video.serve.media_reader import MediaReader
 from llava_video.serve.metrics import Metrics
+from llava_video.serve.own_folder import own_folder
 from llava_video.serve.page import routes as page
 from llava_video.serve.services import Services
 from llava_video.serve.settings import ServeSettings
@@ -45,11 +46,14 @@ def make_serve_app(model: ServedModel, settings: ServeSettings, log: Log = no_lo
             f"--host {settings.host}: other machines could use this server; give --api-key-file, a "
             "file of keys, one a line (`openssl rand -hex 24` makes one)"
         )
+    root = settings.media_root
+    if root is not None and not root.is_dir():
+        raise InputError(f"--media-root {root}: is not a folder; name one that holds videos")
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with tempfile.TemporaryDirectory(prefix="llava-video-serve-") as folder:
-            services = make_services(model, settings, Path(folder), log, app.state.on_failure)
+        with own_folder() as folder:
+            services = make_services(model, settings, folder, log, app.state.on_failure)
             app.state.services = services
             services.engine.start()
             try:
@@ -165,4 +169,7 @@ def make_services(
 
 def is_loopback(host: str) -> bool:
     """Whether only this machine can reach what listens there."""
-    return host in LOOPBACK_NAMES or host.startswith("127.")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

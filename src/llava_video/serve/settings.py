@@ -38,7 +38,7 @@ class RequestLimits:
     num_messages: int = 256
     num_parts: int = 512
     num_videos: int = 8
-    num_images: int = 32
+    num_images: int = 128
     num_frames: int = 256
     fps: float = 120.0
     media_bytes: int = 512 * MIB

@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 from PIL import Image
+
 from tests.video.mangling import element
 from tests.video.media import write_video
 

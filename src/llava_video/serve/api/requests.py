@@ -61,9 +61,9 @@ class Url(Model):
 
 
 class ImageUrl(Url):
-    """Where an image is. Images are always shown in full."""
+    """Where an image is. It is shown in full where it is the only one, whatever ``detail`` says."""
 
-    detail: Literal["auto", "high"] | None = None
+    detail: Literal["auto", "low", "high"] | None = None
 
 
 class InputVideo(Model):

@@ -88,7 +88,11 @@ class ServedModel(Protocol):
     def predict_tokens(
         self, conversation: Conversation, representation: VideoRepresentation, num_frames: int
     ) -> int:
-        """The most tokens that a prompt can have, its media not yet read (any value stands)."""
+        """The most tokens that a prompt can have, its media not yet read (any value stands).
+
+        Raises:
+            InputError: its text alone is longer than the model takes.
+        """
         ...
 
     def count_tokens(self, conversation: Conversation, options: AnswerOptions) -> int:
@@ -217,7 +221,9 @@ def predict_tokens(
     slots: list[Slot] = [
         ImageSlot(0) if medium.kind == "image" else VideoSlot(0) for medium in media
     ]
-    num_text = len(processor.renderer.render(conversation, slots).input_ids)
+    prompt = processor.renderer.render(conversation, slots)
+    processor.check_lengths([prompt], [slots])
+    num_text = len(prompt.input_ids)
     num_videos = sum(medium.kind == "video" for medium in media)
     num_images = len(media) - num_videos
     per_video = make_layout(representation, num_frames).num_tokens
