@@ -15,7 +15,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -36,6 +36,8 @@ from llava_video.records.json_lines import dump_json
 
 if TYPE_CHECKING:
     from inspect_ai.model import Model
+
+    from llava_video.chat.protocol import ChatModel
 
 RUN_FILE = "run.json"
 _PACKAGES = ("llava-video", "inspect-ai", "torch", "transformers", "av", "numpy")
@@ -64,6 +66,7 @@ class Settings:
         model: ``tiny``, a directory, a hub name, ``http://HOST/v1#MODEL``, or ``inspect:`` and a
             model of inspect_ai.
         device: where a checkpoint runs.
+        engine: what runs it: ``own`` or ``vllm``.
         representation: V, or the name of one; None for the model's own.
         num_frames: of each video; None for T.
         prompts: preset; None for each benchmark's default.
@@ -92,6 +95,7 @@ class Settings:
     frames_as_pictures: int | None = None
     num_videos: int = 100
     level: str = "standard"
+    engine: str = "own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +116,7 @@ def evaluate(
     videos: Path | None = None,
     judge: Judge | None = None,
     model: Model | None = None,
+    open_engine: Callable[[], ChatModel] | None = None,
     display: str = "none",
 ) -> dict[str, dict[str, Any]]:
     """Evaluate a model on tasks, or resume an evaluation.
@@ -124,6 +129,7 @@ def evaluate(
         videos: their folder.
         judge: for tasks that need one.
         model: of inspect_ai, in place of the one that the settings name.
+        open_engine: gives what answers where the settings name another engine than ours.
         display: of inspect_ai's progress.
 
     Returns:
@@ -136,7 +142,9 @@ def evaluate(
     prepared = [_prepare(name, out, settings, annotations, videos, judge) for name in tasks]
     _claim(out, settings)
     start = time.perf_counter()
-    logs = _run(prepared, out, settings, model or _open_model(settings), judge, display)
+    logs = _run(
+        prepared, out, settings, model or _open_model(settings, open_engine), judge, display
+    )
     seconds = time.perf_counter() - start
     results: dict[str, dict[str, Any]] = {}
     for each in prepared:
@@ -208,7 +216,8 @@ def _claim(out: Path, settings: Settings) -> None:
             raise InputError(f"{path}: cut off or not of a run; give another --out DIR") from error
         # Scores are made anew from the answers, so that these may change.
         free = {"failures", "extraction", "allow_missing"}
-        changed = [k for k in values if k not in free and before.get(k) != values[k]]
+        before = {**asdict(Settings()), **before}  # runs of before a setting was there
+        changed = [k for k in values if k not in free and before[k] != values[k]]
         if changed:
             raise InputError(
                 f"{out} is a run with another {changed[0]} ({before.get(changed[0])}); give "
@@ -218,7 +227,7 @@ def _claim(out: Path, settings: Settings) -> None:
     write_whole(path, dump_json(run, indent=2) + "\n")
 
 
-def _open_model(settings: Settings) -> Model:
+def _open_model(settings: Settings, open_engine: Callable[[], ChatModel] | None = None) -> Model:
     from inspect_ai.model import get_model
 
     from llava_video.evaluate.harness import registry  # noqa: F401  registers the providers
@@ -239,6 +248,7 @@ def _open_model(settings: Settings) -> Model:
         num_frames=settings.num_frames,
         shown=settings.baseline if settings.baseline in ("first-frame", "shuffled") else "all",
         videos_as=settings.videos_as,
+        chat_model=open_engine() if open_engine is not None else None,
         memoize=False,
     )
     cast(Any, model.api).open()  # what is wrong with it fails now, not once per question

@@ -25,6 +25,12 @@ from llava_video.cli.eval.common import (
     check_failures,
     show_results,
 )
+from llava_video.cli.serving.engines import (
+    Engine,
+    EngineArguments,
+    EngineOption,
+    engine_opener,
+)
 from llava_video.cli.startup import keep_libraries_quiet, many_imports
 
 
@@ -67,6 +73,8 @@ def command(
     num_videos: NumVideos = 100,
     level: Level = "standard",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
+    engine: EngineOption = Engine.OWN,
+    engine_option: EngineArguments = None,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a model on tasks; a run that was stopped goes on where it was."""
@@ -99,6 +107,7 @@ def command(
         frames_as_pictures=frames_as_pictures,
         num_videos=num_videos,
         level=level,
+        engine=str(engine),
     )
     keep_libraries_quiet()
     results = run.evaluate(
@@ -108,6 +117,7 @@ def command(
         annotations=annotations,
         videos=videos,
         judge=run.Judge(judge, judge_url, max_usd) if judge else None,
+        open_engine=engine_opener(engine, engine_option, model, representation),
         display="rich" if sys.stderr.isatty() and not as_json else "none",
     )
     page = write_report(out)
