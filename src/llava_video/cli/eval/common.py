@@ -32,6 +32,11 @@ Failures = Annotated[
     typer.Option(help="What failed questions count: excluded (reported) or wrong."),
 ]
 
+AllowMissing = Annotated[bool, typer.Option(help="Run without missing videos and broken rows.")]
+Prompts = Annotated[
+    str | None, typer.Option(help="lmms-eval, vlmevalkit or official; default: the task's.")
+]
+
 Judge = Annotated[
     str | None, typer.Option(help="Model that judges free answers, or inspect:PROVIDER/MODEL.")
 ]

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from llava_video.cli.eval.common import (
+    AllowMissing,
     Annotations,
     AsJson,
     Extraction,
@@ -19,6 +20,7 @@ from llava_video.cli.eval.common import (
     Level,
     MaxUsd,
     NumVideos,
+    Prompts,
     Tasks,
     Videos,
     VideosAs,
@@ -52,9 +54,7 @@ def command(
         typer.Option(help="T,M,s,p, a name from `presets`, evs=0.5; default: the model's own."),
     ] = None,
     num_frames: Annotated[int | None, typer.Option(min=1, help="Frames of each video.")] = None,
-    prompts: Annotated[
-        str | None, typer.Option(help="lmms-eval, vlmevalkit or official; default: the task's.")
-    ] = None,
+    prompts: Prompts = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Questions of each task.")] = None,
     baseline: Annotated[
         str,
@@ -62,9 +62,7 @@ def command(
     ] = "none",
     extraction: Extraction = None,
     failures: Failures = None,
-    allow_missing: Annotated[
-        bool, typer.Option(help="Run without missing videos and broken rows.")
-    ] = False,
+    allow_missing: AllowMissing = False,
     judge: Judge = None,
     judge_url: JudgeUrl = None,
     max_usd: MaxUsd = None,
