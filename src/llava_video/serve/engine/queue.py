@@ -15,7 +15,8 @@ from llava_video.chat.protocol import Answered, AnswerOptions, Conversation, Pie
 from llava_video.serve.settings import EngineLimits
 from llava_video.web.errors import HttpError
 
-LONGEST_RETRY_SECONDS = 120
+LONGEST_RETRY_SECONDS = 60
+"""Clients of OpenAI wait no longer than this when they are told to."""
 
 
 @dataclass(frozen=True, slots=True)
