@@ -85,6 +85,7 @@ COVERED_BY = {
     "evaluate/scoring/power.py": "evaluate/scoring/test_scores.py",
     "evaluate/scoring/results.py": "evaluate/test_run.py",
     "evaluate/scoring/verdicts.py": "evaluate/test_run.py",
+    "evaluate/scoring/wordnet.py": "evaluate/scoring/test_wups.py",
     "evaluate/source.py": "evaluate/test_run.py",
     "evaluate/table_recipe.py": "evaluate/test_tables.py",
     "evaluate/tasks/activitynetqa.py": "evaluate/tasks/test_prompts.py",

@@ -37,6 +37,11 @@ ROWS = {
     "own": {"video": "a.mp4", "question": "What?", "answer": "dog", "options": ["cat", "dog"]},
 }  # fmt: skip
 ROWS["egoschema-subset"] = ROWS["egoschema"] | {"answer": "2"}
+ROWS["tempcompass-captioning"] = ROWS["tempcompass"] | {
+    "question": "Which fits?\nInformation A: fast\nGenerated Caption:", "answer": "A. fast",
+    "mc_question": ROWS["tempcompass"]["question"], "mc_answer": "B. slow",
+}  # fmt: skip
+ROWS["nextqa-oe"] = {"video": "1", "qid": "0", "type": "TP", "question": "how ", "answer": "by car"}
 ROWS["toyworld-follow-ups"] = ROWS["toyworld"]
 ROWS["videomme-subtitles"] = ROWS["videomme"]
 
@@ -61,6 +66,12 @@ _HOW = "how\nA. up\nB. down\nC. left\nD. right\nE. so"
 GOLDEN = {
     ("nextqa", "lmms-eval"): _HOW,
     ("nextqa", "official"): f"{_HOW}\n{DIRECTLY}",
+    ("nextqa-oe", "lmms-eval"): "how\nAnswer a question using a short phrase or sentence.",
+    ("nextqa-oe", "official"): "how",
+    **{
+        ("tempcompass-captioning", preset): ("Which fits?\nInformation A: fast\nGenerated Caption:")
+        for preset in ("lmms-eval", "official")
+    },
     ("perceptiontest", "lmms-eval"): f"Is it?\nA. yes\nB. no\nC. maybe\n{DIRECTLY}",
     ("egoschema", "lmms-eval"): _EGO,
     ("egoschema-subset", "lmms-eval"): _EGO,
@@ -139,7 +150,8 @@ def test_golden(tmp_path: Path, task: str, preset: str) -> None:
 
 @pytest.mark.parametrize(
     ("task", "answer"),
-    [("nextqa", "B"), ("perceptiontest", "C"), ("egoschema", ""),
+    [("nextqa", "B"), ("nextqa-oe", "by car"), ("tempcompass-captioning", "B. slow"),
+     ("perceptiontest", "C"), ("egoschema", ""),
      ("egoschema-subset", "C"), ("videomme", "C"), ("activitynetqa", "yes"), ("mvbench", "B"),
      ("mlvu", "B"), ("longvideobench", "B"), ("tempcompass", "B"), ("toyworld", "B"),
      ("own", "B")],

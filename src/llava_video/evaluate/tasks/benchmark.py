@@ -20,8 +20,12 @@ LETTER = "Answer with the option's letter from the given choices directly."
 Prompt = Callable[[Question], str]
 """The text of a question, beside its video."""
 
-OpenMetric = Literal["match", "yes_no_judge", "score_judge"]
-"""How answers without options are scored: the same words; a judge's yes or no; a judge's score."""
+OpenMetric = Literal["match", "wups", "yes_no_judge", "score_judge", "caption_judge"]
+"""How answers without options are scored: the same words; similar words; a judge's yes or no; a
+judge's score, 0 to 5; a judge who answers a question from a caption."""
+
+JUDGED = ("yes_no_judge", "score_judge", "caption_judge")
+"""Metrics that need a judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,11 @@ class Benchmark:
     num_questions: int | None = None
     references: Sequence[Reference] = ()
     is_generated: bool = False
+
+    @property
+    def largest_value(self) -> float:
+        """What the best answer counts."""
+        return 5.0 if self.open_metric == "score_judge" else 1.0
 
     def load(self, path: Path) -> Annotations:
         """The questions of an annotation file, or of a folder of them.
