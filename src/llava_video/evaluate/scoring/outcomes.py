@@ -62,7 +62,13 @@ class Outcome:
     def as_question(self) -> Question:
         """The question again, to extract the answer anew."""
         return Question(
-            self.id, self.video, self.question, self.options, self.target, type=self.type
+            self.id,
+            self.video,
+            self.question,
+            self.options,
+            self.target,
+            type=self.type,
+            written=self.prompt,
         )
 
 

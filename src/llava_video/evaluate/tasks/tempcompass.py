@@ -18,12 +18,13 @@ from pathlib import Path
 from llava_video.errors import InputError
 from llava_video.evaluate.annotations.question import Question
 from llava_video.evaluate.annotations.rows import Form, Row, read_json, read_rows
-from llava_video.evaluate.extraction import lmms_eval, vlmevalkit
+from llava_video.evaluate.extraction import OWN, extract_own, lmms_eval, vlmevalkit
 from llava_video.evaluate.tasks.benchmark import Benchmark, split_options
 
 _BEST = "\nPlease directly give the best option:"
 _YES_NO = "\nPlease answer yes or no:"
 _KINDS = ("multi-choice", "yes_no", "caption_matching", "captioning")
+_LABEL = re.compile(r"^((?:Sentence|Caption|Option) (?:[A-Z]|\d)): ")
 _SENTENCE = re.compile(r"^(?:Sentence|Caption|Option) (?:[A-Z]|\d): (.*)$")
 
 
@@ -128,11 +129,32 @@ def _prompt(question: Question) -> str:
     return question.written + (_YES_NO if is_yes_no else _BEST)
 
 
+def _own_rule(text: str, question: Question) -> str | None:
+    """This project's rules, which also know ``Option 2`` and ``2`` where options are so called."""
+    labels = [
+        match[1] for line in question.written.split("\n")[1:] if (match := _LABEL.match(line))
+    ]
+    if len(labels) == len(question.options):
+        said = text.strip().rstrip(".").casefold()
+        for letter, label in zip(question.letters, labels, strict=True):
+            if said in (label.casefold(), label.split()[1].casefold()):
+                return letter
+        named = [
+            letter
+            for letter, label in zip(question.letters, labels, strict=True)
+            if re.search(rf"\b{label}\b", text, re.IGNORECASE)
+        ]
+        if len(named) == 1:
+            return named[0]
+    return extract_own(text, question)
+
+
 def _lmms_eval_rule(text: str, question: Question) -> str | None:
-    rule = (
-        lmms_eval.yes_or_no if question.options == ("yes", "no") else lmms_eval.tempcompass_letter
-    )
-    return rule(text, question)
+    if question.options == ("yes", "no"):
+        return lmms_eval.yes_or_no(text, question)
+    if any(map(_LABEL.match, question.written.split("\n"))):
+        return lmms_eval.listed_sentence(text, question)
+    return lmms_eval.tempcompass_letter(text, question)
 
 
 TEMPCOMPASS = Benchmark(
@@ -141,7 +163,11 @@ TEMPCOMPASS = Benchmark(
     forms=(Form("TempCompass", ("video_id", "question", "answer"), _parse),),
     prompts={"lmms-eval": _prompt, "vlmevalkit": _prompt, "official": _prompt},
     max_new_tokens=1024,
-    compatible={"lmms-eval": _lmms_eval_rule, "vlmevalkit": vlmevalkit.infer},
+    compatible={
+        OWN: _own_rule,
+        "lmms-eval": _lmms_eval_rule,
+        "vlmevalkit": vlmevalkit.infer,
+    },
     read=_read,
 )
 
