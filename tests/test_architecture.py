@@ -124,7 +124,7 @@ COVERED_BY = {
     "tiny/accuracy.py": "tiny/test_tables.py",
     "tiny/conversations.py": "tiny/test_batches.py",
     "tiny/feature_cache.py": "tiny/test_batches.py",
-    "tiny/noise_clips.py": "tiny/test_batches.py",
+    "toyworld/draw/noise_clips.py": "toyworld/test_noise_dataset.py",
     "tiny/objectives.py": "tiny/test_batches.py",
     "toyworld/captions/simple.py": "toyworld/captions/test_captions.py",
     "toyworld/captions/wordings.py": "toyworld/captions/test_captions.py",

@@ -108,6 +108,7 @@ def _tiles(results: dict[str, Any]) -> Tiles:
         (f"{scores['num_questions']:,}", "questions"),
         (f"{overall['num_clusters'] if overall else 0:,}", "videos"),
         (f"{scores['unparsed_share']:.1%}", "answers that choose nothing"),
+        *_letters(scores),
         (f"{sum(scores['num_failed'].values()):,}", f"failures, {scores['failures']}"),
     ]
     if scores["most_frequent"] is not None:
@@ -118,6 +119,13 @@ def _tiles(results: dict[str, Any]) -> Tiles:
             (f"{tokens[0]:,}" if same else f"{tokens[0]:,} to {tokens[1]:,}", "video tokens")
         )
     return Tiles(tiles)
+
+
+def _letters(scores: dict[str, Any]) -> list[tuple[str, str]]:
+    number = scores["num_with_options"]
+    return (
+        [(f"{scores['num_letters'] / number:.1%}", "answers that are a letter")] if number else []
+    )
 
 
 def _warnings(scores: dict[str, Any]) -> list[Block]:

@@ -117,6 +117,16 @@ def test_the_unparsed_share_leaves_failures_out() -> None:
     assert score(outcomes).unparsed_share == 0.5
 
 
+@pytest.mark.parametrize(
+    ("text", "is_letter"),
+    [("B", True), ("B.", True), ("(B)", True), ("B. x and y", True), ("C", False), ("Blue", False),
+     ("x", False), ("", False), ("the answer is B", False)],
+)  # fmt: skip
+def test_answers_that_are_a_letter_are_counted(text: str, is_letter: bool) -> None:
+    found = score([replace(BLANK, text=text), replace(BLANK, id="open", options=(), text="B")])
+    assert (found.num_letters, found.num_with_options) == (int(is_letter), 1)
+
+
 def test_nothing_scored_is_no_zero() -> None:
     found = score(outcomes_of(("a", "x", None)))
     assert found.overall is None

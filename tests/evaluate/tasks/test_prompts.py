@@ -42,7 +42,7 @@ ROWS["tempcompass-captioning"] = ROWS["tempcompass"] | {
     "mc_question": ROWS["tempcompass"]["question"], "mc_answer": "B. slow",
 }  # fmt: skip
 ROWS["nextqa-oe"] = {"video": "1", "qid": "0", "type": "TP", "question": "how ", "answer": "by car"}
-ROWS["toyworld-follow-ups"] = ROWS["toyworld"]
+ROWS["toyworld-follow-ups"] = ROWS["toyworld-noise"] = ROWS["toyworld"]
 ROWS["videomme-subtitles"] = ROWS["videomme"]
 
 _SELECT = "Select the best answer to the following multiple-choice question based on the video"
@@ -120,14 +120,18 @@ GOLDEN = {
         for preset in ("lmms-eval", "vlmevalkit", "official")
     },
     ("videodetailcaption", "lmms-eval"): "Describe it.",
-    ("toyworld", "official"): (
-        "How many?\nA. one\nB. two\nPlease respond with only the letter of the correct answer."
-    ),
-    ("toyworld", "lmms-eval"): f"How many?\nA. one\nB. two\n{DIRECTLY}",
-    ("toyworld-follow-ups", "official"): (
-        "How many?\nA. one\nB. two\nPlease respond with only the letter of the correct answer."
-    ),
-    ("toyworld-follow-ups", "lmms-eval"): f"How many?\nA. one\nB. two\n{DIRECTLY}",
+    **{
+        (task, preset): f"How many?\nA. one\nB. two{ending}"
+        for task in ("toyworld", "toyworld-follow-ups", "toyworld-noise")
+        for preset, ending in (
+            ("official", "\nPlease respond with only the letter of the correct answer."),
+            ("lmms-eval", f"\n{DIRECTLY}"),
+            ("bare", ""),
+            ("videomme", "\nThe best answer is:"),
+            ("mvbench", "\nOnly give the best option."),
+            ("tempcompass", "\nPlease directly give the best option:"),
+        )
+    },
     ("own", "official"): (
         "What?\nA. cat\nB. dog\nPlease respond with only the letter of the correct answer."
     ),
@@ -154,6 +158,7 @@ def test_golden(tmp_path: Path, task: str, preset: str) -> None:
      ("perceptiontest", "C"), ("egoschema", ""),
      ("egoschema-subset", "C"), ("videomme", "C"), ("activitynetqa", "yes"), ("mvbench", "B"),
      ("mlvu", "B"), ("longvideobench", "B"), ("tempcompass", "B"), ("toyworld", "B"),
+     ("toyworld-noise", "The video is not of toyworld."),
      ("own", "B")],
 )  # fmt: skip
 def test_the_answer_of_a_row(tmp_path: Path, task: str, answer: str) -> None:

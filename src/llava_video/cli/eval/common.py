@@ -88,9 +88,20 @@ def show_results(results: dict[str, dict[str, Any]], *, as_json: bool) -> None:
                 scores["num_questions"],
                 overall.get("num_clusters", 0),
                 f"{scores['unparsed_share']:.1%}",
+                f"{scores['num_letters'] / max(scores['num_with_options'], 1):.1%}",
                 sum(scores["num_failed"].values()),
                 "; ".join(f"{r['model']} {r['score']:g}" for r in found["references"][:1]),
             )
         )
-    head = ("task", "score", "95 %", "questions", "videos", "unparsed", "failed", "published")
-    show(Table(head, rows, "lrrrrrrl"))
+    head = (
+        "task",
+        "score",
+        "95 %",
+        "questions",
+        "videos",
+        "unparsed",
+        "letters",
+        "failed",
+        "published",
+    )
+    show(Table(head, rows, "lrrrrrrrl"))

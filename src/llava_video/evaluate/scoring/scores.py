@@ -10,12 +10,14 @@ at 0 and at the largest score, and hold where every answer is right.
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from llava_video.evaluate.scoring.outcomes import Outcome
+from llava_video.records.options import LETTERS
 
 Failures = Literal["excluded", "wrong"]
 """What a question counts whose video, model or judge failed: nothing, or 0."""
@@ -154,6 +156,9 @@ class Scores:
         num_unparsed: answers that choose no option.
         num_failed: questions without a verdict, by kind.
         failures: what these count.
+        num_letters: answers to questions with options that are a letter, with or without its
+            option behind it.
+        num_with_options: questions with options that were answered.
         most_frequent: accuracy of always giving the most frequent right letter.
         others: the same answers by other metrics.
     """
@@ -166,6 +171,8 @@ class Scores:
     num_unparsed: int
     num_failed: Mapping[str, int]
     failures: Failures
+    num_letters: int
+    num_with_options: int
     most_frequent: float | None
     others: Mapping[str, Mean] = field(default_factory=dict)
 
@@ -205,6 +212,8 @@ def score(
         num_unparsed=sum(o.said is None and not o.failure for o in outcomes),
         num_failed=dict(Counter(o.failure_kind for o in outcomes if o.failure)),
         failures=failures,
+        num_letters=sum(_is_letter(outcome) for outcome in outcomes),
+        num_with_options=sum(bool(o.options) and not o.failure for o in outcomes),
         most_frequent=max(letters.values()) / num_letters if num_letters else None,
         others=_others(outcomes),
     )
@@ -221,6 +230,14 @@ def valued_outcomes(
         elif outcome.failure and failures == "wrong":
             valued.append((outcome, 0.0))
     return valued
+
+
+_LETTER = re.compile(r"\(?([A-Z])\)?(?:[.:)].*|$)", re.DOTALL)
+
+
+def _is_letter(outcome: Outcome) -> bool:
+    match = _LETTER.fullmatch(outcome.text.strip())
+    return match is not None and match[1] in LETTERS[: len(outcome.options)]
 
 
 def _others(outcomes: Sequence[Outcome]) -> dict[str, Mean]:

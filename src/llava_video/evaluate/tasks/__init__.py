@@ -13,7 +13,7 @@ from llava_video.evaluate.tasks.nextqa import NEXTQA, NEXTQA_OPEN
 from llava_video.evaluate.tasks.own import OWN
 from llava_video.evaluate.tasks.perceptiontest import PERCEPTIONTEST
 from llava_video.evaluate.tasks.tempcompass import TEMPCOMPASS, TEMPCOMPASS_CAPTIONING
-from llava_video.evaluate.tasks.toyworld import TOYWORLD, TOYWORLD_FOLLOW_UPS
+from llava_video.evaluate.tasks.toyworld import TOYWORLD, TOYWORLD_FOLLOW_UPS, TOYWORLD_NOISE
 from llava_video.evaluate.tasks.videodetailcaption import VIDEODETAILCAPTION
 from llava_video.evaluate.tasks.videomme import VIDEOMME, VIDEOMME_SUBTITLES
 from llava_video.recipes import nearest
@@ -37,6 +37,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         VIDEODETAILCAPTION,
         TOYWORLD,
         TOYWORLD_FOLLOW_UPS,
+        TOYWORLD_NOISE,
         OWN,
     )
 }

@@ -60,7 +60,8 @@ class Benchmark:
         is_answer_public: whether rows without an answer are an error.
         num_questions: of the whole set; None where there are several sets.
         references: published scores.
-        is_generated: whether it can be made, without any file.
+        make: from a folder, a number of videos and a level to its questions, which are made there;
+            None for a benchmark that comes as files.
     """
 
     name: str
@@ -75,7 +76,7 @@ class Benchmark:
     is_answer_public: bool = True
     num_questions: int | None = None
     references: Sequence[Reference] = ()
-    is_generated: bool = False
+    make: Callable[[Path, int, str], Path] | None = None
 
     @property
     def largest_value(self) -> float:
