@@ -21,6 +21,7 @@ from llava_video.budget.planner import fit_memory, spare_bytes
 from llava_video.budget.units import parse_dtype
 from llava_video.chat.influence import measure_influence
 from llava_video.chat.local.answer_text import AnswerText
+from llava_video.chat.local.feature_files import FeatureFiles
 from llava_video.chat.local.generation import Ended, Watcher, decode, end_ids_of
 from llava_video.chat.local.limits import CacheCounts, CacheLimits
 from llava_video.chat.local.media import LoadedVideo, MediaLoader
@@ -97,6 +98,7 @@ class LocalModel:
         warnings: Sequence[str] = (),
         *,
         int8: bool = False,
+        feature_files: FeatureFiles | None = None,
         shares: LocalModel | None = None,
     ) -> None:
         self.name = name
@@ -111,7 +113,7 @@ class LocalModel:
         if shares is None:
             self.processor = load_processor(directory, config)
             self._media = MediaLoader(limits.frames_bytes)
-            self._features = VisionFeatures(limits.features_bytes)
+            self._features = VisionFeatures(limits.features_bytes, feature_files)
             self._tree = PrefixTree(limits.keys_values_bytes)
             self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
             self._loader = ThreadPoolExecutor(1, thread_name_prefix="load-ahead")
@@ -136,6 +138,7 @@ class LocalModel:
         num_frames: int | None = None,
         num_new_tokens: int = 256,
         limits: CacheLimits | None = None,
+        feature_files: FeatureFiles | None = None,
         shares: LocalModel | None = None,
     ) -> LocalModel:
         """Read the configuration of a checkpoint, and see whether its answers fit into memory.
@@ -152,6 +155,7 @@ class LocalModel:
             num_frames: frames that will be sampled, if fewer than T.
             num_new_tokens: the longest answer.
             limits: of the caches; by default shares of the memory that an answer leaves free.
+            feature_files: where vision features are kept for other processes, and for later ones.
             shares: the same checkpoint on the same device, whose weights and caches it uses.
 
         Raises:
@@ -187,7 +191,17 @@ class LocalModel:
             on_cpu = spare if place.type == "cpu" else free_memory_bytes(torch.device("cpu"))
             limits = CacheLimits.within(on_cpu, spare)
         warnings = [changed] if changed else []
-        return cls(str(model), directory, config, place, limits, warnings, int8=int8, shares=shares)
+        return cls(
+            str(model),
+            directory,
+            config,
+            place,
+            limits,
+            warnings,
+            int8=int8,
+            feature_files=feature_files,
+            shares=shares,
+        )
 
     @property
     def precision(self) -> str:
@@ -290,7 +304,7 @@ class LocalModel:
                     usage=replace(usages[event.row], num_new_tokens=len(text.token_ids)),
                     seconds={**watch.seconds, "first_token": round(first, 4)},
                     videos=_shown(rows[event.row], processor),
-                    warnings=self.warnings,
+                    warnings=(*self.warnings, *self._features.warnings),
                 )
         finally:
             events.close()  # nothing writes to the cache from here on
