@@ -21,6 +21,7 @@ FILE = "questions.jsonl"
 NUM_FRAMES = 24
 FPS = 2
 SIDE = 224
+_REPEATABLE = "rc-lookahead=0:mbtree=0"  # looking ahead, x264 encodes noise otherwise each time
 
 
 def make_noise_dataset(folder: Path, num_videos: int, level: str) -> Path:
@@ -58,6 +59,7 @@ def _write_clip(seed: int, path: Path) -> None:
         stream = container.add_stream("libx264", rate=Fraction(FPS))
         stream.width = stream.height = SIDE
         stream.pix_fmt = "yuv420p"
+        stream.options = {"preset": "veryfast", "crf": "23", "x264-params": _REPEATABLE}
         stream.codec_context.thread_count = 1  # so that the file is the same on every machine
         for picture in noise_clip(seed, NUM_FRAMES, SIDE).pixels:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
