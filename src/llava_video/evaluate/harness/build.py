@@ -77,7 +77,7 @@ def _sample(asked: Asked) -> Sample:
         metadata={
             "video": asked.question.video,
             "question": _plain(asked.question),
-            "file": str(asked.video) if asked.video is not None else "",
+            "file": str(asked.video.absolute()) if asked.video is not None else "",
             "video_digest": asked.video_digest,
             "missing": asked.missing,
             "part": list(asked.part),

@@ -41,7 +41,7 @@ def read_sample(sample: Any, asked: Asked) -> Outcome:
         options=question.options,
         target=question.answer,
         prompt=asked.prompt,
-        file=str(asked.video) if asked.video is not None else "",
+        file=str(asked.video.absolute()) if asked.video is not None else "",
         text=text,
         said=said,
         value=value,
