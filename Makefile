@@ -22,7 +22,7 @@ docs:  ## the site, in build/docs; a dead link, an unknown name or an unlisted p
 	python -m sphinx -W --keep-going -q -j auto -d build/doctrees -b html docs build/docs
 
 bench:  ## figures; each file can be run alone and says what it measures
-	python benchmarks/packing.py
+	python benchmarks/representation/packing.py
 	python benchmarks/decode.py --quick
 	python benchmarks/ask.py
 	python benchmarks/evaluation.py

@@ -149,7 +149,7 @@ class MemoryModel:
 
         Args:
             num_frames: T, frames of the video.
-            num_video_tokens: V.
+            num_video_tokens: that the frames are packed into, before a selection among them.
             num_prompt_tokens: tokens of the prompt, video tokens included.
             num_new_tokens: the longest answer.
         """

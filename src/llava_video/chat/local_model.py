@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
@@ -28,6 +27,7 @@ from llava_video.chat.local.media import LoadedVideo, MediaLoader
 from llava_video.chat.local.prefill import Prefiller, columns_of, decoding_cache
 from llava_video.chat.local.prefix_tree import PrefixTree
 from llava_video.chat.local.rows import Row, answer_ids_of, make_row
+from llava_video.chat.local.stopwatch import Stopwatch
 from llava_video.chat.local.vision import VisionFeatures
 from llava_video.chat.protocol import (
     Answered,
@@ -56,20 +56,6 @@ from llava_video.representation import VideoRepresentation
 
 LARGE_BYTES = 1 << 30
 """Weights from here on take long enough to load for a bar."""
-
-
-class Stopwatch:
-    """Wall time between calls, by stage."""
-
-    def __init__(self) -> None:
-        self.start = self._last = time.perf_counter()
-        self.seconds: dict[str, float] = {}
-
-    def stage(self, name: str) -> None:
-        """End a stage that began where the last one ended."""
-        now = time.perf_counter()
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + now - self._last, 4)
-        self._last = now
 
 
 class LocalModel:
@@ -248,10 +234,31 @@ class LocalModel:
         network = load_model(self._directory, self.config, int8=self.int8)
         return network.to(self.device)  # type: ignore[no-any-return]
 
+    def count_tokens(self, conversation: Conversation, options: AnswerOptions | None = None) -> int:
+        """The tokens of a prompt, L; its media are loaded for that, and kept.
+
+        Raises:
+            LlavaVideoError: it cannot be answered.
+        """
+        processor, sampling = self._for(options or AnswerOptions())
+        loaded, _ = self._media.load(conversation, processor, sampling)
+        return len(make_row(conversation, loaded, processor))
+
     def answer(
-        self, conversations: Sequence[Conversation], options: AnswerOptions
+        self,
+        conversations: Sequence[Conversation],
+        options: AnswerOptions,
+        *,
+        leaving: Collection[int] = (),
     ) -> Generator[Piece | Answered]:
-        """Answer several conversations at once; see `ChatModel.answer`."""
+        """Answer several conversations at once; see `ChatModel.answer`.
+
+        Args:
+            conversations: to be answered.
+            options: how.
+            leaving: rows whose answers end with their next token; others may be added to it
+                meanwhile, from any thread.
+        """
         if not conversations:
             return
         watch = Stopwatch()
@@ -286,7 +293,7 @@ class LocalModel:
         del states  # decoding grows copies of what they hold
         self._count(rows, usages)
         texts = [AnswerText(processor.tokenizer, options.stop) for _ in rows]
-        watcher = Watcher(texts, end_ids_of(network), options.max_new_tokens)
+        watcher = Watcher(texts, end_ids_of(network), options.max_new_tokens, leaving)
         last_ids = torch.tensor([[int(row.ids[-1])] for row in rows], device=network.device)
         events = decode(network, self._decoder, watcher, last_ids, mask, cache, options)
         try:
@@ -367,7 +374,7 @@ class LocalModel:
                 self._prefiller(representation),
                 prompt,
                 answer_ids,
-                representation,
+                lambda video: self._features.frames_of(video, self.network, representation),
                 span_frames,
             )
 

@@ -44,7 +44,8 @@ def command(
     annotations: Annotations = None,
     videos: Videos = None,
     representation: Annotated[
-        str | None, typer.Option(help="T,M,s,p or a name from `presets`; default: the model's own.")
+        str | None,
+        typer.Option(help="T,M,s,p, a name from `presets`, evs=0.5; default: the model's own."),
     ] = None,
     num_frames: Annotated[int | None, typer.Option(min=1, help="Frames of each video.")] = None,
     prompts: Annotated[
