@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -120,6 +121,7 @@ def plan(
     """Show what a run would do and cost. Nothing is sent or spent."""
     import dataclasses
 
+    from llava_video.annotate.forecast.calibration import measure_picture_seconds
     from llava_video.annotate.forecast.forecast import make_forecast
     from llava_video.annotate.preflight import check_run
     from llava_video.annotate.videos.select import select_videos
@@ -130,7 +132,8 @@ def plan(
     ledger = open_ledger(out) if out is not None else None
     records = select_videos(found_videos, recipe, ledger)
     prices = load_prices(recipe.endpoint.prices_file)
-    found = make_forecast(records, recipe, prices, ledger)
+    picture_seconds = measure_picture_seconds(records, recipe.describe, os.cpu_count() or 1)
+    found = make_forecast(records, recipe, prices, ledger, picture_seconds=picture_seconds)
     if as_json:
         print(json.dumps(dataclasses.asdict(found), indent=2))
         return

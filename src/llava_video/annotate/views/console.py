@@ -61,7 +61,10 @@ def forecast_screen(forecast: Forecast, recipe: Recipe) -> tuple[str, Table, str
         if recipe.max_usd is not None and forecast.usd[1] > recipe.max_usd:
             lines.append(f"--max-usd {recipe.max_usd:g} will stop this run before it is done")
     lines.append(f"tokens: {_basis(forecast)}")
-    lines.append(f"time: about {_duration(forecast.seconds)}")
+    run = forecast.simulated
+    used = ", ".join(f"{name} {share:.0%}" for name, share in run.busy.items())
+    measured = "" if forecast.measured_rates else "; answers are assumed to take 5 s"
+    lines.append(f"time: about {_duration(run.seconds)}, used of it: {used}{measured}")
     return head, table, "\n".join(lines)
 
 
