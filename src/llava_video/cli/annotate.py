@@ -123,6 +123,7 @@ def plan(
 
     from llava_video.annotate.forecast.calibration import measure_picture_seconds
     from llava_video.annotate.forecast.forecast import make_forecast
+    from llava_video.annotate.forecast.simulation import Rates
     from llava_video.annotate.preflight import check_run
     from llava_video.annotate.videos.select import select_videos
     from llava_video.calls.ledger import open_ledger
@@ -133,9 +134,12 @@ def plan(
     records = select_videos(found_videos, recipe, ledger)
     prices = load_prices(recipe.endpoint.prices_file)
     picture_seconds = measure_picture_seconds(records, recipe.describe, os.cpu_count() or 1)
-    found = make_forecast(records, recipe, prices, ledger, picture_seconds=picture_seconds)
+    rates = Rates() if picture_seconds is None else Rates(picture_seconds)
+    found = make_forecast(records, recipe, prices, ledger, rates=rates)
     if as_json:
-        print(json.dumps(dataclasses.asdict(found), indent=2))
+        values = dataclasses.asdict(dataclasses.replace(found, planned=[]))
+        del values["planned"]  # a line for every call
+        print(json.dumps(values, indent=2))
         return
     from llava_video.annotate.views.console import forecast_screen
 

@@ -81,6 +81,7 @@ class Forecast:
         num_calls: all calls.
         usd: (least, likely, most), or None where the model has no price.
         usd_batch: the same through batch files.
+        planned: the calls of each selected video.
         simulated: the run as the simulation sees it: how long, and what it waits for.
         measured_rates: whether latencies and failures were measured in an earlier run.
         price_date: of the price table.
@@ -100,6 +101,7 @@ class Forecast:
     num_calls: int
     usd: tuple[float, ...] | None
     usd_batch: tuple[float, ...] | None
+    planned: list[PlannedVideo]
     simulated: Simulated
     measured_rates: bool
     price_date: str
@@ -140,7 +142,7 @@ def make_forecast(
     prices: PriceTable,
     ledger: Ledger | None = None,
     *,
-    picture_seconds: float | None = None,
+    rates: Rates | None = None,
     num_cores: int | None = None,
 ) -> Forecast:
     """Forecast a run over selected videos.
@@ -150,17 +152,17 @@ def make_forecast(
         recipe: all choices.
         prices: the price table.
         ledger: of an earlier run, to calibrate by.
-        picture_seconds: of a core, measured: see `calibration.measure_picture_seconds`.
+        rates: how fast decoding and calls are; the ledger's latencies come before these.
         num_cores: that decode; this machine's by default.
     """
     records = list(records)
     selected = [r for r in records if not r.is_rejected and r.facts is not None]
     counter = _Counter(recipe, prices, ledger)
     planned = [counter.add_video(record) for record in selected]
-    assumed = Rates(latency_seconds={"": (0.0,)}) if recipe.endpoint.model == "toy" else Rates()
-    if picture_seconds is not None:
-        assumed = dataclasses.replace(assumed, picture_seconds=picture_seconds)
-    rates = assumed if ledger is None else calibrate_rates(ledger, assumed)
+    assumed = rates or Rates()
+    if recipe.endpoint.model == "toy":
+        assumed = dataclasses.replace(assumed, latency_seconds={"": (0.0,)})
+    found_rates = assumed if ledger is None else calibrate_rates(ledger, assumed)
     num_calls = sum(stage.num_calls for stage in counter.stages.values())
     usd = counter.usd()
     rejected: dict[str, int] = {}
@@ -178,8 +180,9 @@ def make_forecast(
         num_calls=num_calls,
         usd=usd,
         usd_batch=tuple(v * prices.batch_discount for v in usd) if usd is not None else None,
-        simulated=_simulate(planned, rates, recipe, num_cores or os.cpu_count() or 1),
-        measured_rates=rates is not assumed,
+        planned=planned,
+        simulated=_simulate(planned, found_rates, recipe, num_cores or os.cpu_count() or 1),
+        measured_rates=found_rates is not assumed,
         price_date=prices.date,
         measured_answers=counter.annotator.is_measured,
         text_basis=counter.annotator.text_basis,

@@ -197,11 +197,11 @@ class _Run:
         self._waiting = iter(videos)
         self._num_at_a_time = min(len(videos), fleet.concurrency + fleet.num_cores)
         self._random = random.Random(seed)
-        self._resources = {
-            "cores": simpy.Resource(env, fleet.num_cores),
+        self._resources: dict[str, Any] = {
+            "cores": simpy.PriorityResource(env, fleet.num_cores),
             "processes": simpy.Resource(env, fleet.num_processes),
             "calls": simpy.Resource(env, fleet.concurrency),
-            "upload": simpy.Resource(env, 1),
+            "upload": simpy.PriorityResource(env, 1),
         }
         self._used_seconds = dict.fromkeys(self._resources, 0.0)
         self._requests = Allowance(fleet.rpm, lambda: float(env.now))
@@ -284,9 +284,12 @@ class _Run:
     def _process(self) -> Generator[simpy.Event, Any, None]:
         """The event loop of a process, which needs a core."""
         seconds = self._rates.call_seconds
+        if not seconds:
+            return
         with self._resources["processes"].request() as loop:
             yield loop
-            yield from self._use("cores", seconds)
+            # Threads share cores, so that a call does not wait for all that are to decode.
+            yield from self._use("cores", seconds, priority=0)
             self._used_seconds["processes"] += seconds
 
     def _attempt(self, call: PlannedCall) -> Generator[simpy.Event, Any, bool]:
@@ -327,9 +330,9 @@ class _Run:
             raise _StopError
         self._reserved_usd += call.usd
 
-    def _use(self, name: str, seconds: float) -> Iterator[Any]:
+    def _use(self, name: str, seconds: float, priority: int = 1) -> Iterator[Any]:
         """Use one of a resource for a while."""
-        with self._resources[name].request() as turn:
+        with self._resources[name].request(priority) as turn:
             yield turn
             yield self._env.timeout(seconds)
             self._used_seconds[name] += seconds

@@ -63,8 +63,10 @@ def forecast_screen(forecast: Forecast, recipe: Recipe) -> tuple[str, Table, str
     lines.append(f"tokens: {_basis(forecast)}")
     run = forecast.simulated
     used = ", ".join(f"{name} {share:.0%}" for name, share in run.busy.items())
-    measured = "" if forecast.measured_rates else "; answers are assumed to take 5 s"
-    lines.append(f"time: about {_duration(run.seconds)}, used of it: {used}{measured}")
+    is_known = forecast.measured_rates or recipe.endpoint.model == "toy"
+    measured = "" if is_known else ", if an answer takes 5 s (--out RUN measures it)"
+    lines.append(f"time: about {_duration(run.seconds)}{measured}")
+    lines.append(f"used: {used}")
     return head, table, "\n".join(lines)
 
 
