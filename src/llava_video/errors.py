@@ -5,6 +5,7 @@
     ├── RepresentationError     a video representation that cannot exist
     ├── CheckpointError         a model directory or its weights are unusable
     ├── InputError              an invalid request: no frames, too long, wrong parts
+    │   └── MediaRefused        a server does not fetch or read what a request names
     ├── EndpointError           an annotator cannot be reached or refuses every call
     └── BudgetError             the next paid call does not fit into the budget
 
@@ -31,6 +32,21 @@ class CheckpointError(LlavaVideoError):
 
 class InputError(LlavaVideoError, ValueError):
     """A request cannot be turned into model inputs."""
+
+
+class MediaRefused(InputError):  # noqa: N818  (it says what happened)
+    """A server does not fetch or read what a request names.
+
+    The message names no folder or address of the server.
+
+    Args:
+        message: one line.
+        status: the HTTP status that says it: 4xx; 503 where the server lacks what it needs.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class EndpointError(LlavaVideoError):

@@ -134,12 +134,14 @@ def hub() -> Iterator[Hub]:
     server.server_close()
 
 
-def fetch(hub: Hub | None, home: Path, name: str = NAME, **variables: str) -> str:
+def fetch(
+    hub: Hub | None, home: Path, name: str = NAME, *, only_config: bool = False, **variables: str
+) -> str:
     """The directory that a new process finds, or the message of its error."""
     code = (
         "import sys; from llava_video.checkpoints.hub import fetch_checkpoint\n"
         "from llava_video.errors import CheckpointError\n"
-        "try: print(fetch_checkpoint(sys.argv[1]))\n"
+        f"try: print(fetch_checkpoint(sys.argv[1], only_config={only_config}))\n"
         "except CheckpointError as error: print('error:', error)"
     )
     environment = {
@@ -176,6 +178,15 @@ def test_it_is_downloaded_once_and_then_needs_no_network(hub: Hub, tmp_path: Pat
 def test_a_revision_can_be_pinned(hub: Hub, tmp_path: Path) -> None:
     assert fetch(hub, tmp_path, f"{NAME}@v1").endswith(COMMIT)
     assert "no revision 'v9'" in fetch(hub, tmp_path, f"{NAME}@v9")
+
+
+def test_a_configuration_alone_is_no_copy_of_a_checkpoint(hub: Hub, tmp_path: Path) -> None:
+    directory = Path(fetch(hub, tmp_path, f"{NAME}@v1", only_config=True))
+    assert [path.name for path in directory.iterdir()] == ["config.json"]
+    assert fetch(None, tmp_path, f"{NAME}@v1", only_config=True) == str(directory)
+    assert fetch(None, tmp_path, f"{NAME}@v1").startswith("error: ")
+    assert fetch(hub, tmp_path, f"{NAME}@v1") == str(directory)
+    assert (directory / "model.safetensors").is_file()
 
 
 def test_a_line_that_breaks_is_taken_up_at_that_byte(hub: Hub, tmp_path: Path) -> None:

@@ -61,6 +61,18 @@ def test_a_model_of_all_representations_goes_on_with_one_of_them(tmp_path: Path)
         assert is_taken == torch.equal(ends[0][name], ends[1][name]), name
 
 
+def test_the_weights_of_the_package_are_trained_on(tmp_path: Path) -> None:
+    out = tmp_path / "again"
+    train_tiny(recipe_of("tiny", f"out={out}", "start_from=tiny", "options_after=0"))
+    before, after = load("tiny", dtype=torch.bfloat16)[0].state_dict(), weights_of(out)
+    seen = [name for name in after if "vision_encoder" in name]
+    assert seen and all(torch.equal(before[name], after[name]) for name in seen)
+    # One step with a small learning rate: near to what they were, which random weights are not.
+    name = "model.language_model.layers.0.mlp.up_proj.weight"
+    changed = (before[name].float() - after[name].float()).norm() / before[name].float().norm()
+    assert 0 < changed < 0.2
+
+
 @pytest.mark.parametrize(("found", "ends"), [(-1.0, 3), (1.0, 5)])
 def test_reading_ends_as_soon_as_letters_are_surely_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: float, ends: int

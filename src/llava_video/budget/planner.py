@@ -11,17 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from llava_video.budget.devices import free_memory_bytes
 from llava_video.budget.inference_memory import MemoryEstimate, MemoryModel, dtype_of
 from llava_video.budget.latency import Latency, Rates, count_work
 from llava_video.budget.units import size_text
 from llava_video.checkpoints.files.json_files import read_json
-from llava_video.checkpoints.known_models import find_known
 from llava_video.checkpoints.load import (
-    TINY,
     find_checkpoint,
     fit_representation,
     load_config,
@@ -406,25 +402,14 @@ def read_config(model: str | Path) -> LlavaVideoConfig:
     """The configuration of a model whose weights need not be there.
 
     Args:
-        model: ``"tiny"``, a directory with a config.json, or a name on the hub, short or long, of
-            which only config.json is downloaded.
+        model: see `llava_video.load`; of one on the hub only config.json is downloaded.
 
     Raises:
         CheckpointError: there is no configuration, or it is of another architecture.
     """
-    known = find_known(str(model))
-    model = model if known is None else known.hub_name
-    directory = Path(model).expanduser()
-    if model == TINY or (directory.is_dir() and any(directory.glob("*.safetensors"))):
-        return load_config(find_checkpoint(model), with_vision=False)
-    if not directory.is_dir() and str(model).count("/") == 1 and not str(model).startswith("."):
-        try:
-            directory = Path(hf_hub_download(str(model), "config.json")).parent
-        except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-            raise CheckpointError(
-                f"{model}: neither a directory nor a checkpoint whose config.json can be "
-                f"downloaded ({type(error).__name__}); check the name and the network"
-            ) from error
+    directory = find_checkpoint(model, only_config=True)
+    if any(directory.glob("*.safetensors")):
+        return load_config(directory, with_vision=False)
     file = directory / "config.json"
     if not file.is_file():
         raise CheckpointError(

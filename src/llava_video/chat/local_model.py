@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
@@ -21,12 +20,14 @@ from llava_video.budget.planner import fit_memory, spare_bytes
 from llava_video.budget.units import parse_dtype
 from llava_video.chat.influence import measure_influence
 from llava_video.chat.local.answer_text import AnswerText
+from llava_video.chat.local.feature_files import FeatureFiles
 from llava_video.chat.local.generation import Ended, Watcher, decode, end_ids_of
 from llava_video.chat.local.limits import CacheCounts, CacheLimits
 from llava_video.chat.local.media import LoadedVideo, MediaLoader
 from llava_video.chat.local.prefill import Prefiller, columns_of, decoding_cache
 from llava_video.chat.local.prefix_tree import PrefixTree
 from llava_video.chat.local.rows import Row, answer_ids_of, make_row
+from llava_video.chat.local.stopwatch import Stopwatch
 from llava_video.chat.local.vision import VisionFeatures
 from llava_video.chat.protocol import (
     Answered,
@@ -57,20 +58,6 @@ LARGE_BYTES = 1 << 30
 """Weights from here on take long enough to load for a bar."""
 
 
-class Stopwatch:
-    """Wall time between calls, by stage."""
-
-    def __init__(self) -> None:
-        self.start = self._last = time.perf_counter()
-        self.seconds: dict[str, float] = {}
-
-    def stage(self, name: str) -> None:
-        """End a stage that began where the last one ended."""
-        now = time.perf_counter()
-        self.seconds[name] = round(self.seconds.get(name, 0.0) + now - self._last, 4)
-        self._last = now
-
-
 class LocalModel:
     """A checkpoint that answers conversations on this machine; made by `load`.
 
@@ -97,6 +84,7 @@ class LocalModel:
         warnings: Sequence[str] = (),
         *,
         int8: bool = False,
+        feature_files: FeatureFiles | None = None,
         shares: LocalModel | None = None,
     ) -> None:
         self.name = name
@@ -111,7 +99,7 @@ class LocalModel:
         if shares is None:
             self.processor = load_processor(directory, config)
             self._media = MediaLoader(limits.frames_bytes)
-            self._features = VisionFeatures(limits.features_bytes)
+            self._features = VisionFeatures(limits.features_bytes, feature_files)
             self._tree = PrefixTree(limits.keys_values_bytes)
             self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decode")
             self._loader = ThreadPoolExecutor(1, thread_name_prefix="load-ahead")
@@ -136,6 +124,7 @@ class LocalModel:
         num_frames: int | None = None,
         num_new_tokens: int = 256,
         limits: CacheLimits | None = None,
+        feature_files: FeatureFiles | None = None,
         shares: LocalModel | None = None,
     ) -> LocalModel:
         """Read the configuration of a checkpoint, and see whether its answers fit into memory.
@@ -152,6 +141,7 @@ class LocalModel:
             num_frames: frames that will be sampled, if fewer than T.
             num_new_tokens: the longest answer.
             limits: of the caches; by default shares of the memory that an answer leaves free.
+            feature_files: where vision features are kept for other processes, and for later ones.
             shares: the same checkpoint on the same device, whose weights and caches it uses.
 
         Raises:
@@ -187,7 +177,17 @@ class LocalModel:
             on_cpu = spare if place.type == "cpu" else free_memory_bytes(torch.device("cpu"))
             limits = CacheLimits.within(on_cpu, spare)
         warnings = [changed] if changed else []
-        return cls(str(model), directory, config, place, limits, warnings, int8=int8, shares=shares)
+        return cls(
+            str(model),
+            directory,
+            config,
+            place,
+            limits,
+            warnings,
+            int8=int8,
+            feature_files=feature_files,
+            shares=shares,
+        )
 
     @property
     def precision(self) -> str:
@@ -234,10 +234,31 @@ class LocalModel:
         network = load_model(self._directory, self.config, int8=self.int8)
         return network.to(self.device)  # type: ignore[no-any-return]
 
+    def count_tokens(self, conversation: Conversation, options: AnswerOptions | None = None) -> int:
+        """The tokens of a prompt, L; its media are loaded for that, and kept.
+
+        Raises:
+            LlavaVideoError: it cannot be answered.
+        """
+        processor, sampling = self._for(options or AnswerOptions())
+        loaded, _ = self._media.load(conversation, processor, sampling)
+        return len(make_row(conversation, loaded, processor))
+
     def answer(
-        self, conversations: Sequence[Conversation], options: AnswerOptions
+        self,
+        conversations: Sequence[Conversation],
+        options: AnswerOptions,
+        *,
+        leaving: Collection[int] = (),
     ) -> Generator[Piece | Answered]:
-        """Answer several conversations at once; see `ChatModel.answer`."""
+        """Answer several conversations at once; see `ChatModel.answer`.
+
+        Args:
+            conversations: to be answered.
+            options: how.
+            leaving: rows whose answers end with their next token; others may be added to it
+                meanwhile, from any thread.
+        """
         if not conversations:
             return
         watch = Stopwatch()
@@ -272,7 +293,7 @@ class LocalModel:
         del states  # decoding grows copies of what they hold
         self._count(rows, usages)
         texts = [AnswerText(processor.tokenizer, options.stop) for _ in rows]
-        watcher = Watcher(texts, end_ids_of(network), options.max_new_tokens)
+        watcher = Watcher(texts, end_ids_of(network), options.max_new_tokens, leaving)
         last_ids = torch.tensor([[int(row.ids[-1])] for row in rows], device=network.device)
         events = decode(network, self._decoder, watcher, last_ids, mask, cache, options)
         try:
@@ -290,7 +311,7 @@ class LocalModel:
                     usage=replace(usages[event.row], num_new_tokens=len(text.token_ids)),
                     seconds={**watch.seconds, "first_token": round(first, 4)},
                     videos=_shown(rows[event.row], processor),
-                    warnings=self.warnings,
+                    warnings=(*self.warnings, *self._features.warnings),
                 )
         finally:
             events.close()  # nothing writes to the cache from here on

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,8 +23,13 @@ from llava_video.representation import VideoRepresentation, make_layout, tape
 from llava_video.types import Frames
 from llava_video.video import probe_video, read_video
 
-_THUMBNAIL_HEIGHT = 144
+THUMBNAIL_HEIGHT = 144
+"""Pixels."""
+
 _TOLERANCE_SECONDS = 1e-3
+
+ReadSeen = Callable[[ShownVideo, Sampling], Frames]
+"""Reads the frames that a model saw of a video, `THUMBNAIL_HEIGHT` pixels high."""
 
 
 def export_page(session: Transcript, file: Path) -> None:
@@ -31,8 +37,12 @@ def export_page(session: Transcript, file: Path) -> None:
     write_whole(file, to_html(make_page(session)))
 
 
-def make_page(session: Transcript) -> Page:
+def make_page(session: Transcript, read: ReadSeen | None = None) -> Page:
     """The page of a session.
+
+    Args:
+        session: what was said and shown.
+        read: reads the frames of a video that a model saw; by default `read_seen`.
 
     Raises:
         VideoError: a video cannot be read again.
@@ -55,7 +65,10 @@ def make_page(session: Transcript) -> Page:
         lead,
         [
             *(_section_of_turn(number, turn) for number, turn in enumerate(session.turns, 1)),
-            *(_section_of_video(video, sampling) for video, sampling in views.items()),
+            *(
+                _section_of_video(video, (read or read_seen)(video, sampling))
+                for video, sampling in views.items()
+            ),
             *([_section_of_images(images)] if images else []),
         ],
     )
@@ -75,23 +88,32 @@ def read_seen(video: ShownVideo, sampling: Sampling) -> Frames:
     most = len(video.timestamps_seconds)
     with local_file(video.source) as file:
         info = probe_video(file)
-        width = max(1, round(info.width * _THUMBNAIL_HEIGHT / info.height))
+        width = max(1, round(info.width * THUMBNAIL_HEIGHT / info.height))
         frames = read_video(
             file,
             num_frames=most if sampling.fps is None else None,
             fps=sampling.fps,
             max_frames=None if sampling.fps is None else most,
-            size=(_THUMBNAIL_HEIGHT, width),
+            size=(THUMBNAIL_HEIGHT, width),
             start_seconds=sampling.start_seconds,
             end_seconds=sampling.end_seconds,
         )
+    check_seen(video, frames)
+    return replace(frames, source=name_of(video.source))
+
+
+def check_seen(video: ShownVideo, frames: Frames) -> None:
+    """Check that frames are those that a model saw.
+
+    Raises:
+        InputError: they are at other times.
+    """
     times = [frames.duration_seconds, *frames.timestamps_seconds]
     known = [video.duration_seconds, *video.timestamps_seconds]
     if len(times) != len(known) or not np.allclose(times, known, atol=_TOLERANCE_SECONDS):
         raise InputError(
             f"{name_of(video.source)}: has changed since it was asked about; put the old file back"
         )
-    return replace(frames, source=name_of(video.source))
 
 
 def layout_text(video: ShownVideo) -> str:
@@ -114,8 +136,7 @@ def _section_of_turn(number: int, turn: Turn) -> Section:
     return Section(f"{number}. {turn.question}", blocks)
 
 
-def _section_of_video(video: ShownVideo, sampling: Sampling) -> Section:
-    frames = read_seen(video, sampling)
+def _section_of_video(video: ShownVideo, frames: Frames) -> Section:
     pictures = [
         Figure(_data_url(frames.pixels[index]), f"{seconds:.2f} s")
         for index, seconds in enumerate(video.timestamps_seconds)
@@ -143,7 +164,7 @@ def _short(name: str) -> str:
 def _data_url(pixels: NDArray[np.uint8]) -> str:
     """A JPEG of thumbnail height, as an address that holds it."""
     image = Image.fromarray(np.ascontiguousarray(pixels))
-    image.thumbnail((8 * _THUMBNAIL_HEIGHT, _THUMBNAIL_HEIGHT))
+    image.thumbnail((8 * THUMBNAIL_HEIGHT, THUMBNAIL_HEIGHT))
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

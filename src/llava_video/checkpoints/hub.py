@@ -52,7 +52,7 @@ def downloaded() -> dict[str, int]:
     return {repo.repo_id: repo.size_on_disk for repo in cache.repos if repo.repo_type == "model"}
 
 
-def fetch_checkpoint(name: str, *, refresh: bool = False) -> Path:
+def fetch_checkpoint(name: str, *, refresh: bool = False, only_config: bool = False) -> Path:
     """The directory of a checkpoint on the hub, downloaded unless a complete copy is here.
 
     A line that breaks is taken up where it broke; of a download that was stopped, whole files are
@@ -61,15 +61,15 @@ def fetch_checkpoint(name: str, *, refresh: bool = False) -> Path:
     Args:
         name: ``owner/name``, or ``owner/name@revision`` for a branch, a tag or a commit.
         refresh: ask the hub for a newer version even where there is a copy.
+        only_config: download config.json alone.
 
     Raises:
         CheckpointError: no such name or revision, a refused token, no network and no complete copy,
             or too little room on the disk.
     """
     repository, _, revision = name.partition("@")
-    copy = partial(
-        snapshot_download, repository, revision=revision or None, allow_patterns=DOWNLOADED
-    )
+    wanted = ["config.json"] if only_config else DOWNLOADED
+    copy = partial(snapshot_download, repository, revision=revision or None, allow_patterns=wanted)
     try:
         if not refresh and (here := _complete_copy(copy)) is not None:
             return here

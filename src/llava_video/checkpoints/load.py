@@ -86,13 +86,16 @@ def load(
     return load_model(directory, config, **options), processor
 
 
-def find_checkpoint(name_or_dir: str | Path, *, refresh: bool = False) -> Path:
+def find_checkpoint(
+    name_or_dir: str | Path, *, refresh: bool = False, only_config: bool = False
+) -> Path:
     """The directory of a checkpoint; one on the hub is downloaded unless a copy is here.
 
     Args:
         name_or_dir: ``"tiny"``, a directory, a short name of `KNOWN_MODELS`, or ``owner/name`` or
             ``owner/name@revision`` on the hub.
         refresh: ask the hub for a newer version even where there is a copy.
+        only_config: download config.json alone.
 
     Raises:
         CheckpointError: no such directory, and no such name that can be downloaded.
@@ -107,9 +110,9 @@ def find_checkpoint(name_or_dir: str | Path, *, refresh: bool = False) -> Path:
     name = str(name_or_dir)
     known = find_known(name)
     if known is not None:
-        return fetch_checkpoint(known.hub_name, refresh=refresh)
+        return fetch_checkpoint(known.hub_name, refresh=refresh, only_config=only_config)
     if is_hub_name(name):
-        return fetch_checkpoint(name, refresh=refresh)
+        return fetch_checkpoint(name, refresh=refresh, only_config=only_config)
     nearest = nearest_names(name)
     guess = f"did you mean {nearest[0]}? " if nearest else ""
     raise CheckpointError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import json
@@ -270,13 +271,9 @@ def review(
     from llava_video.annotate.review.server import make_server
 
     server = make_server(folder, reviewer, port)
-    Console(stderr=True).print(
-        f"review page: http://127.0.0.1:{server.server_port}/  (Ctrl-C ends it)"
-    )
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        server.server_close()
+    Console(stderr=True).print(f"review page: {server.url}/  (Ctrl-C ends it)")
+    with contextlib.suppress(KeyboardInterrupt):  # it comes once the server has ended
+        server.serve_until_stopped()
 
 
 @app.command()

@@ -25,6 +25,7 @@ from llava_video.cli import (
     train,
 )
 from llava_video.cli.answering import ask, chat, kept
+from llava_video.cli.serving import serve
 from llava_video.errors import LlavaVideoError
 
 EXIT_BAD_INPUT = 2
@@ -41,6 +42,7 @@ app.command("ask")(ask.command)
 app.command("chat")(chat.command)
 app.command("ps")(kept.list_command)
 app.command("stop")(kept.stop_command)
+app.command("serve")(serve.command)
 app.command("frames")(frames.command)
 app.command("tokens")(tokens.command)
 app.command("presets")(presets.command)
@@ -61,6 +63,7 @@ _EXTRAS = {
     "merge": "train",
     "tiny": "train",
     "eval": "evaluate",
+    "serve": "serve",
 }
 """What has to be installed for a command, beside the package itself."""
 

@@ -60,6 +60,11 @@ class Int8Linear(nn.Module):
             torch.addcmul(self.bias, products, scale, out=out)
         return outputs.to(inputs.dtype).reshape(*inputs.shape[:-1], self.out_features)
 
+    def packed_integers(self) -> Tensor:
+        """The weights in steps, (outputs, inputs) int8; their scales are not among them."""
+        weight: Tensor = torch.ops.quantized.linear_unpack(self._packed)[0].int_repr()
+        return weight
+
     def extra_repr(self) -> str:
         return f"{self.in_features} -> {self.out_features}"
 

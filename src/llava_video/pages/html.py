@@ -12,30 +12,22 @@ from llava_video.pages.blocks import Line, Page
 from llava_video.pages.terminal import cell_text
 
 _TEMPLATES = Path(__file__).parent / "templates"
+COLOURS = _TEMPLATES / "colours.css"
+"""The colours of all pages, light and dark."""
+
 _CHART = {"width": 340, "height": 150, "left": 56, "bottom": 22, "top": 8}
 _MOST_DOTS = 40
 
 
 def to_html(page: Page) -> str:
     """A page as one file."""
-    return render_template(_TEMPLATES, "page.html", page=page)
-
-
-def render_template(folder: Path, name: str, **values: Any) -> str:
-    """Render a template of a folder, which may include those of this room.
-
-    Args:
-        folder: where it is.
-        name: its file, ``.html``.
-        values: its variables.
-    """
-    return _environment(folder).get_template(name).render(values)
+    return _environment().get_template("page.html").render(page=page)
 
 
 @lru_cache
-def _environment(folder: Path) -> Environment:
+def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader([folder, _TEMPLATES]),
+        loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -248,7 +248,8 @@ def check_tiny(recipe: TinyRecipe) -> None:
 
     Raises:
         InputError: the run folder belongs to another recipe or holds a finished run, the vision
-            encoder of ``vision_from`` has other sizes, or ``start_from`` is neither a finished run nor tiny.
+            encoder of ``vision_from`` has other sizes, or ``start_from`` is neither a finished
+            run nor tiny.
     """
     recipe.check_folder(recipe.out)
     if (recipe.out / MODEL).is_dir():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -28,6 +29,31 @@ _SOUND_FORMATS = (
     "mp3,wav,w64,flac,aac,ac3,eac3,dts,aiff,au,caf,amr,amrnb,amrwb,ape,mpc,mpc8,tta,wv,tak,truehd,"
     "voc,xwma,gsm,loas,aa,ircam,shn,sox"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a process opens; by default whatever FFmpeg decodes.
+
+    Attributes:
+        formats: containers, by FFmpeg's names, separated by commas.
+        codecs: codecs, by FFmpeg's names; None for all.
+        max_pixels: of a stored picture; None for FFmpeg's own limit.
+    """
+
+    formats: str = _FORMATS
+    codecs: frozenset[str] | None = None
+    max_pixels: int | None = None
+
+
+_bounds = Bounds()
+
+
+def set_bounds(bounds: Bounds) -> None:
+    """Bound what this process opens from now on; meant for one that reads a stranger's file."""
+    global _bounds  # noqa: PLW0603  (of a process that lives for one file)
+    _bounds = bounds
+
 
 # VP8 and VP9 store transparency as pictures of their own, which only libvpx puts together.
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
@@ -74,9 +100,9 @@ def open_video(file: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
         VideoError: the file is not a video, or has no video stream that can be decoded.
     """
     try:
-        container = _open(file, _FORMATS)
+        container = _open(file, _bounds.formats)
     except av.FFmpegError as error:
-        if _is_sound(file):
+        if _bounds.formats == _FORMATS and _is_sound(file):
             raise VideoError(f"{file}: {_ONLY_SOUND}") from error
         raise VideoError(
             f"{file}: cannot be opened as a video ({_reason(error)}); "
@@ -101,9 +127,12 @@ def demux(container: InputContainer, stream: VideoStream) -> Iterator[Packet[Vid
 def make_decoder(stream: VideoStream) -> VideoCodecContext:
     """The decoder of a stream: its own, or one that decodes transparency too."""
     decoder = _ALPHA_DECODERS.get(stream.codec_context.name)
-    if decoder is None or not _has_alpha_pictures(stream):
-        return stream.codec_context
-    return cast(VideoCodecContext, av.CodecContext.create(decoder, "r"))
+    context = stream.codec_context
+    if decoder is not None and _has_alpha_pictures(stream):
+        context = cast(VideoCodecContext, av.CodecContext.create(decoder, "r"))
+    if _bounds.max_pixels is not None:
+        context.options = {**context.options, "max_pixels": str(_bounds.max_pixels)}
+    return context
 
 
 def _has_alpha_pictures(stream: VideoStream) -> bool:
@@ -135,10 +164,22 @@ def _best_stream(container: InputContainer, file: Path) -> VideoStream:
     stream = best if best in streams else streams[0]
     if stream.codec_context is None:
         raise VideoError(f"{file}: uses a codec this build of FFmpeg lacks; convert it to h264")
+    _check_bounds(stream.codec_context, file)
     for other in container.streams:
         if other.index != stream.index:
             other.discard = Discard.all
     return stream
+
+
+def _check_bounds(codec: VideoCodecContext, file: Path) -> None:
+    name, num_pixels = codec.codec.canonical_name, codec.width * codec.height
+    if _bounds.codecs is not None and name not in _bounds.codecs:
+        raise VideoError(f"{file}: its codec {name} is not read here; convert it to h264")
+    if _bounds.max_pixels is not None and num_pixels > _bounds.max_pixels:
+        raise VideoError(
+            f"{file}: its pictures have {codec.width} x {codec.height} pixels, and at most "
+            f"{_bounds.max_pixels:,} pixels are read; scale it down"
+        )
 
 
 def _is_cover(stream: VideoStream) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import av
@@ -67,6 +68,7 @@ class _Request:
     max_frames: int | None
     start_seconds: float
     end_seconds: float | None
+    at_seconds: tuple[float, ...] | None = None
 
 
 def probe_video(path: str | os.PathLike[str]) -> VideoInfo:
@@ -109,6 +111,7 @@ def read_video(
     size: int | tuple[int, int] | None = None,
     start_seconds: float = 0.0,
     end_seconds: float | None = None,
+    at_seconds: Sequence[float] | None = None,
     exact_resize: bool = False,
 ) -> Frames:
     """Sample pictures from a video, as the official implementation samples them.
@@ -125,6 +128,7 @@ def read_video(
         size: ``(height, width)`` to resize pictures to, or the side of a square; None keeps theirs.
         start_seconds: take frames that appear from here on.
         end_seconds: take frames that appear before this; None for the end.
+        at_seconds: take the frames on screen at these moments instead, which never decrease.
         exact_resize: resize bit-equal to PIL's bicubic filter rather than within one level of it.
 
     Raises:
@@ -132,7 +136,8 @@ def read_video(
         VideoError: the file cannot be read as a video.
     """
     name = os.fspath(path)
-    request = _Request(num_frames, fps, max_frames, start_seconds, end_seconds)
+    moments = None if at_seconds is None else tuple(at_seconds)
+    request = _Request(num_frames, fps, max_frames, start_seconds, end_seconds, moments)
     shape = _check_size(name, size)
     index = _index_for(name, request)
     with Album(index.display, shape, exact_resize=exact_resize) as album:
@@ -271,6 +276,8 @@ def _choose(
     """Indices of the frames to take, among those that are available."""
     clock = index.clock
     times = clock.times_seconds[available]
+    if request.at_seconds is not None:
+        return available[sampling.shown_at(times, np.array(request.at_seconds, np.float64))]
     first, stop = sampling.span_indices(times, request.start_seconds, request.end_seconds)
     end_seconds = times[stop] if stop < len(times) else clock.duration_seconds
     available, times = available[first:stop], times[first:stop]
@@ -334,6 +341,13 @@ def _fill(
 
 
 def _check_request(name: str, request: _Request) -> None:
+    moments = request.at_seconds
+    if moments is not None:
+        if request != _Request(None, None, None, 0.0, None, moments):
+            raise InputError(f"{name}: give at_seconds alone; it names every frame")
+        if not moments or not np.all(np.isfinite(moments)) or np.any(np.diff(moments) < 0):
+            raise InputError(f"{name}: at_seconds must be numbers that never decrease")
+        return
     for label, count in (("num_frames", request.num_frames), ("max_frames", request.max_frames)):
         if count is not None and count < 1:
             raise InputError(f"{name}: {label} must be at least 1, got {count}")

@@ -5,7 +5,6 @@ import json
 import shutil
 import socket
 import struct
-import threading
 import urllib.error
 import urllib.request
 
@@ -18,11 +17,14 @@ from llava_video.annotate.decisions import (
     parse_decision,
     read_decisions,
 )
-from llava_video.annotate.review.server import make_server
+from llava_video.annotate.review.reviewed import Reviewed
+from llava_video.annotate.review.server import make_review_app, make_server
 from llava_video.annotate.run import export_run
 from llava_video.annotate.run_folder import load_run
 from llava_video.calls.ledger import open_ledger
 from llava_video.errors import InputError
+from llava_video.web.run import running
+from tests.browser import headless
 
 
 @pytest.fixture
@@ -124,16 +126,14 @@ def test_what_is_no_decision_is_refused(value, message):
 
 @pytest.fixture
 def server(run_folder):
-    server = make_server(run_folder, "ann", 0)
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    app = make_review_app(Reviewed(load_run(run_folder), "ann"))
+    with running(app) as server:
+        server.reviewed = app.state.reviewed
+        yield server
 
 
 def fetch(server, path, headers=None, data=None):
-    url = f"http://127.0.0.1:{server.server_port}{path}"
+    url = f"http://127.0.0.1:{server.port}{path}"
     request = urllib.request.Request(url, data=data, headers=headers or {})
     try:
         with urllib.request.urlopen(request, timeout=10) as response:
@@ -155,19 +155,21 @@ def test_videos_are_served_in_ranges(server, videos):
 
 def test_a_browser_that_goes_away_is_no_error(server, capfd):
     for _ in range(3):
-        client = socket.create_connection(("127.0.0.1", server.server_port))
+        client = socket.create_connection(("127.0.0.1", server.port))
         reset = struct.pack("ii", 1, 0)  # closing sends RST, as browsers do
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
         client.sendall(b"GET /media?id=v0 HTTP/1.1\r\nHost: 127.0.0.1\r\n")
         client.close()
     assert fetch(server, "/")[0] == 200
-    server.shutdown()
+    server.stop()
     assert capfd.readouterr().err == ""
 
 
 def test_a_video_is_served_as_a_video_whatever_its_name(server, videos, tmp_path):
     page = shutil.copy(videos / "v0.mp4", tmp_path / "page.html")
-    server.records["v0"] = dataclasses.replace(server.records["v0"], path=str(page))
+    server.reviewed.records["v0"] = dataclasses.replace(
+        server.reviewed.records["v0"], path=str(page)
+    )
     _, headers, _ = fetch(server, "/media?id=v0")
     assert (headers["Content-Type"], headers["X-Content-Type-Options"]) == ("video/mp4", "nosniff")
 
@@ -194,39 +196,32 @@ def test_other_sites_cannot_decide(server):
     assert fetch(server, "/api/decision", kind, b"{")[0] == 400
     assert fetch(server, "/api/decision", kind, b'{"qa_id": "x", "verdict": "accept"}')[0] == 400
     assert fetch(server, "/api/decision", kind | {"Content-Length": "-1"}, body)[0] == 400
-    assert fetch(server, "/api/decision", kind | {"Content-Length": "9" * 9}, body)[0] == 400
+    assert fetch(server, "/api/decision", kind | {"Content-Length": "9" * 9}, body)[0] == 413
     assert fetch(server, "/api/decision", kind, body)[0] == 200
     assert json.loads(fetch(server, "/api/videos")[2])["videos"][0]["decided"] == 1
 
 
 def test_an_edit_must_not_repeat_a_wrong_choice(server):
-    [qa] = [qa for qa in server.reviewed_run.records[0].qas if qa.qa_id == "v0/mc/count"]
+    [qa] = [qa for qa in server.reviewed.run.records[0].qas if qa.qa_id == "v0/mc/count"]
     wrong = next(option for option in qa.options if option != qa.answer)
     edit = {"qa_id": qa.qa_id, "verdict": "edit", "question": "How many?", "answer": wrong}
     kind = {"Content-Type": "application/json"}
     status, _, body = fetch(server, "/api/decision", kind, json.dumps(edit).encode())
-    assert (status, "one of the wrong choices" in json.loads(body)["error"]) == (400, True)
+    assert (status, "one of the wrong choices" in json.loads(body)["error"]["message"]) == (
+        400,
+        True,
+    )
 
 
 def test_a_taken_port_is_an_error_with_a_remedy(server, run_folder):
     with pytest.raises(InputError, match="give another --port"):
-        make_server(run_folder, "ann", server.server_port)
+        make_server(run_folder, "ann", server.port)
 
 
 @pytest.fixture
 def browser():
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    binary, driver = (shutil.which(name) for name in ("chromium", "chromedriver"))
-    if binary is None or driver is None:
-        pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1400,900"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    found = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield found
-    found.quit()
+    with headless() as found:
+        yield found
 
 
 def test_a_reviewer_works_through_questions_with_the_keyboard(server, browser, run_folder):
@@ -253,7 +248,7 @@ def test_a_reviewer_works_through_questions_with_the_keyboard(server, browser, r
             for qa_id, decision in read_decisions(run_folder).get("ann", {}).items()
         }
 
-    browser.get(f"http://127.0.0.1:{server.server_port}/")
+    browser.get(f"http://127.0.0.1:{server.port}/")
     until(lambda: len(find("nav button")) == 3 and len(find("article")) == 32)
     find("nav button")[2].click()
     until(lambda: find("nav button")[2].get_attribute("aria-current") == "true")

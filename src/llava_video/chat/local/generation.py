@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -80,10 +80,15 @@ class Watcher(StoppingCriteria):
         texts: of each row; tokens are added to them.
         end_ids: tokens that end an answer.
         max_new_tokens: the longest answer.
+        leaving: rows whose answers end with their next token, as ``"cancelled"``.
     """
 
     def __init__(
-        self, texts: Sequence[AnswerText], end_ids: frozenset[int], max_new_tokens: int
+        self,
+        texts: Sequence[AnswerText],
+        end_ids: frozenset[int],
+        max_new_tokens: int,
+        leaving: Collection[int] = (),
     ) -> None:
         self.events: SimpleQueue[Event_] = SimpleQueue()
         self.cancelled = Event()
@@ -91,6 +96,7 @@ class Watcher(StoppingCriteria):
         self._texts = texts
         self._end_ids = end_ids
         self._max_new_tokens = max_new_tokens
+        self._leaving = leaving
         self._is_complete = [False] * len(texts)
 
     def __call__(self, input_ids: Tensor, scores: Any, **kwargs: Any) -> Tensor:
@@ -112,6 +118,8 @@ class Watcher(StoppingCriteria):
             reason = "stop"
         elif len(text.token_ids) >= self._max_new_tokens:
             reason = "length"
+        elif row in self._leaving:
+            reason = "cancelled"
         if reason is not None:
             piece += text.end()
         if piece:

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from llava_video.chat.local.byte_cache import ByteCache
+from llava_video.chat.local.feature_files import FeatureFiles, digest_of_encoder
 from llava_video.chat.local.media import Loaded, LoadedVideo
 from llava_video.model.modeling import LlavaVideoForConditionalGeneration
 from llava_video.representation import VideoRepresentation
@@ -20,10 +21,18 @@ class VisionFeatures:
 
     Args:
         max_bytes: of all features.
+        files: keep them in files, too.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, files: FeatureFiles | None = None) -> None:
+        self.files = files
+        self._encoder = ""
         self.kept: ByteCache[str, Tensor] = ByteCache(max_bytes, lambda features: features.nbytes)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is wrong with the files, one sentence each."""
+        return (self.files.warning,) if self.files is not None and self.files.warning else ()
 
     def of(self, loaded: Loaded, network: LlavaVideoForConditionalGeneration) -> tuple[Tensor, int]:
         """Features of the pictures of a medium, (N, M, C), and how many were encoded for them."""
@@ -31,8 +40,13 @@ class VisionFeatures:
 
         def encode() -> Tensor:
             nonlocal encoded
+            stored = self._read(loaded.digest, network)
+            if stored is not None:
+                return stored
             pixels = torch.tensor(loaded.pixels).permute(0, 3, 1, 2).to(network.device)
             encoded = network.model.encode_frames(pixels)
+            if self.files is not None:
+                self.files.write(self._encoder, loaded.digest, encoded.cpu())
             is_kept = encoded.nbytes <= self.kept.max_bytes
             return encoded.cpu() if is_kept else encoded
 
@@ -40,6 +54,13 @@ class VisionFeatures:
         if encoded is None:
             return features.to(network.device), 0
         return encoded, len(encoded)
+
+    def _read(self, digest: str, network: LlavaVideoForConditionalGeneration) -> Tensor | None:
+        if self.files is None:
+            return None
+        if not self._encoder:
+            self._encoder = digest_of_encoder(network.model.vision_encoder, network.device)
+        return self.files.read(self._encoder, digest)
 
     def tokens_of(
         self,

@@ -1,79 +1,5 @@
-<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Review</title>
-<link rel="icon" href="data:,">
-<style>
-{% include "colours.css" %}
-  * { box-sizing: border-box }
-  [hidden] { display: none !important }
-  body { margin: 0; font: 15px/1.45 system-ui, sans-serif; color: var(--text); background: var(--back);
-         display: grid; grid-template: auto 1fr / 15rem minmax(20rem, 5fr) minmax(22rem, 4fr); height: 100vh }
-  button, textarea { color: inherit; background: var(--back) }
-  header { grid-column: 1 / -1; display: flex; gap: 1.5rem; align-items: baseline; padding: .5rem 1rem;
-           border-bottom: 1px solid var(--line); background: var(--soft) }
-  header h1 { font-size: 1rem; margin: 0 }
-  header span { color: var(--dim) }
-  kbd { border: 1px solid var(--line); border-bottom-width: 2px; border-radius: 4px; padding: 0 .35em;
-        background: var(--back); font: .85em ui-monospace, monospace }
-  nav, main, aside { overflow: auto; padding: .75rem; min-height: 0 }
-  nav { border-right: 1px solid var(--line) }
-  nav button { display: flex; justify-content: space-between; gap: .5rem; width: 100%; border: 0; padding: .4rem .5rem;
-               background: none; text-align: left; font: inherit; cursor: pointer; border-radius: 4px }
-  nav button[aria-current=true] { background: var(--mark); font-weight: 600 }
-  nav button span:first-child { overflow-wrap: anywhere }
-  nav button span:last-child { color: var(--dim); font-variant-numeric: tabular-nums; white-space: nowrap }
-  video, #still { width: 100%; max-height: 50vh; background: #000; display: block; object-fit: contain }
-  #note { color: var(--amber); margin: .3rem 0 }
-  #lanes { position: relative; margin: .5rem 0; cursor: pointer; user-select: none }
-  .lane { position: relative; height: 1.5rem; margin-bottom: 2px; background: var(--soft) }
-  .lane button { position: absolute; height: 100%; border: 1px solid #fff; border-radius: 3px; padding: 0 .3rem;
-                 font: .75rem system-ui, sans-serif; color: #fff; overflow: hidden; white-space: nowrap; cursor: pointer }
-  .lane button.level1 { background: #3f6fd1 } .lane button.level2 { background: #7a52b3 } .lane button.level3 { background: #3c4757 }
-  .lane button[aria-current=true] { outline: 3px solid #f0a500; z-index: 1 }
-  #evidence { position: absolute; top: -3px; bottom: -1px; border: 2px dashed #f0a500; border-radius: 3px; pointer-events: none; z-index: 2 }
-  #needle { position: absolute; top: 0; bottom: 0; width: 2px; background: var(--red); pointer-events: none }
-  #description { padding: .5rem .75rem; border-left: 4px solid var(--line) } #caption { margin: 0 }
-  #description.accept { border-left-color: var(--green) } #description.edit { border-left-color: var(--amber) }
-  #description.reject { border-left-color: var(--red) } #description.reject #caption { opacity: .65 }
-  aside { border-left: 1px solid var(--line) }
-  article { border: 1px solid var(--line); border-left: 4px solid var(--line); border-radius: 4px; padding: .5rem .7rem; margin-bottom: .6rem; cursor: pointer }
-  article[aria-current=true] { box-shadow: 0 0 0 2px var(--blue) }
-  article.accept { border-left-color: var(--green) } article.reject { border-left-color: var(--red); opacity: .65 }
-  article.edit { border-left-color: var(--amber) }
-  article .head { display: flex; justify-content: space-between; gap: 1rem; color: var(--dim); font-size: .82rem }
-  article p { margin: .25rem 0 } article .q { font-weight: 600 } article ol { margin: .25rem 0; padding-left: 1.6rem; list-style: upper-alpha }
-  article li.right { color: var(--green); font-weight: 600 }
-  .actions { display: flex; gap: .4rem; margin-top: .4rem }
-  .actions button, dialog button { font: inherit; font-size: .85rem; padding: .15rem .6rem; border: 1px solid var(--line); border-radius: 4px; background: var(--back); cursor: pointer }
-  textarea { width: 100%; font: inherit; margin: .2rem 0; resize: vertical }
-  pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .78rem; background: var(--soft); padding: .5rem; margin: .3rem 0 }
-  dialog { color: inherit; background: var(--back); width: min(60rem, 90vw); border: 1px solid var(--line); border-radius: 6px }
-  @media (max-width: 60rem) {  /* one column, which scrolls as a whole */
-    body { display: block; height: auto }
-    header { flex-wrap: wrap; gap: .3rem 1rem }
-    nav { max-height: 9rem; border-right: 0; border-bottom: 1px solid var(--line) }
-    aside { border-left: 0 }
-  }
-</style>
-<header><h1>Review</h1><span id="who"></span><span id="agreement"></span>
-  <span><kbd>a</kbd> accept <kbd>e</kbd> edit <kbd>r</kbd> reject <kbd>u</kbd> undo, with <kbd>shift</kbd> the description <kbd>j</kbd>/<kbd>k</kbd> question <kbd>n</kbd>/<kbd>p</kbd> video <kbd>space</kbd> play <kbd>w</kbd> why</span></header>
-<nav id="videos" aria-label="videos"></nav>
-<main>
-  <video id="player" controls muted playsinline preload="auto"></video>
-  <img id="still" alt="frame at the evidence time" hidden>
-  <p id="note" hidden></p>
-  <div id="lanes"></div>
-  <div id="description">
-    <p id="caption"></p>
-    <div id="described" class="actions" hidden></div>
-  </div>
-</main>
-<aside id="questions" aria-label="questions"></aside>
-<dialog id="why"><pre id="chain"></pre><form method="dialog"><button>Close</button></form></dialog>
-<script>
-"use strict";
+/** The review page: one video, its descriptions and questions, and decisions about them. */
+
 const $ = (id) => document.getElementById(id);
 const state = { videos: [], video: null, current: 0, editing: false, playable: true };
 
@@ -86,7 +12,7 @@ function make(tag, text, attributes = {}) {
 async function get(path) {
   const response = await fetch(path);
   const value = await response.json();
-  if (!response.ok) throw new Error(value.error);
+  if (!response.ok) throw new Error(value.error.message);
   return value;
 }
 function span(from, to) { return `${+from.toFixed(1)} to ${+to.toFixed(1)} s`; }
@@ -259,11 +185,11 @@ function decide(verdict, question = "", answer = "") {
 }
 async function send(qa, before, decision) {
   const response = await fetch("/api/decision", { method: "POST", headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(decision) }).catch((error) => ({ ok: false, json: () => ({ error: String(error) }) }));
+    body: JSON.stringify(decision) }).catch((error) => ({ ok: false, json: () => ({ error: { message: String(error) } }) }));
   if (response.ok) return;
   qa.decision = before;
   if (qa.caption_id) showCaption(qa); else drawQuestions();
-  tell((await response.json()).error);
+  tell((await response.json()).error.message);
 }
 function startEdit() { state.editing = true; drawQuestions(); }
 async function why() {
@@ -292,5 +218,3 @@ document.onkeydown = (event) => {
   if (acts[event.key]) { event.preventDefault(); acts[event.key](); }
 };
 loadVideos().then(() => state.videos.length ? openVideo(state.videos[0].id) : tell("No video was annotated."));
-</script>
-</html>

@@ -1,0 +1,1 @@
+"""Who answers: the model behind a bounded queue, in a thread that owns it."""
