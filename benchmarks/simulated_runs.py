@@ -59,7 +59,7 @@ class Scripted:
 
 SETTINGS = {
     "calls": (Scripted(2.0), 16),
-    "requests per minute": (Scripted(1.0, rpm=480), 32),
+    "requests per minute": (Scripted(1.0, rpm=240), 32),
     "processes": (Scripted(0.05), 32),
 }
 """What a run waits for, the endpoint, and calls at a time."""
@@ -123,13 +123,13 @@ def serve(pipe: Connection, script: Scripted) -> None:
 
 def write_clips(folder: Path, number: int) -> list[Path]:
     draw = random.Random(0)
-    return [
-        write_video(
-            folder / f"{index:05d}.mp4",
-            seconds=draw.choice([8, 14, 24]), fps=6, size=(180, 320), seed=index,
-        )
-        for index in range(number)
-    ]  # fmt: skip
+    paths = []
+    for index in range(number):
+        seconds, path = draw.choice([8, 14, 24]), folder / f"{index:05d}.mp4"
+        if not path.exists():
+            write_video(path, seconds=seconds, fps=6, size=(180, 320), seed=index)
+        paths.append(path)
+    return paths
 
 
 def timed_run(paths: list[Path], recipe: Recipe, out: Path) -> tuple[float, Ledger]:
@@ -163,13 +163,16 @@ def calibrate(paths: list[Path], recipe: Recipe, out: Path) -> tuple[Rates, floa
     return rates, select_seconds
 
 
-def measure(num_videos: int, names: list[str]) -> None:
+def measure(num_videos: int, names: list[str], clips: Path | None) -> None:
     """A prediction from a small run, then the run itself."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        paths = write_clips(folder / "videos", num_videos + NUM_CALIBRATION)
+        paths = write_clips(clips or folder / "videos", num_videos + NUM_CALIBRATION)
         few, many = paths[:NUM_CALIBRATION], paths[NUM_CALIBRATION:]
-        print(f"{len(many)} clips; calibrated by {len(few)} others in the minute before each run")
+        print(
+            f"{len(many)} clips; calibrated by {len(few)} others in the minute before each run",
+            flush=True,
+        )
         for name in names:
             script, concurrency = SETTINGS[name]
             ours, theirs = multiprocessing.Pipe()
@@ -257,15 +260,17 @@ def fleets(seconds_per_answer: float, picture_seconds: float, call_seconds: floa
     usd = counted.usd[1] / len(records) if counted.usd else 0.0
     print("| fleet | videos | time | gpt-4o | used |\n|---|---|---|---|---|")
     for name, fleet in FLEETS.items():
+        part = (counted.planned * 100)[: max(1000, round(2.5 * fleet.concurrency))]
+        found = simulate(part, fleet, rates, num_videos=178_510)
+        used = sorted(found.busy.items(), key=lambda item: -item[1])[:2]
         for number in (178_510, 10_000_000):
-            many = counted.planned * max(1, round(6 * fleet.concurrency / len(records)))
-            found = simulate(many, fleet, rates, num_videos=number)
-            used = sorted(found.busy.items(), key=lambda item: -item[1])[:2]
+            days = (found.seconds + (number - 178_510) / found.videos_per_second) / 86400
             price = f"${usd * number:,.0f}" if "gpt" in name else "-"
             print(
-                f"| {name} | {number:,} | {found.seconds / 86400:.1f} days | {price} | "
+                f"| {name} | {number:,} | {days:.1f} days | {price} | "
                 + ", ".join(f"{what} {share:.0%}" for what, share in used)
-                + " |"
+                + " |",
+                flush=True,
             )
 
 
@@ -274,11 +279,12 @@ if __name__ == "__main__":
     parser.add_argument("what", choices=["measure", "fleets"])
     parser.add_argument("--videos", type=int, default=1000)
     parser.add_argument("--settings", nargs="*", choices=list(SETTINGS), default=list(SETTINGS))
+    parser.add_argument("--clips", type=Path, help="folder of measure to keep its clips in")
     parser.add_argument("--answer-seconds", type=float, default=5.0, help="of fleets")
     parser.add_argument("--picture-seconds", type=float, default=0.02, help="of a core, of fleets")
     parser.add_argument("--call-seconds", type=float, default=0.004, help="of a process, of fleets")
     options = parser.parse_args()
     if options.what == "measure":
-        measure(options.videos, options.settings)
+        measure(options.videos, options.settings, options.clips)
     else:
         fleets(options.answer_seconds, options.picture_seconds, options.call_seconds)

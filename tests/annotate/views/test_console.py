@@ -22,7 +22,7 @@ def test_a_plan_of_any_size_fits_into_80_columns():
         for scale, name in enumerate(STAGES)
     }
     usd = (1.0, 2.0, 3.0)
-    run = Simulated(9.0, 9, 0, 9, 9, 2.0, {"cores": 0.5, "calls": 1.0})
+    run = Simulated(9.0, 9, 0, 9, 9, 2.0, {"cores": 0.5, "calls": 1.0}, 1.0)
     forecast = Forecast(
         *(9, 9, {}, 60.0, 9, stages, 9, usd, usd, [], run, False),
         *("2026-11-12", False, "counted", Factors()),

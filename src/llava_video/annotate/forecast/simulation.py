@@ -106,6 +106,7 @@ class Simulated:
         num_attempts: attempts at them.
         usd: spent.
         busy: how much of the time each thing that calls wait for was used, 0 to 1.
+        videos_per_second: in the middle of the run.
         is_stopped: whether the budget ended it.
     """
 
@@ -116,6 +117,7 @@ class Simulated:
     num_attempts: int
     usd: float
     busy: Mapping[str, float]
+    videos_per_second: float
     is_stopped: bool = False
 
     @property
@@ -143,21 +145,23 @@ def simulate(
     """
     whole = num_videos or len(videos)
     if not videos:
-        return Simulated(0.0, 0, 0, 0, 0, 0.0, {"calls": 0.0})
+        return Simulated(0.0, 0, 0, 0, 0, 0.0, {"calls": 0.0}, 0.0)
     # The part spends the part's share of the budget.
     share = whole / len(videos)
     part = _Run(videos, fleet, rates, max_usd=fleet.max_usd and fleet.max_usd / share, seed=seed)
     part.run()
-    seconds = part.ended_at[-1] if part.ended_at else 0.0
-    if part.is_stopped:
-        seconds = part.now
-    busy = part.busy(max(seconds, 1e-9))
-    if whole > len(videos):
-        first, last = (int(len(part.ended_at) * edge) for edge in _MIDDLE)
-        rate = (last - first) / max(1e-9, part.ended_at[last] - part.ended_at[first])
-        middle = seconds and len(part.ended_at) / max(rate, 1e-9) / seconds
-        busy = {name: min(1.0, value / max(middle, 1e-9)) for name, value in busy.items()}
-        seconds += (whole - len(videos)) * (len(part.ended_at) / len(videos)) / max(rate, 1e-9)
+    seconds = part.now if part.is_stopped or not part.ended_at else part.ended_at[-1]
+    num_ended = len(part.ended_at)
+    first, last = (int(num_ended * edge) for edge in _MIDDLE)
+    middle = part.ended_at[last] - part.ended_at[first] if num_ended > 1 else seconds
+    rate = max(1, last - first) / max(1e-9, middle)
+    busy = part.busy(max(1e-9, seconds))
+    if whole > len(videos):  # nearly all of it is the middle, where everything is at work
+        busy = {
+            name: min(1.0, value * seconds * rate / max(1, num_ended))
+            for name, value in busy.items()
+        }
+        seconds += (share - 1) * num_ended / rate
     return Simulated(
         seconds=seconds,
         num_videos=round(part.num_done * share),
@@ -166,6 +170,7 @@ def simulate(
         num_attempts=round(part.num_attempts * share),
         usd=part.usd * share,
         busy=busy,
+        videos_per_second=rate,
         is_stopped=part.is_stopped,
     )
 
