@@ -1,4 +1,4 @@
-.PHONY: check test test-cpus test-vllm docs bench
+.PHONY: check test test-cpus test-vllm test-ray docs bench
 
 check:  ## style, types, and which room may import which
 	ruff check .
@@ -31,6 +31,15 @@ $(VLLM)/bin/python:
 
 test-vllm: $(VLLM)/bin/python  ## the plugin of vLLM in the real engine, on this CPU
 	$(VLLM)/bin/python -m pytest tests/plugins
+
+# Ray brings 500 MB, so it has an environment of its own over this one's packages.
+RAY_ENV ?= build/ray
+test-ray:  ## annotate --engine ray and examples/ray_serve.py, with real clusters on this machine
+	test -d $(RAY_ENV) || python -m venv $(RAY_ENV)
+	python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+	  > "$$($(RAY_ENV)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/over.pth"
+	$(RAY_ENV)/bin/python -m pip install -q -c constraints.txt 'ray[data,serve]>=2.50'
+	PYTHONPATH=src $(RAY_ENV)/bin/python -m pytest tests/annotate/engines/test_ray.py tests/test_ray_serve.py
 
 docs:  ## the site, in build/docs; a dead link, an unknown name or an unlisted page fails
 	python -m sphinx -W --keep-going -q -j auto -d build/doctrees -b html docs build/docs

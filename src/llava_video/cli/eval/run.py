@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from llava_video.cli.answering.options import Dtype, Quantize
 from llava_video.cli.eval.common import (
     AllowMissing,
     Annotations,
@@ -24,6 +25,7 @@ from llava_video.cli.eval.common import (
     Tasks,
     Videos,
     VideosAs,
+    Wordnet,
     check_failures,
     show_results,
 )
@@ -70,29 +72,25 @@ def command(
     frames_as_pictures: FramesAsPictures = None,
     num_videos: NumVideos = 100,
     level: Level = "standard",
+    wordnet: Wordnet = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")] = "auto",
     engine: EngineOption = Engine.OWN,
     engine_option: EngineArguments = None,
+    dtype: Dtype = None,
+    quantize: Quantize = None,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a model on tasks; a run that was stopped goes on where it was."""
-    from llava_video.errors import InputError
-
     with many_imports():
         from llava_video.evaluate import run
-        from llava_video.evaluate.asked import BASELINES
         from llava_video.evaluate.extraction import OWN
         from llava_video.evaluate.report import write_report
-        from llava_video.recipes import nearest
-    if baseline not in BASELINES:
-        raise InputError(f"there is no baseline {baseline!r}{nearest(baseline, BASELINES)}")
-    if videos_as not in ("data_url", "file_url", "frames"):
-        raise InputError(f"--videos-as {videos_as}: use data_url, file_url or frames")
-    if len(tasks) > 1 and annotations is not None:
-        raise InputError("--annotations is of one task; evaluate the others in runs of their own")
+    _check(tasks, annotations, baseline, videos_as)
     settings = run.Settings(
         model=model,
         device=device,
+        dtype=dtype,
+        quantize=quantize,
         representation=representation,
         num_frames=num_frames,
         prompts=prompts,
@@ -106,6 +104,7 @@ def command(
         num_videos=num_videos,
         level=level,
         engine=str(engine),
+        wordnet=str(wordnet) if wordnet else None,
     )
     keep_libraries_quiet()
     results = run.evaluate(
@@ -121,3 +120,16 @@ def command(
     page = write_report(out)
     show_results(results, as_json=as_json)
     typer.echo(f"report: {page}", err=True)
+
+
+def _check(tasks: list[str], annotations: Path | None, baseline: str, videos_as: str) -> None:
+    from llava_video.errors import InputError
+    from llava_video.evaluate.asked import BASELINES
+    from llava_video.recipes import nearest
+
+    if baseline not in BASELINES:
+        raise InputError(f"there is no baseline {baseline!r}{nearest(baseline, BASELINES)}")
+    if videos_as not in ("data_url", "file_url", "frames"):
+        raise InputError(f"--videos-as {videos_as}: use data_url, file_url or frames")
+    if len(tasks) > 1 and annotations is not None:
+        raise InputError("--annotations is of one task; evaluate the others in runs of their own")
