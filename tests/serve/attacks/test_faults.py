@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from .conftest import KEY, MEDIA_SECONDS, World, refusal
+from .conftest import KEY, World, refusal
 from .hostile_files import gif_of_many_frames, sound_video
 from .test_files import as_data
 
@@ -76,7 +76,5 @@ def test_clients_that_leave_while_their_video_is_read_leave_nothing_behind(world
                 f"{body}".encode()
             )
             time.sleep(0.05)
-    start = time.monotonic()
     world.check_alive()
-    assert time.monotonic() - start < 3 * MEDIA_SECONDS + 10
     place.unlink()
