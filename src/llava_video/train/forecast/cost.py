@@ -152,7 +152,7 @@ def sample_flops(
     projector += 2.0 * num_video_tokens * text.hidden_size**2 * (1 + 2 * (projects or sees))
     encoder = 2.0 * num_patches * _linear_weights(model.vision_encoder)
     encoder += 4 * num_patches * config.grid_side**2 * vision.hidden_size * vision.num_hidden_layers
-    return language + output + projector + encoder * (1 + 2 * sees)
+    return float(language + output + projector + encoder * (1 + 2 * sees))
 
 
 def _linear_weights(module: nn.Module) -> int:
