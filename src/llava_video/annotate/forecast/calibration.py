@@ -131,7 +131,7 @@ def measure_picture_seconds(
     def decode(first: int) -> int:
         number = 0
         for path, facts in readable[first::num_cores]:
-            if time.perf_counter() > until:
+            if number and time.perf_counter() > until:
                 break
             end = min(rules.clip_seconds, facts.duration_seconds)
             try:

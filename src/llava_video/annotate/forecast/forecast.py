@@ -81,7 +81,7 @@ class Forecast:
         num_calls: all calls.
         usd: (least, likely, most), or None where the model has no price.
         usd_batch: the same through batch files.
-        planned: the calls of each selected video.
+        planned: the calls of the videos that are simulated.
         simulated: the run as the simulation sees it: how long, and what it waits for.
         measured_rates: whether latencies and failures were measured in an earlier run.
         price_date: of the price table.
@@ -158,7 +158,13 @@ def make_forecast(
     records = list(records)
     selected = [r for r in records if not r.is_rejected and r.facts is not None]
     counter = _Counter(recipe, prices, ledger)
-    planned = [counter.add_video(record) for record in selected]
+    most = max(_MOST_SIMULATED, 4 * recipe.endpoint.concurrency)
+    step = max(1, math.ceil(len(selected) / most))
+    planned = [
+        video
+        for number, record in enumerate(selected)
+        if (video := counter.add_video(record)) and number % step == 0
+    ]
     assumed = rates or Rates()
     if recipe.endpoint.model == "toy":
         assumed = dataclasses.replace(assumed, latency_seconds={"": (0.0,)})
@@ -181,7 +187,12 @@ def make_forecast(
         usd=usd,
         usd_batch=tuple(v * prices.batch_discount for v in usd) if usd is not None else None,
         planned=planned,
-        simulated=_simulate(planned, found_rates, recipe, num_cores or os.cpu_count() or 1),
+        simulated=simulate(
+            planned,
+            _fleet(recipe, num_cores or os.cpu_count() or 1),
+            found_rates,
+            num_videos=len(selected),
+        ),
         measured_rates=found_rates is not assumed,
         price_date=prices.date,
         measured_answers=counter.annotator.is_measured,
@@ -341,12 +352,10 @@ class _Counter:
         return tuple(sum(amount[i] for amount in amounts if amount) for i in _BOUNDS)
 
 
-def _simulate(
-    planned: Sequence[PlannedVideo], rates: Rates, recipe: Recipe, num_cores: int
-) -> Simulated:
-    """A run of these videos here; of many an even part is simulated."""
+def _fleet(recipe: Recipe, num_cores: int) -> Fleet:
+    """This machine, and what the recipe says of the endpoint."""
     endpoint = recipe.endpoint
-    fleet = Fleet(
+    return Fleet(
         num_cores=num_cores,
         concurrency=endpoint.concurrency,
         rpm=endpoint.rpm,
@@ -355,5 +364,3 @@ def _simulate(
         max_wait_seconds=endpoint.max_wait_seconds,
         max_usd=recipe.max_usd,
     )
-    step = max(1, math.ceil(len(planned) / max(_MOST_SIMULATED, 4 * endpoint.concurrency)))
-    return simulate(planned[::step], fleet, rates, num_videos=len(planned))
