@@ -8,8 +8,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from llava_video.evaluate.scoring.outcomes import Outcome, read_outcomes, task_folders
-from llava_video.evaluate.scoring.results import read_results
+from llava_video.evaluate.scoring.outcomes import Outcome, task_folders
+from llava_video.evaluate.scoring.results import read_task
 from llava_video.evaluate.scoring.scores import mean_text
 from llava_video.evaluate.thumbnails import thumbnails
 from llava_video.pages.blocks import Bar, Bars, Block, Cell, Page, Section, Table, Text, Tiles
@@ -29,7 +29,7 @@ def write_report(run: Path) -> Path:
     """
     sections: list[Section] = []
     for folder in task_folders(run):
-        results, outcomes = read_results(folder), read_outcomes(folder)
+        results, outcomes = read_task(folder)
         sections += _sections(results, outcomes)
     path = run / FILE
     write_whole(path, to_html(Page(f"Evaluation {run.resolve().name}", [], sections)))

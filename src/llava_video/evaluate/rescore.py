@@ -10,11 +10,10 @@ from typing import Any
 from llava_video.evaluate.extraction import find_extractor
 from llava_video.evaluate.scoring.outcomes import (
     Outcome,
-    read_outcomes,
     task_folders,
     write_outcomes,
 )
-from llava_video.evaluate.scoring.results import read_results, write_results
+from llava_video.evaluate.scoring.results import read_task, write_results
 from llava_video.evaluate.scoring.scores import Failures
 from llava_video.evaluate.scoring.verdicts import judge_choice
 from llava_video.evaluate.tasks import find_benchmark
@@ -38,7 +37,7 @@ def rescore(
     """
     found: dict[str, dict[str, Any]] = {}
     for folder in task_folders(run):
-        results, outcomes = read_results(folder), read_outcomes(folder)
+        results, outcomes = read_task(folder)
         benchmark = find_benchmark(results["task"])
         settings = results["settings"]
         settings["extraction"] = extraction or settings["extraction"]
