@@ -79,6 +79,16 @@ def test_bodies_are_bounded_together() -> None:
             assert another.recv(4096).startswith(b"HTTP/1.1 200")
 
 
+def test_a_refusal_reaches_a_client_that_has_sent_a_body() -> None:
+    with running(an_app()) as server, httpx.Client(base_url=server.url) as client:
+        for _ in range(20):
+            assert client.post("/nothing", content=b"x" * 90).status_code == 404
+        assert client.post("/nothing", content=iter([b"x"] * 90)).status_code == 404
+        refused = client.post("/echo", content=b"x" * 90, headers={"host": "evil.example"})
+        assert refused.status_code == 403
+        assert client.post("/echo", content=b"x" * 90).json() == {"length": 90}
+
+
 @pytest.mark.parametrize("length", ["-1", "1e3", "9" * 30, "abc"])
 def test_a_length_that_is_none_is_refused(length: str) -> None:
     with (

@@ -67,14 +67,14 @@ def make_app(
             )
         )
     middleware += [
-        Middleware(SameSite, names=host_names, origins=origins),
-        *inner,
         Middleware(
             BodyLimits,
             seconds=max_body_seconds,
             num_bytes=max_body_bytes,
             larger=larger_bodies or {},
         ),
+        Middleware(SameSite, names=host_names, origins=origins),
+        *inner,
     ]
     app = FastAPI(
         openapi_url=None,  # its pages load assets from elsewhere

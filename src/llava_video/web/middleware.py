@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TextIO
 from urllib.parse import urlsplit
 
@@ -31,6 +32,9 @@ SECURITY_HEADERS = {
     "content-security-policy": CONTENT_POLICY,
     "cache-control": "no-store",
 }
+
+_DISCARD_BYTES, _DISCARD_SECONDS = 1 << 20, 2.0
+"""Of a body that nobody reads, before its connection is closed."""
 
 _LONGEST_LENGTH = 15
 """Digits of a length of a body that is read as a number."""
@@ -234,10 +238,19 @@ class BodyLimits:
             is_complete = not message.get("more_body", False)
             return message
 
+        async def discard() -> None:
+            """Read a little of what is left: a client that still writes may lose the answer."""
+            num_read = 0
+            with suppress(HttpError, TimeoutError):
+                async with asyncio.timeout(_DISCARD_SECONDS):
+                    while not is_complete and num_read <= _DISCARD_BYTES:
+                        num_read += len((await receive_within()).get("body", b""))
+
         async def send_and_close(message: Message) -> None:
             if message["type"] == "http.response.start" and not is_complete:
-                # Who is answered before all was read would else be waited for without an end.
-                MutableHeaders(scope=message)["connection"] = "close"
+                await discard()
+                if not is_complete:  # it would be waited for without an end
+                    MutableHeaders(scope=message)["connection"] = "close"
             await send(message)
 
         try:
