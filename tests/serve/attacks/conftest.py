@@ -244,13 +244,15 @@ def survives(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def clear_peak() -> None:
     """Let the peak of this process's memory start anew."""
-    Path("/proc/self/clear_refs").write_text("5")
+    place = Path("/proc/self/clear_refs")
+    if place.exists():
+        place.write_text("5")
 
 
 def memory_bytes(name: str) -> int:
     """A size of this process."""
-    status = Path("/proc/self/status").read_text()
-    found = re.search(rf"{name}:\s+(\d+) kB", status)
+    place = Path("/proc/self/status")
+    found = re.search(rf"{name}:\s+(\d+) kB", place.read_text() if place.exists() else "")
     return int(found[1]) << 10 if found else 0
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,6 +18,8 @@ from llava_video.errors import MediaRefused
 from llava_video.serve.media import MediaGuard, MediaLimits, MediaSource, decoders, forkserver
 from tests.serve.attacks.hostile_files import gif_of_many_frames
 from tests.video.media import write_video
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 LIMITS = MediaLimits(max_seconds=20.0, max_memory_bytes=96 << 20)
 
