@@ -149,7 +149,7 @@ def by_loop(model: str, requests: Sequence[Request], *, keep_frames: bool) -> fl
     """Requests per second of one ``generate`` after another."""
     import llava_video as lv
 
-    loaded, processor = lv.load(model, device="cpu")
+    loaded, processor = lv.load(model)
     frames = {video: processor.sample_frames(str(video)) for video, _ in requests[:NUM_VIDEOS]}
     start = time.monotonic()
     for video, question in requests:

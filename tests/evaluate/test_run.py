@@ -30,7 +30,9 @@ def test_scores_and_what_they_depend_on(tmp_path: Path) -> None:
     assert results["scores"]["num_questions"] == 12
     assert results["scores"]["overall"]["num_clusters"] == 4
     assert results["prompts"] == "official"
-    assert results["versions"]["inspect-ai"]
+    [environment] = results["environments"]
+    assert environment["versions"]["inspect-ai"]
+    assert environment["hardware"]["cpu"]
     assert results["settings"]["extraction"] == "llava-video"
     assert json.loads((tmp_path / "out/own/results.json").read_text()) == results
     outcomes = read_outcomes(tmp_path / "out/own")

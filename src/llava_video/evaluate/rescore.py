@@ -45,8 +45,8 @@ def rescore(
         settings["failures"] = failures or settings["failures"]
         outcomes = extract_again(outcomes, benchmark.name, settings["extraction"])
         write_outcomes(folder, outcomes)
-        kept = ("settings", "prompts", "judge", "annotations", "videos", "seeds", "versions")
-        more = ("hardware", "seconds_of_last_run")
+        kept = ("settings", "prompts", "judge", "annotations", "videos", "seeds")
+        more = ("environments", "seconds_of_last_run")
         about = {name: results[name] for name in (*kept, *more)}
         found[benchmark.name] = write_results(folder, benchmark, outcomes, about)
     return found

@@ -33,7 +33,7 @@ def write_results(
         InputError: they cannot be written.
     """
     failures: Failures = about["settings"]["failures"]
-    scores = score(outcomes, failures)
+    scores = score(outcomes, failures, largest=benchmark.largest_value)
     seen = sorted({outcome.representation for outcome in outcomes if outcome.representation})
     tokens = sorted({outcome.num_video_tokens for outcome in outcomes if outcome.num_video_tokens})
     results = {
@@ -69,4 +69,6 @@ def read_results(folder: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: missing or cut off; run `llava-video eval` again") from error
+    if "environments" not in found:
+        raise InputError(f"{path}: not written by this version; run `llava-video eval` again")
     return found
