@@ -17,6 +17,9 @@ from llava_video.serve.settings import RequestLimits
 
 SAMPLES = Path(__file__).parents[2] / "assets" / "samples"
 
+HALF = "evs=0.5"
+"""A selection of tokens; see `representation/selection.py`."""
+
 TINY_NOTICE = (
     "tiny is a demonstration with 3.4 million parameters. It knows only toyworld, a drawn world of "
     "coloured shapes: about real videos its answers mean nothing."
@@ -77,6 +80,7 @@ def _choices(model: ServedModel) -> list[dict[str, Any]]:
     ):
         numbers = _numbers(changed)
         offer(numbers, text)
+    offer(HALF, "half of the tokens, those that change")
     for name, preset in PRESETS.items():
         if preset.representation.grid_side == own.grid_side:
             offer(name, name)
