@@ -24,7 +24,11 @@ TINY_NOTICE = (
     "tiny is a demonstration with 3.4 million parameters. It knows only toyworld, a drawn world of "
     "coloured shapes: about real videos its answers mean nothing."
 )
-TINY_QUESTIONS = ("What leaves the picture?", "Which shape moves up?", "How many shapes are there?")
+TINY_QUESTIONS = (
+    "What happens in the video?",
+    "What leaves the picture?",
+    "How many shapes are there?",
+)
 QUESTIONS = (
     "What happens in this video?",
     "Who or what can be seen, and when?",
