@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from llava_video.representation import make_layout
-from llava_video.serve.engine.served import ServedCheckpoint
+from llava_video.serve.engine.served import ServedCheckpoint, load_served
+from llava_video.serve.page.about import describe_server
 from llava_video.serve.page.routes import FOLDER, router
 from llava_video.serve.settings import EngineLimits
 from tests.serve.server import FOUR_SHAPES, Served, serving
@@ -79,6 +80,14 @@ def test_a_file_is_sent_again_only_when_it_is_another(server: Served) -> None:
 def test_no_other_file_is_served(server: Served, name: str) -> None:
     assert server.http.get(f"/static/{name}").status_code == 404
     assert server.http.get(f"/static/samples/{name}").status_code == 404
+
+
+def test_tiny_is_called_what_it_is_under_another_name(server: Served) -> None:
+    renamed = load_served("tiny", alias="gpt")
+    said = describe_server(renamed, server.services.settings.requests)
+    assert said["model"] == "gpt"
+    assert said["notice"] == server.http.get("/v1/page").json()["notice"]
+    assert "knows only toyworld" in said["notice"]
 
 
 def test_a_sample_comes_in_ranges(server: Served) -> None:
