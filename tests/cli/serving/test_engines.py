@@ -23,7 +23,7 @@ def test_arguments_are_json_or_text() -> None:
     given = [
         "tensor-parallel-size=8",
         "dtype=bfloat16",
-        'limit_mm_per_prompt={"video": 2}',
+        'limit={"video": 2}',
         "a=b=c",
     ]
     assert read_arguments(given) == {

@@ -24,6 +24,7 @@ from vllm.multimodal.processing import (
 from vllm.multimodal.processing.processor import PlaceholderFeaturesInfo
 
 from llava_video.model.configuration import LlavaVideoConfig
+from llava_video.plugins.vllm.metadata import frames_of, metadata_of
 from llava_video.plugins.vllm.placement import Kind, Placement
 from llava_video.plugins.vllm.representation import (
     TILED,
@@ -31,7 +32,6 @@ from llava_video.plugins.vllm.representation import (
     representation_of,
     to_bytes,
 )
-from llava_video.plugins.vllm.video_loader import frames_of, metadata_of
 from llava_video.processing.media import read_picture
 from llava_video.processing.processor import (
     LlavaVideoProcessor,

@@ -10,9 +10,9 @@ from typing import Any
 from llava_video.chat.local.media import Loaded, LoadedVideo, slot_of
 from llava_video.chat.protocol import Conversation, ShownVideo
 from llava_video.errors import InputError
+from llava_video.plugins.vllm.metadata import metadata_of
 from llava_video.plugins.vllm.placement import Placement
 from llava_video.plugins.vllm.representation import OPTION
-from llava_video.plugins.vllm.video_loader import metadata_of
 from llava_video.processing.media import media_of, read_picture
 from llava_video.processing.processor import LlavaVideoProcessor
 
