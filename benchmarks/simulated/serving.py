@@ -4,7 +4,7 @@ The server is simulated (SimPy) as what it is: files are read by `media_workers`
 engine answers what waits in batches of up to `batch_rows`, and a batch of k takes a + b k seconds.
 a + b is what one client measures; b is what makes the simulated rate of 4 clients the measured one.
 
-Run: python benchmarks/simulated_serving.py [--clients 16 64] [--requests 48] [--batch-rows 16]
+Run: python benchmarks/simulated/serving.py [--clients 16 64] [--requests 48] [--batch-rows 16]
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 import httpx2 as httpx
 import simpy
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from chat import write_videos
 from serve import NUM_VIDEOS, Request, ask, checkpoint_of, requests_of, serving
