@@ -23,6 +23,13 @@ def test_ask(monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
     assert capsys.readouterr().out.strip() == "left"
 
 
+def test_fewer_tokens(monkeypatch, capsys) -> None:  # type: ignore[no-untyped-def]
+    run("fewer_tokens.py", monkeypatch)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["all", "96", "video", "tokens:", "left"]
+    assert [int(line.split()[1]) for line in lines] == [96, 72, 48, 48, 24, 24]
+
+
 def test_adapt(monkeypatch, capsys, tmp_path) -> None:  # type: ignore[no-untyped-def]
     pytest.importorskip("peft")
     run("adapt.py", monkeypatch, tmp_path)

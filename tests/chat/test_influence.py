@@ -10,6 +10,7 @@ from llava_video.chat.local_model import LocalModel
 from llava_video.chat.protocol import AnswerOptions, answer_one
 from llava_video.errors import InputError
 from llava_video.representation import make_layout
+from llava_video.representation.dissimilarity import select_tokens
 from llava_video.toyworld import parse_script, render
 from tests.chat.fresh import assistant, user, video
 from tests.model.small import random_frames
@@ -19,10 +20,11 @@ PLENTY = CacheLimits(2**28, 2**28, 2**28)
 
 @pytest.mark.parametrize("span_frames", [1, 3, 100])
 @pytest.mark.parametrize("limits", [PLENTY, CacheLimits(0, 0, 0)], ids=["plenty", "nothing"])
+@pytest.mark.parametrize("representation", [None, "evs=0.5", "tstm=0.5"])
 def test_an_answer_is_scored_without_the_tokens_of_the_frames(
-    small_checkpoint: Path, span_frames: int, limits: CacheLimits
+    small_checkpoint: Path, span_frames: int, limits: CacheLimits, representation: str | None
 ) -> None:
-    model = LocalModel.load(small_checkpoint, limits=limits)
+    model = LocalModel.load(small_checkpoint, limits=limits, representation=representation)
     frames = random_frames(7)
     conversation = [user(video(frames), "What colour?")]
     measured = model.influence(conversation, "red", span_frames=span_frames)
@@ -41,7 +43,11 @@ def test_an_answer_is_scored_without_the_tokens_of_the_frames(
         )[0],
     )
     places = (ids[0] == processor.video_token_id).nonzero()[:, 0]
-    frame_of_token = torch.from_numpy(make_layout(processor.representation, 7).frame_of_token())
+    layout = make_layout(processor.representation, 7)
+    with torch.no_grad():
+        features = network.model.encode_frames(told["pixel_values_videos"])
+    frame_of_token = torch.from_numpy(select_tokens(features, layout).frame_of_token())
+    assert len(frame_of_token) == len(places)
 
     @torch.no_grad()
     def likelihood(first: int, stop: int) -> float:

@@ -33,6 +33,8 @@ PLENTY = CacheLimits(2**28, 2**28, 2**28)
 TIGHT = CacheLimits(150_000, 150_000, 300_000)
 NOTHING = CacheLimits(0, 0, 0)
 OTHER = replace(REPRESENTATION, slow_stride=1)
+EVS = replace(REPRESENTATION, selection="evs", keep_ratio=0.5)
+TSTM = replace(REPRESENTATION, selection="tstm", keep_ratio=0.5)
 SIX = AnswerOptions(max_new_tokens=6)
 
 
@@ -102,7 +104,7 @@ options_drawn = st.builds(
     top_k=st.sampled_from([None, 20]),
     seed=st.integers(0, 3),
     repetition_penalty=st.sampled_from([None, 1.3]),
-    representation=st.sampled_from([None, OTHER]),
+    representation=st.sampled_from([None, OTHER, EVS, TSTM]),
 )
 
 

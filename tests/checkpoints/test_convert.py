@@ -237,6 +237,7 @@ def test_llava_onevision_gives_the_same_logits(tmp_path: Path) -> None:
         (replace(ONEVISION, pooling="average"), "pools by average with stride 2"),
         (replace(ONEVISION, pool_stride=4), "pools by bilinear with stride 4"),
         (replace(ONEVISION, separator=True), "no place for a separator"),
+        (replace(ONEVISION, selection="tstm", keep_ratio=0.5), "keeps all video tokens"),
     ],
 )
 def test_llava_onevision_is_refused_where_it_would_lose(
@@ -263,6 +264,7 @@ def test_llava_onevision_needs_rows_for_its_placeholders(tmp_path: Path) -> None
         ({"arrangement": "slow_then_fast"}, "arrangement = 'slow_then_fast'"),
         ({"separator": False}, "cannot say representation.slow_stride = 3"),
         ({"fast_pooling": "max"}, "fast_pooling = 'max'"),
+        ({"selection": "evs", "keep_ratio": 0.5}, "cannot say representation.selection = 'evs'"),
         ({"pooling": "adaptive", "adaptive_side": 4}, "no pooling 'adaptive'"),
     ],
 )

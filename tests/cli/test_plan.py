@@ -22,6 +22,18 @@ def test_json_holds_the_terms(shell: Shell) -> None:
     assert result["most_frames"] >= 12
 
 
+def test_plans_for_another_representation_with_fewer_tokens(shell: Shell) -> None:
+    words = ("plan", "--model", "tiny", "--gpu-memory", "2GiB", "--representation")
+    kept = json.loads(shell(*words, "evs=0.5", "--json").out)["pick"]
+    assert kept["num_video_tokens"] == 48
+    everything = json.loads(shell(*words, "all", "--json").out)["pick"]
+    assert everything["num_video_tokens"] == 96
+    assert kept["memory"]["key_value_cache"] < everything["memory"]["key_value_cache"]
+    assert kept["memory"]["video_tokens"] == everything["memory"]["video_tokens"]
+    assert "pick: --representation '12,64,3,2 evs=0.5' (12 frames" in shell(*words, "evs=0.5").out
+    assert shell(*words, "evs=2").code == 2
+
+
 def test_columns_are_as_wide_as_what_they_hold(shell: Shell) -> None:
     words = ("--gpu-memory", "2GiB", "--clip-seconds", "86400000")
     lines = shell("plan", "--model", "tiny", *words).out.splitlines()

@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from llava_video.representation import PRESETS, make_layout
+from llava_video.representation.tape import DROPPED_COLOUR
 from tests.cli.run import Shell
 from tests.video.media import write_video
 
@@ -65,6 +66,31 @@ def test_a_path_that_cannot_be_written(shell: Shell, tmp_path: Path) -> None:
     done = shell("tokens", "--svg", tmp_path / "no" / "tape.svg")
     assert done.code == 2
     assert "cannot be written" in done.err
+
+
+def test_a_selection_is_counted_without_a_model(shell: Shell) -> None:
+    result = json.loads(shell("tokens", "--representation", "released-7b evs=0.25", "--json").out)
+    assert (result["num_tokens"], result["num_packed_tokens"]) == (3360, 13440)
+    out = shell("tokens", "--representation", "released-7b evs=0.25").out
+    assert "3,360 video tokens of 13,440 (evs=0.25)" in out
+
+
+def test_a_model_shows_which_tokens_of_a_video_it_keeps(shell: Shell, tmp_path: Path) -> None:
+    video = write_video(tmp_path / "video.mp4", num_frames=50)
+    words = ("tokens", video, "--model", "tiny", "--representation", "tstm=0.5")
+    result = json.loads(shell(*words, "--json", "--svg", tmp_path / "tape.svg").out)
+    assert result["num_tokens"] == sum(block["num_kept"] for block in result["blocks"]) == 48
+    assert result["blocks"][0]["num_kept"] == 16
+    svg = ElementTree.parse(tmp_path / "tape.svg").getroot()
+    pale = [rect for rect in svg.findall(f"{SVG}rect") if rect.get("fill") == DROPPED_COLOUR]
+    legend, *dropped = pale
+    bar = svg.find(f"{SVG}g").find(f"{SVG}rect")
+    token = float(bar.get("width")) / 16
+    widths = [float(rect.get("width")) / token for rect in dropped if rect is not legend]
+    assert sum(widths) == pytest.approx(48, abs=0.1)
+    assert "share kept" in shell(*words).out
+    alone = shell("tokens", "--model", "tiny")
+    assert (alone.code, alone.err.count("\n")) == (2, 1)
 
 
 def test_presets_list_exact_and_printed_counts(shell: Shell) -> None:

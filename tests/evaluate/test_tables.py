@@ -10,7 +10,7 @@ from llava_video.errors import InputError
 from llava_video.evaluate.table_recipe import TableRecipe
 from llava_video.evaluate.tables import as_table, make_tables, power_in_words
 from llava_video.recipes import bundled_recipes, load_recipe
-from llava_video.representation import PRESETS, VideoRepresentation
+from llava_video.representation import VideoRepresentation, make_layout, parse_representation
 from tests.evaluate.runs import scripted, write_questions
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -43,7 +43,7 @@ def test_differences_are_paired_to_the_first_row(tmp_path: Path) -> None:
     assert first.more is None
     assert second.more is not None
     assert second.more.mean == pytest.approx(0.5)
-    assert second.more.half_width == 0.0, "the same difference about every video"
+    assert second.more.low == second.more.high, "the same difference about every video"
 
 
 def test_intervals_are_over_seeds_where_there_are_several(tmp_path: Path) -> None:
@@ -74,6 +74,29 @@ def test_the_files_say_the_same(tmp_path: Path) -> None:
     assert texts == ["t", "one", lines[0].overall.text, "two", lines[1].overall.text]
 
 
+def test_rows_of_a_curve_are_joined_in_a_plot(tmp_path: Path) -> None:
+    rows = [{"name": "all", "model": "m3"}]
+    rows += [{"name": f"{n}", "model": f"m{n}", "curve": "evs"} for n in (0, 1)]
+    make_tables(recipe_of(tmp_path, rows), open_model=open_model)
+    drawn = ElementTree.parse(tmp_path / "out/curves.svg").getroot()
+    [line] = drawn.findall(f"{SVG}polyline")
+    assert len(line.get("points").split()) == 3, "the two rows, up to the first of the table"
+    assert len(drawn.findall(f"{SVG}circle")) == 2
+
+
+def test_fewer_tokens_are_compared_at_equal_counts(tmp_path: Path) -> None:
+    recipe = load_recipe(TableRecipe, "tiny-fewer-tokens", [f"out={tmp_path}"])
+    base = VideoRepresentation(grid_side=8)
+    counts: dict[str, list[int]] = {}
+    for row in recipe.rows[1:]:
+        wanted = parse_representation(str(row.representation), base)
+        counts.setdefault(str(row.curve), []).append(
+            make_layout(wanted, wanted.max_frames).num_tokens
+        )
+    assert set(counts) == {"fewer frames", "random", "evs", "tstm"}
+    assert all(each == [72, 48, 24] for each in counts.values())
+
+
 def test_a_folder_of_another_table_is_refused(tmp_path: Path) -> None:
     rows = [{"name": "one", "model": "m0"}]
     make_tables(recipe_of(tmp_path, rows), open_model=open_model)
@@ -88,4 +111,4 @@ def test_the_representations_of_bundled_recipes_exist(name: str, tmp_path: Path)
         if isinstance(row.representation, dict):
             VideoRepresentation.from_dict(row.representation)
         elif row.representation is not None:
-            assert row.representation in PRESETS
+            parse_representation(row.representation)

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from llava_video.errors import InputError, RepresentationError
-from llava_video.model import LlavaVideoForConditionalGeneration, modeling
-from llava_video.representation import VideoRepresentation
+from llava_video.model import LlavaVideoConfig, LlavaVideoForConditionalGeneration, modeling
+from llava_video.processing.processor import LlavaVideoProcessor
+from llava_video.representation import VideoRepresentation, make_layout
 from tests.model.small import (
     REPRESENTATION,
     random_frames,
@@ -97,7 +98,6 @@ def test_frames_are_encoded_in_chunks_without_a_trace(model, monkeypatch) -> Non
 @pytest.mark.parametrize("pooling", ["average", "bilinear", "max"])
 def test_tokens_equal_projecting_every_patch_and_pooling_afterwards(model, pooling: str) -> None:
     """Pooling early is a short cut for linear poolings, and is not taken for max pooling."""
-    from llava_video.representation import make_layout
     from llava_video.representation.packing import pack_video
 
     model.config.representation = replace(REPRESENTATION, pooling=pooling)
@@ -112,6 +112,36 @@ def test_tokens_equal_projecting_every_patch_and_pooling_afterwards(model, pooli
     )
     model.config.representation = REPRESENTATION
     torch.testing.assert_close(tokens, expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("selection", ["evs", "tstm", "random"])
+@pytest.mark.parametrize("newline", ["grid", "frame", "end", "none"])
+@pytest.mark.parametrize("arrangement", ["interleaved", "fast_then_slow", "slow_then_fast"])
+def test_placeholders_are_counted_before_the_model_chooses_tokens(
+    model, processor, selection, newline, arrangement
+) -> None:
+    changes = {"selection": selection, "newline": newline, "arrangement": arrangement}
+    representation = replace(REPRESENTATION, **changes, keep_ratio=0.4)
+    videos = [random_frames(8), random_frames(5, seed=1), random_frames(8, seed=2)]
+    inputs = processor.with_representation(representation)(["What?", "It is red.", "is"], videos)
+    model.config.representation = representation
+    tokens = model.get_video_features(inputs["pixel_values_videos"], inputs["num_frames_per_video"])
+    output = model.generate(**inputs, max_new_tokens=3, do_sample=False)
+    model.config.representation = REPRESENTATION
+    counts = (inputs["input_ids"] == processor.video_token_id).sum(dim=1).tolist()
+    assert counts == [len(several) for several in tokens]
+    assert counts == [make_layout(representation, len(video)).num_tokens for video in videos]
+    assert output.shape[1] <= inputs["input_ids"].shape[1] + 3
+
+
+def test_a_selection_is_saved_with_the_configuration(tmp_path, processor) -> None:
+    representation = replace(REPRESENTATION, selection="evs", keep_ratio=0.4)
+    config = small_config(video_representation=representation.to_dict())
+    config.save_pretrained(tmp_path)
+    assert LlavaVideoConfig.from_pretrained(tmp_path).representation == representation
+    processor.with_representation(representation).save_pretrained(tmp_path)
+    assert LlavaVideoProcessor.from_pretrained(tmp_path).representation == representation
 
 
 def test_every_parameter_but_the_unused_layer_norm_learns(model, processor) -> None:

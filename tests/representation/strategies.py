@@ -1,5 +1,7 @@
 """Representations for property tests."""
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
 from llava_video.representation import VideoRepresentation
@@ -21,4 +23,14 @@ def representations(draw: st.DrawFn, max_side: int = 9) -> VideoRepresentation:
         arrangement=draw(st.sampled_from(["interleaved", "fast_then_slow", "slow_then_fast"])),
         newline=draw(st.sampled_from(["grid", "frame", "end", "none"])),
         separator=draw(st.booleans()),
+    )
+
+
+@st.composite
+def selecting(draw: st.DrawFn) -> VideoRepresentation:
+    """Representations of which the language model gets a share of the tokens."""
+    return replace(
+        draw(representations()),
+        selection=draw(st.sampled_from(["evs", "tstm", "random"])),
+        keep_ratio=draw(st.sampled_from([0.01, 0.1, 0.25, 0.5, 0.9, 0.99, 1.0])),
     )

@@ -1,8 +1,11 @@
 """Labels of patches and tokens are what the frames show, whatever the camera does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from llava_video.errors import RepresentationError
 from llava_video.representation import VideoRepresentation, make_layout
 from llava_video.tiny.dense_labels import (
     CAMERA_MOVES,
@@ -23,6 +26,13 @@ LAYOUT = make_layout(
 SIDE = 16
 FULL = [KINDS.index(shape) + 1 for shape in ("circle", "square", "cross")]
 """Shapes that have their colour in the middle."""
+
+
+def test_tokens_that_are_selected_have_no_labels() -> None:
+    script = generate_script(seed=0, level="simple")
+    layout = make_layout(replace(LAYOUT.representation, selection="evs", keep_ratio=0.5), 12)
+    with pytest.raises(RepresentationError, match="train without a selection"):
+        token_labels(script, np.linspace(0.0, 1.0, 12), layout)
 
 
 @pytest.mark.parametrize("level", ["simple", "standard", "crowded"])

@@ -116,7 +116,7 @@ def count_work(
         config: the model.
         dtype: of its weights.
         num_frames: T.
-        num_video_tokens: V.
+        num_video_tokens: that the frames are packed into, before a selection among them.
         num_prompt_tokens: tokens of the prompt, video tokens included.
         num_new_tokens: the longest answer.
     """

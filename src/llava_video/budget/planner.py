@@ -28,6 +28,7 @@ from llava_video.errors import CheckpointError, InputError, RepresentationError
 from llava_video.model.configuration import LlavaVideoConfig
 from llava_video.processing.prompt import describe_sampling
 from llava_video.representation import PRESETS, VideoRepresentation, make_layout
+from llava_video.representation.video_representation import is_selection
 from llava_video.types import Frames
 
 FRAME_COUNTS = (8, 16, 32, 64, 128, 256)
@@ -152,11 +153,12 @@ class Planner:
     def judge(self, representation: VideoRepresentation, name: str | None = None) -> Option:
         """Count the tokens and the bytes of a representation with all its frames."""
         num_frames = representation.max_frames
-        num_video_tokens = make_layout(representation, num_frames).num_tokens
+        layout = make_layout(representation, num_frames)
+        num_video_tokens = layout.num_tokens
         num_prompt_tokens = num_video_tokens + self.num_text_tokens + self._time_tokens(num_frames)
         counts = {
             "num_frames": num_frames,
-            "num_video_tokens": num_video_tokens,
+            "num_video_tokens": layout.num_packed_tokens,  # all are projected, then selected
             "num_prompt_tokens": num_prompt_tokens,
             "num_new_tokens": self.num_new_tokens,
         }
@@ -166,7 +168,7 @@ class Planner:
         text = self.model.config.text
         num_positions = num_prompt_tokens + self.num_new_tokens
         return Option(
-            name or _four_numbers(representation),
+            name or _name_of(representation),
             representation,
             num_frames,
             num_video_tokens,
@@ -275,9 +277,10 @@ class Planner:
         return len(describe_sampling(one_frame).encode()) + num_more_bytes
 
 
-def _four_numbers(representation: VideoRepresentation) -> str:
+def _name_of(representation: VideoRepresentation) -> str:
     """What ``--representation`` takes to change a checkpoint's own representation to this one."""
-    return str(representation).split(" ", maxsplit=1)[0]
+    first, *others = str(representation).split()
+    return " ".join([first, *filter(is_selection, others)])
 
 
 def _with_frames(representation: VideoRepresentation, num_frames: int) -> VideoRepresentation:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,13 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from llava_video.chat.local.media import LoadedVideo
+from llava_video.chat.local.media import Loaded, LoadedVideo
 from llava_video.chat.local.prefill import MAX_TOKENS_TOGETHER, Prefiller, PromptState
 from llava_video.chat.local.rows import Row
 from llava_video.chat.protocol import Influence, SpanInfluence
 from llava_video.errors import InputError
 from llava_video.model.modeling import LlavaVideoForConditionalGeneration
-from llava_video.representation import VideoRepresentation, make_layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ def measure_influence(
     prefiller: Prefiller,
     prompt: Row,
     answer_ids: Sequence[int],
-    representation: VideoRepresentation,
+    frames_of: Callable[[Loaded], NDArray[np.int64]],
     span_frames: int,
 ) -> Influence:
     """Score an answer with all frames of the videos, and once without each span of them.
@@ -45,7 +44,7 @@ def measure_influence(
         prefiller: of the representation; what it holds of the prompt is used.
         prompt: up to where the answer begins.
         answer_ids: at least one.
-        representation: how frames became tokens.
+        frames_of: the (V,) frame behind each token of a video; of a merged one the first.
         span_frames: frames of a span; the last one of a video may have fewer.
 
     Raises:
@@ -61,7 +60,7 @@ def measure_influence(
     prefiller.advance([state], [len(prompt) - 1])
     prefiller.encode(whole, 0)
     (likelihood,) = _score(network, prefiller, [whole], state, len(answer_ids))
-    without = [whole.only(_kept(whole, span, representation)) for span in spans]
+    without = [whole.only(_kept(whole, span, frames_of)) for span in spans]
     likelihoods: list[float] = []
     # In the order of the frames, each begins later than the one before like the whole prompt.
     while len(likelihoods) < len(spans):
@@ -87,10 +86,11 @@ def _spans_of(prompt: Row, span_frames: int) -> list[_Span]:
     ]
 
 
-def _kept(row: Row, span: _Span, representation: VideoRepresentation) -> NDArray[np.int64]:
+def _kept(
+    row: Row, span: _Span, frames_of: Callable[[Loaded], NDArray[np.int64]]
+) -> NDArray[np.int64]:
     """Positions of a row without the tokens of a span, newlines and separators included."""
-    layout = make_layout(representation, len(row.loaded[span.medium].pixels))
-    frames = layout.frame_of_token()
+    frames = frames_of(row.loaded[span.medium])
     is_own = row.media == span.medium
     frame = np.where(is_own, frames[np.where(is_own, row.offsets, 0)], -1)
     is_left_out = (span.first_frame <= frame) & (frame < span.first_frame + span.num_frames)

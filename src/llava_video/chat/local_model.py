@@ -374,7 +374,7 @@ class LocalModel:
                 self._prefiller(representation),
                 prompt,
                 answer_ids,
-                representation,
+                lambda video: self._features.frames_of(video, self.network, representation),
                 span_frames,
             )
 

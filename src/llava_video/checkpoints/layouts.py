@@ -226,6 +226,8 @@ def why_not_onevision(config: LlavaVideoConfig) -> str | None:
         )
     if representation.separator or config.has_separator:
         return "it has no place for a separator vector"
+    if representation.selection != "all":
+        return f"it keeps all video tokens, this checkpoint a share ({representation})"
     return None
 
 

@@ -46,6 +46,7 @@ from llava_video.model.int8 import quantize_linear_layers
 from llava_video.model.modeling import LlavaVideoForConditionalGeneration
 from llava_video.processing.processor import LlavaVideoProcessor, processor_values
 from llava_video.representation import PRESETS, VideoRepresentation, parse_representation
+from llava_video.representation.presets import split_selection
 
 TINY = "tiny"
 """Name of the bundled model; it knows only toyworld."""
@@ -67,8 +68,9 @@ def load(
     Args:
         name_or_dir: ``"tiny"``, a directory in our layout, that of the official release or of
             transformers' LlavaOnevision, or the name of such a checkpoint on the model hub.
-        representation: use this one instead of the checkpoint's: ``"T,M,s,p"``, a preset, or a
-            `VideoRepresentation`.
+        representation: use this one instead of the checkpoint's: ``"T,M,s,p"``, a preset, either
+            with or without ``evs=0.5``, which alone keeps half of the tokens of the checkpoint's
+            own; or a `VideoRepresentation`.
         **options: passed to ``from_pretrained`` of transformers, such as ``dtype``, ``device_map``,
             ``attn_implementation`` and ``quantization_config``. The dtype is that of the checkpoint
             unless given.
@@ -275,7 +277,7 @@ def fit_representation(
         RepresentationError: M is another one, or a learned vector is missing.
     """
     if isinstance(wanted, str):
-        is_preset = wanted in PRESETS
+        is_preset = split_selection(wanted)[0] in PRESETS
         wanted = parse_representation(wanted, config.representation)
         if is_preset:
             wanted = VideoRepresentation.from_dict(

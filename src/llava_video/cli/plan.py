@@ -29,6 +29,13 @@ def command(
     device: Annotated[
         str, typer.Option(help="The device at hand to plan for: auto, cpu, cuda, cuda:1 or mps.")
     ] = "auto",
+    representation: Annotated[
+        str | None,
+        typer.Option(
+            help="Plan for this one instead of the checkpoint's own: T,M,s,p, a name from "
+            "`presets`, or evs=0.5 to keep half of the tokens."
+        ),
+    ] = None,
     clip_seconds: Annotated[
         float | None, typer.Option(help="Length of the video; also tries 1 frame/s.")
     ] = None,
@@ -63,13 +70,17 @@ def command(
     from llava_video.budget.inference_memory import MemoryModel
     from llava_video.budget.planner import Planner, read_config
     from llava_video.budget.units import parse_bytes, parse_dtype
+    from llava_video.checkpoints.load import fit_representation
 
     place = parse_device(device)
     memory_bytes = free_memory_bytes(place) if gpu_memory is None else parse_bytes(gpu_memory)
     if memory_bytes is None:
         raise InputError(f"what {place} has free is not known here; give --gpu-memory")
     device_type = place.type if gpu_memory is None else "cuda"
-    memory_model = MemoryModel.of(read_config(model), parse_dtype(dtype), device_type)
+    config = read_config(model)
+    if representation is not None:
+        config.representation = fit_representation(representation, config)
+    memory_model = MemoryModel.of(config, parse_dtype(dtype), device_type)
     planner = Planner(
         memory_model,
         memory_bytes=memory_bytes,
@@ -130,12 +141,17 @@ def _print(model: str, planner: Planner, plan: Plan) -> None:
     if plan.pick is not None:
         rate = f", one every {seconds / plan.pick.num_frames:.1f} s" if seconds else ""
         last[1:] = [
-            f"pick: --representation {plan.pick.name} ({plan.pick.num_frames} frames{rate}, "
+            f"pick: --representation {_quoted(plan.pick.name)} "
+            f"({plan.pick.num_frames} frames{rate}, "
             f"{plan.pick.num_video_tokens:,} tokens)",
             f"      {plan.reason}",
         ]
     table = _table(plan.options, with_seconds=planner.rates is not None)
     show(*_describe(model, planner), table, *last)
+
+
+def _quoted(name: str) -> str:
+    return f"'{name}'" if " " in name else name
 
 
 def _describe(model: str, planner: Planner) -> list[str]:

@@ -19,7 +19,10 @@ class TableRow(Section):
     model: str | None = None
     """The row's own model; ``{runs}`` and ``{seed}`` are filled in. Empty: that of the table."""
     representation: str | dict[str, Any] | None = None
-    """V: T,M,s,p, the name of one, or its fields; empty for the model's own."""
+    """V: T,M,s,p or the name of one, with or without evs=0.5, or its fields; empty for the model's
+    own."""
+    curve: str | None = None
+    """Rows of one curve are joined in a plot of accuracy against video tokens."""
 
 
 class TableRecipe(BaseRecipe):

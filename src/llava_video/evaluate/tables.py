@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llava_video.evaluate.curve_plot import plot_curves
 from llava_video.evaluate.interval_plot import plot_intervals
 from llava_video.evaluate.run import Settings, evaluate
 from llava_video.evaluate.scoring.outcomes import Outcome, read_outcomes
@@ -68,6 +69,8 @@ def make_tables(
     notice: Callable[[str], None] = lambda text: None,
 ) -> list[Line]:
     """Evaluate every row, and write ``table.md``, ``.csv``, ``.svg`` and ``.html``.
+
+    Where rows belong to curves, ``curves.svg`` shows accuracy against video tokens.
 
     Args:
         recipe: what to compare; its folder may hold a part of the runs already.
@@ -133,7 +136,7 @@ def _evaluate(
         seconds += results[recipe.task]["seconds_of_last_run"]
         outcomes.append(read_outcomes(out / recipe.task))
     every = [outcome for seed in outcomes for outcome in seed]
-    scores = score(every)
+    scores = score(every, largest=find_benchmark(recipe.task).largest_value)
     assert scores.overall is not None, "a run without any score raises before"
     return Line(
         name=row.name,
@@ -155,7 +158,9 @@ def _accuracy(outcomes: Sequence[Outcome]) -> float:
 
 def _over_seeds(accuracies: Sequence[float], alone: Mean) -> Mean:
     """The mean with the interval over seeds where there are several, else over videos."""
-    return mean_of(accuracies, range(len(accuracies))) if len(accuracies) > 1 else alone
+    if len(accuracies) == 1:
+        return alone
+    return mean_of(accuracies, range(len(accuracies)), min_clusters=2)
 
 
 def difference(first: Sequence[Sequence[Outcome]], second: Sequence[Sequence[Outcome]]) -> Mean:
@@ -237,6 +242,13 @@ def _write(recipe: TableRecipe, lines: Sequence[Line]) -> None:
     write_whole(recipe.out / "table.csv", buffer.getvalue())
     plot = plot_intervals(recipe.title, [(line.name, line.overall) for line in lines])
     write_whole(recipe.out / "table.svg", plot)
+    curves: dict[str, list[tuple[int, Mean]]] = {}
+    for row, line in zip(recipe.rows, lines, strict=True):
+        if row.curve is not None:
+            curves.setdefault(row.curve, []).append((line.num_video_tokens, line.overall))
+    if curves:
+        reference = (lines[0].num_video_tokens, lines[0].overall)
+        write_whole(recipe.out / "curves.svg", plot_curves(recipe.title, curves, reference))
     bars = [Bar(line.name, line.overall.mean, line.overall.text) for line in lines]
     tokens = [Bar(line.name, line.num_video_tokens, f"{line.num_video_tokens:,}") for line in lines]
     sections = [

@@ -84,6 +84,10 @@ class Block:
 class TokenLayout:
     """The video tokens of one video: which frames are slow, order, counts.
 
+    Frames are packed into ``num_packed_tokens``. Where the representation selects among them, the
+    language model gets ``num_tokens``: how many is known here, which ones with the features of the
+    video (`selection.TokenSelection`). Blocks and runs speak of packed tokens.
+
     Attributes:
         representation: what it was made from.
         num_frames: frames sampled from the video, at most ``representation.max_frames``.
@@ -97,9 +101,35 @@ class TokenLayout:
 
     @property
     def num_tokens(self) -> int:
-        """V, newlines and separators included."""
+        """V, the tokens that the language model gets, newlines and separators included.
+
+        Of a selection ``keep_ratio`` of the packed tokens, rounded, but at least those of the
+        `anchors`: the same for all videos of as many frames.
+        """
+        num_packed = self.num_packed_tokens
+        if self.representation.selection == "all":
+            return num_packed
+        num_anchored = sum(block.num_tokens for block in self.anchors())
+        num_anchored += int(self.representation.newline == "end")
+        return max(num_anchored, round(self.representation.keep_ratio * num_packed))
+
+    @property
+    def num_packed_tokens(self) -> int:
+        """Tokens that the frames are packed into, before a selection."""
         tokens = sum(run.num_blocks * self.tokens_per_block(run.slow) for run in self.runs)
         return tokens + int(self.representation.newline == "end")
+
+    def anchors(self) -> tuple[Block, ...]:
+        """The frames that every selection keeps whole: none before shows as much detail.
+
+        These are the first slow frame, and frame 0 where it is a fast one.
+        """
+        first_slow = min((run.first_frame for run in self.runs if run.slow), default=None)
+        return tuple(
+            Block(run.first_frame, run.slow, run.first_token, self.tokens_per_block(run.slow))
+            for run in self.runs
+            if run.first_frame == (first_slow if run.slow else 0)
+        )
 
     def grid(self, slow: bool) -> FrameGrid:
         """Rows and columns of a slow or a fast frame."""
@@ -134,17 +164,28 @@ class TokenLayout:
         """Fast frames, the ones that are shown again as slow frames included."""
         return sum(run.num_blocks for run in self.runs if not run.slow)
 
-    def frame_of_token(self) -> NDArray[np.int64]:
+    def frame_of_token(self, kept: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
         """``(V,)`` index of the frame behind each token, its newlines and separator included.
 
         The newline that ends the whole video belongs to no frame: -1.
+
+        Args:
+            kept: of the video, `selection.TokenSelection.kept`; needed where not all are.
+
+        Raises:
+            RepresentationError: it is missing.
         """
         import numpy as np  # counting needs none of it, and is often all
 
-        frames = np.full(self.num_tokens, -1, dtype=np.int64)
+        if kept is None and self.num_tokens < self.num_packed_tokens:
+            raise RepresentationError(
+                f"which {self.num_tokens} of {self.num_packed_tokens} tokens are kept depends on "
+                "the video; give those that `select_tokens` chose"
+            )
+        frames = np.full(self.num_packed_tokens, -1, dtype=np.int64)
         for block in self.blocks():
             frames[block.first_token : block.first_token + block.num_tokens] = block.frame
-        return frames
+        return frames if kept is None else frames[kept]
 
 
 def make_layout(representation: VideoRepresentation, num_frames: int) -> TokenLayout:

@@ -1,8 +1,4 @@
-"""Pools features of frames and packs them into video tokens by the layout. Needs torch.
-
-Reference for the poolings: ``get_2dPool`` of the official code, which works on a channels-first
-copy; here the channels stay last, because copying them costs more than the pooling.
-"""
+"""Pools features of frames and packs them into video tokens by the layout. Needs torch."""
 
 from __future__ import annotations
 
@@ -10,61 +6,18 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 from torch import Tensor
-from torch.nn import functional
 
 from llava_video.errors import RepresentationError
+from llava_video.representation.dissimilarity import keep_tokens, select_tokens
 from llava_video.representation.layout import Run, TokenLayout
-from llava_video.representation.video_representation import (
-    FrameGrid,
-    Pooling,
-    VideoRepresentation,
-)
+from llava_video.representation.pooling import pool_for, pool_frames
+from llava_video.representation.video_representation import VideoRepresentation
 
 FRAMES_PER_WINDOW = {"cpu": 6, "cuda": 64}
 """Frames pooled at a time: few enough for the CPU's cache, or enough to fill a GPU."""
 
 Layer = Callable[[Tensor], Tensor]
 """Maps the last dimension of a tensor, such as a linear layer."""
-
-
-def pool_frames(features_NMC: Tensor, pooling: Pooling, stride: int, grid: FrameGrid) -> Tensor:
-    """Pool the tokens of each frame on their grid.
-
-    Args:
-        features_NMC: features of N frames, M a square number.
-        pooling: see `VideoRepresentation`.
-        stride: pooling stride; for ``bilinear`` and ``adaptive`` the output grid decides.
-        grid: rows and columns of the output.
-
-    Returns:
-        ``(N, rows, columns, C)`` in the dtype of the features.
-    """
-    side = int(features_NMC.shape[1] ** 0.5 + 0.5)
-    # (N, M, C) -> (N, C, side, side), a view
-    channels_first = features_NMC.unflatten(1, (side, side)).permute(0, 3, 1, 2)
-    if pooling == "average":
-        pooled = _average(channels_first, stride)
-    elif pooling == "max":
-        pooled = functional.max_pool2d(channels_first, stride)
-    elif pooling == "max_1d":
-        pooled = functional.max_pool2d(channels_first, (1, stride))
-    elif pooling == "bilinear":
-        pooled = functional.interpolate(channels_first, (grid.rows, grid.columns), mode="bilinear")
-    else:
-        pooled = functional.adaptive_avg_pool2d(channels_first, (grid.rows, grid.columns))
-    return pooled.permute(0, 2, 3, 1)
-
-
-def _average(images_NCHW: Tensor, stride: int) -> Tensor:
-    """Average pooling that drops rows and columns of incomplete windows.
-
-    Halving by bilinear interpolation takes exactly the mean of 2 x 2 neighbours, and is several
-    times faster than ``avg_pool2d`` on channels-last bfloat16.
-    """
-    while stride % 2 == 0 and min(images_NCHW.shape[-2:]) >= 2:
-        images_NCHW = functional.interpolate(images_NCHW, scale_factor=0.5, mode="bilinear")
-        stride //= 2
-    return images_NCHW if stride == 1 else functional.avg_pool2d(images_NCHW, stride)
 
 
 def pack_video(
@@ -76,7 +29,7 @@ def pack_video(
     before_pooling: Layer | None = None,
     after_pooling: Layer | None = None,
 ) -> Tensor:
-    """Pool and pack the features of a video's frames into its video tokens.
+    """Pool and pack the features of a video's frames into its video tokens, and select among them.
 
     There is no loop over frames: windows of many frames are pooled at once and written through
     strided views, so that windows stay in the cache and memory stays bounded.
@@ -103,7 +56,7 @@ def pack_video(
         if before_pooling is not None:
             features = before_pooling(features)
         if in_steps:
-            features = _pool(features, layout, slow=True).flatten(1, 2)
+            features = pool_for(features, layout, slow=True).flatten(1, 2)
         for run in layout.runs:
             part = run.within(first, last, layout.tokens_per_block(run.slow))
             if part is None:
@@ -113,17 +66,19 @@ def pack_video(
                 grid = layout.grid(part.slow)
                 grids = pool_frames(frames, "average", 1 if part.slow else 2, grid)
             else:
-                grids = _pool(frames, layout, part.slow)
+                grids = pool_for(frames, layout, part.slow)
             if after_pooling is not None:
                 grids = after_pooling(grids)
             if tokens_VD is None:
-                tokens_VD = grids.new_empty(layout.num_tokens, grids.shape[-1])
+                tokens_VD = grids.new_empty(layout.num_packed_tokens, grids.shape[-1])
             place = _place_of(tokens_VD, part, layout.tokens_per_block(part.slow))
             _write_blocks(place, grids, layout, part.slow, newline_D, separator_D)
     assert tokens_VD is not None  # a layout has at least one frame
     if layout.representation.newline == "end" and newline_D is not None:
         tokens_VD[-1] = newline_D.to(tokens_VD)
-    return tokens_VD
+    if layout.num_tokens == layout.num_packed_tokens:
+        return tokens_VD
+    return keep_tokens(tokens_VD, select_tokens(features_TMC, layout))
 
 
 def _check(
@@ -179,15 +134,6 @@ def _frames_of(features_TMC: Tensor, run: Run, first_frame: int) -> Tensor:
     # (periods, M, C, frames) -> (n, M, C)
     periods = features_TMC[begin:].unfold(0, run.frames_per_period, run.frame_period)
     return periods[: run.num_periods].movedim(-1, 1).flatten(0, 1)
-
-
-def _pool(features_NMC: Tensor, layout: TokenLayout, slow: bool) -> Tensor:
-    representation = layout.representation
-    pooling = representation.pooling
-    if not slow and representation.fast_pooling is not None:
-        pooling = representation.fast_pooling
-    stride = representation.pool_stride if slow else representation.fast_stride
-    return pool_frames(features_NMC, pooling, stride, layout.grid(slow))
 
 
 def _place_of(tokens_VD: Tensor, run: Run, tokens_per_block: int) -> Tensor:

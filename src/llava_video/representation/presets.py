@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from typing import Any
 
 from llava_video.errors import RepresentationError
 from llava_video.representation.layout import make_layout
 from llava_video.representation.video_representation import (
     VideoRepresentation,
+    is_selection,
     paper_even_grid_count,
     paper_token_count,
+    selection_values,
 )
 
 
@@ -177,21 +180,42 @@ _ALL = [
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in _ALL}
 
 
+def split_selection(text: str) -> tuple[str, dict[str, Any]]:
+    """A representation's text without the word that says which tokens are kept, and that as fields.
+
+    ``"64,729,3,2 evs=0.5"`` gives ``"64,729,3,2"`` and ``{"selection": "evs", "keep_ratio": 0.5}``.
+
+    Raises:
+        RepresentationError: the word has no share that is a number.
+    """
+    words = text.split()
+    chosen = [selection_values(word) for word in words if is_selection(word)]
+    rest = " ".join(word for word in words if not is_selection(word))
+    return rest, chosen[-1] if chosen else {}
+
+
 def parse_representation(text: str, base: VideoRepresentation | None = None) -> VideoRepresentation:
-    """Read ``T,M,s,p`` or the name of a preset.
+    """Read ``T,M,s,p`` or the name of a preset, with or without a selection of tokens.
 
     Args:
-        text: for example ``64,729,3,2`` or ``llava-video-slowfast``.
+        text: for example ``64,729,3,2``, ``llava-video-slowfast``, ``64,729,3,2 evs=0.5`` or only
+            ``evs=0.5``, which changes nothing else.
         base: other values (pooling, newlines, ...), as a rule those of the checkpoint; by
             default the paper's average pooling without newlines.
 
     Raises:
-        RepresentationError: neither a preset nor four fitting numbers.
+        RepresentationError: neither a preset nor four fitting numbers nor a selection.
     """
-    if text in PRESETS:
-        return PRESETS[text].representation
-    if any(character.isalpha() for character in text):
-        near = difflib.get_close_matches(text, PRESETS, n=1)
+    base = base or VideoRepresentation()
+    name, selection = split_selection(text)
+    if name in PRESETS:
+        representation = PRESETS[name].representation
+    elif selection and not name:
+        representation = base
+    elif any(character.isalpha() for character in name):
+        near = difflib.get_close_matches(name, PRESETS, n=1)
         hint = f"did you mean {near[0]}?" if near else "see `llava-video presets`"
-        raise RepresentationError(f"no representation is called {text!r}; {hint}")
-    return (base or VideoRepresentation()).with_numbers(text)
+        raise RepresentationError(f"no representation is called {name!r}; {hint}")
+    else:
+        representation = base.with_numbers(name)
+    return VideoRepresentation.from_dict({**representation.to_dict(), **selection})

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from llava_video.representation.layout import Block, TokenLayout
+from llava_video.representation.selection import TokenSelection
 from llava_video.representation.video_representation import paper_token_count
 from llava_video.types import Frames
 
 SLOW_COLOUR, FAST_COLOUR = "#2f6fb2", "#e0a33b"
 NEWLINE_COLOUR, SEPARATOR_COLOUR = "#7a7a7a", "#b3373d"
+DROPPED_COLOUR = "#ececec"
 _INK, _PAPER = "#222222", "#ffffff"
 
 _TAPE_WIDTH = 1100.0  # pixels for all tokens of a line of the tape
@@ -52,7 +54,11 @@ def summary(layout: TokenLayout) -> list[tuple[str, str]]:
         rows.append(("fast", f"{layout.num_fast} frames x {_block_text(layout, slow=False)}"))
     if representation.newline == "end":
         rows.append(("newline", "1 at the end"))
-    rows.append(("total", f"{layout.num_tokens:,} video tokens"))
+    total = f"{layout.num_tokens:,} video tokens"
+    if representation.selection != "all":
+        share = f"{representation.selection}={representation.keep_ratio}"
+        total = f"{total} of {layout.num_packed_tokens:,} ({share})"
+    rows.append(("total", total))
     formula = paper_token_count(
         layout.num_frames,
         representation.tokens_per_frame,
@@ -68,8 +74,16 @@ def summary(layout: TokenLayout) -> list[tuple[str, str]]:
     return rows
 
 
-def to_dict(layout: TokenLayout, frames: Frames | None = None) -> dict[str, object]:
-    """The layout as plain values: totals, and one entry per block in token order."""
+def to_dict(
+    layout: TokenLayout, frames: Frames | None = None, selection: TokenSelection | None = None
+) -> dict[str, object]:
+    """The layout as plain values: totals, and one entry per block in token order.
+
+    Args:
+        layout: what to describe.
+        frames: sampled frames, whose times are given.
+        selection: of a video; its blocks say how many of their tokens are kept.
+    """
     representation = layout.representation
     blocks = []
     for block in layout.blocks():
@@ -84,6 +98,8 @@ def to_dict(layout: TokenLayout, frames: Frames | None = None) -> dict[str, obje
         }
         if frames is not None:
             entry["timestamp_seconds"] = round(float(frames.timestamps_seconds[block.frame]), 4)
+        if selection is not None:
+            entry["num_kept"] = int(selection.is_kept(block).sum())
         blocks.append(entry)
     return {
         "representation": {
@@ -94,6 +110,7 @@ def to_dict(layout: TokenLayout, frames: Frames | None = None) -> dict[str, obje
         "num_slow": layout.num_slow,
         "num_fast": layout.num_fast,
         "num_tokens": layout.num_tokens,
+        "num_packed_tokens": layout.num_packed_tokens,
         "paper_formula": paper_token_count(
             layout.num_frames,
             representation.tokens_per_frame,
@@ -104,22 +121,40 @@ def to_dict(layout: TokenLayout, frames: Frames | None = None) -> dict[str, obje
     }
 
 
-def to_text(layout: TokenLayout, width: int = 80) -> str:
+def to_text(layout: TokenLayout, width: int = 80, selection: TokenSelection | None = None) -> str:
     """The tape for a terminal: a line of ``width`` characters, shared by tokens.
 
     Slow frames are drawn as ``█``, fast ones as ``▒``, alternating shades where frames of a kind
-    meet.
+    meet. With the selection of a video a line above it says which share of each frame is kept.
     """
     owners = [""] * width
     for index, block in enumerate(layout.blocks()):
-        start = block.first_token * width // layout.num_tokens
-        stop = max((block.first_token + block.num_tokens) * width // layout.num_tokens, start + 1)
+        columns = _columns_of(layout, block, width)
         shades = ("█", "▓") if block.slow else ("▒", "░")
-        owners[start:stop] = [shades[index % 2]] * (min(stop, width) - start)
+        owners[columns] = [shades[index % 2]] * len(owners[columns])
     tape = "".join(character or " " for character in owners)
     names = max(len(name) for name, _ in summary(layout))
     lines = [f"{name:<{names}}  {value}" for name, value in summary(layout)]
-    return "\n".join([tape, "█▓ slow  ▒░ fast", "", *lines])
+    legend = "█▓ slow  ▒░ fast"
+    if selection is not None:
+        tape = f"{_shares_to_text(layout, selection, width)}\n{tape}"
+        legend += "  ▁█ share kept"
+    return "\n".join([tape, legend, "", *lines])
+
+
+def _columns_of(layout: TokenLayout, block: Block, width: int) -> slice:
+    """The characters of a line that show a frame; at least one."""
+    start = block.first_token * width // layout.num_packed_tokens
+    stop = (block.first_token + block.num_tokens) * width // layout.num_packed_tokens
+    return slice(start, max(stop, start + 1))
+
+
+def _shares_to_text(layout: TokenLayout, selection: TokenSelection, width: int) -> str:
+    """A line with the share of each frame's tokens that is kept; of one shown twice, the larger."""
+    shares = [0.0] * layout.num_frames
+    for block in layout.blocks():
+        shares[block.frame] = max(shares[block.frame], float(selection.is_kept(block).mean()))
+    return values_to_text(layout, shares, width)
 
 
 def values_to_text(layout: TokenLayout, values: Sequence[float], width: int = 80) -> str:
@@ -134,16 +169,18 @@ def values_to_text(layout: TokenLayout, values: Sequence[float], width: int = 80
     levels = " ▁▂▃▄▅▆▇█"
     line = [" "] * width
     for block in layout.blocks():
-        start = block.first_token * width // layout.num_tokens
-        stop = max((block.first_token + block.num_tokens) * width // layout.num_tokens, start + 1)
+        columns = _columns_of(layout, block, width)
         share = max(values[block.frame], 0.0) / largest
         level = levels[math.ceil(share * (len(levels) - 1))]
-        line[start:stop] = [level] * (min(stop, width) - start)
+        line[columns] = [level] * len(line[columns])
     return "".join(line)
 
 
 def to_svg(
-    layout: TokenLayout, frames: Frames | None = None, values: Sequence[float] | None = None
+    layout: TokenLayout,
+    frames: Frames | None = None,
+    values: Sequence[float] | None = None,
+    selection: TokenSelection | None = None,
 ) -> str:
     """The tape as one SVG picture without outside assets.
 
@@ -151,6 +188,7 @@ def to_svg(
         layout: what to draw.
         frames: sampled frames, shown as thumbnails with their times.
         values: of the T frames, drawn as bars below them; negative ones are shown as 0.
+        selection: of the video; tokens that are not kept are drawn pale.
     """
     lines = split_lines(layout)
     scale = _TAPE_WIDTH / max(line.num_tokens for line in lines)
@@ -169,23 +207,27 @@ def to_svg(
         y = _MARGIN + 20.0 * index + 12
         parts.append(f'<text x="{_MARGIN}" y="{y}" fill="#666666">{html.escape(name)}</text>')
         parts.append(f'<text x="{_MARGIN + 130}" y="{y}" fill="{_INK}">{html.escape(value)}</text>')
-    parts.append(_legend(layout, _MARGIN + 20.0 * len(texts) + 8))
+    parts.append(_legend(layout, _MARGIN + 20.0 * len(texts) + 8, selection))
     for number, line in enumerate(lines):
         top = head + line_height * number
         parts += _svg_line(layout, line, top, scale, frames)
+        if selection is not None:
+            parts += _svg_dropped(selection, line, _blocks_y(top, frames), scale)
         if values is not None:
             parts += _svg_values(line, values, top + line_height, scale)
     return "\n".join([*parts, "</svg>"])
 
 
-def to_html(layout: TokenLayout, frames: Frames | None = None) -> str:
+def to_html(
+    layout: TokenLayout, frames: Frames | None = None, selection: TokenSelection | None = None
+) -> str:
     """The tape as one HTML page without outside assets."""
     title = html.escape(f"Token tape: V = {layout.representation}")
     return (
         "<!doctype html>\n"
         f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title>\n'
         "<style>body{margin:0;background:#fff}svg{max-width:100%;height:auto}</style></head>\n"
-        f"<body>\n{to_svg(layout, frames)}\n</body></html>\n"
+        f"<body>\n{to_svg(layout, frames, selection=selection)}\n</body></html>\n"
     )
 
 
@@ -217,12 +259,15 @@ def _block_text(layout: TokenLayout, slow: bool) -> str:
     return f"({' + '.join(words)} = {layout.tokens_per_block(slow)})"
 
 
-def _legend(layout: TokenLayout, y: float) -> str:
+def _legend(layout: TokenLayout, y: float, selection: TokenSelection | None) -> str:
     entries = [(SLOW_COLOUR, "slow frame"), (FAST_COLOUR, "fast frame")]
     if layout.representation.newline != "none":
         entries.append((NEWLINE_COLOUR, "newline"))
     if layout.representation.separator:
         entries.append((SEPARATOR_COLOUR, "separator"))
+    if selection is not None:
+        is_merged = layout.representation.selection == "tstm"
+        entries.append((DROPPED_COLOUR, "merged" if is_merged else "dropped"))
     parts = []
     for index, (colour, name) in enumerate(entries):
         x = _MARGIN + 120 * index
@@ -235,7 +280,7 @@ def _svg_line(
     layout: TokenLayout, line: TapeLine, top: float, scale: float, frames: Frames | None
 ) -> list[str]:
     """One line of the tape: blocks at token scale, special tokens over them, thumbnails, labels."""
-    blocks_y = top + (2 if frames is None else _THUMBNAIL_HEIGHT + 2)
+    blocks_y = _blocks_y(top, frames)
     first = line.blocks[0].first_token
     blocks, specials, labels = [], [], []
     next_label = -1.0
@@ -261,6 +306,24 @@ def _svg_line(
         x = _MARGIN + (line.num_tokens - 1) * scale
         specials.append(_rect(x, blocks_y, max(scale, 1.5), NEWLINE_COLOUR))
     return [*blocks, *specials, *labels]
+
+
+def _blocks_y(top: float, frames: Frames | None) -> float:
+    """Where the blocks of a line begin: below its thumbnails."""
+    return top + (2 if frames is None else _THUMBNAIL_HEIGHT + 2)
+
+
+def _svg_dropped(selection: TokenSelection, line: TapeLine, y: float, scale: float) -> list[str]:
+    """Pale rectangles over runs of tokens that are not kept."""
+    first = line.blocks[0].first_token
+    parts = []
+    for block in line.blocks:
+        is_dropped = np.concatenate([[False], ~selection.is_kept(block), [False]])
+        edges = np.flatnonzero(is_dropped[1:] != is_dropped[:-1]).tolist()
+        for start, stop in zip(edges[::2], edges[1::2], strict=True):
+            x = _MARGIN + (block.first_token - first + start) * scale
+            parts.append(_rect(x, y, (stop - start) * scale, DROPPED_COLOUR))
+    return parts
 
 
 def _svg_values(line: TapeLine, values: Sequence[float], bottom: float, scale: float) -> list[str]:

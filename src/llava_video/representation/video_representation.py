@@ -12,6 +12,7 @@ from llava_video.errors import RepresentationError
 Pooling = Literal["average", "bilinear", "max", "max_1d", "adaptive"]
 Arrangement = Literal["interleaved", "fast_then_slow", "slow_then_fast"]
 Newline = Literal["grid", "frame", "end", "none"]
+Selection = Literal["all", "evs", "tstm", "random"]
 
 LINEAR_POOLINGS = frozenset({"average", "bilinear", "adaptive"})
 """Poolings that are weighted means: they commute with a linear layer and keep constants."""
@@ -58,6 +59,10 @@ class VideoRepresentation:
         fast_pooling: pooling of fast frames where it differs from that of slow ones.
         adaptive_side: output side of a slow frame for ``adaptive`` pooling; fast frames get half of
             it.
+        selection: which of these tokens the language model gets: ``all``, or a share of them that
+            is chosen by ``evs`` (drops what repeats the frame before), ``tstm`` (merges it) or at
+            ``random`` (the control); see `selection` and `dissimilarity`.
+        keep_ratio: that share, newlines and separators included.
 
     Raises:
         RepresentationError: a number is out of range, or a frame would keep no token.
@@ -75,11 +80,14 @@ class VideoRepresentation:
     fast_pool_stride: int | None = None
     fast_pooling: Pooling | None = None
     adaptive_side: int | None = None
+    selection: Selection = "all"
+    keep_ratio: float = 1.0
 
     def __post_init__(self) -> None:
         _check_literal("pooling", self.pooling, Pooling)
         _check_literal("arrangement", self.arrangement, Arrangement)
         _check_literal("newline", self.newline, Newline)
+        _check_literal("selection", self.selection, Selection)
         if self.fast_pooling is not None:
             _check_literal("fast_pooling", self.fast_pooling, Pooling)
         for name in ("max_frames", "grid_side", "slow_stride", "pool_stride"):
@@ -95,6 +103,11 @@ class VideoRepresentation:
         if (self.pooling == "adaptive") != (self.adaptive_side is not None):
             raise RepresentationError(
                 "adaptive_side goes with pooling='adaptive', and only with it"
+            )
+        _check_share("keep_ratio", self.keep_ratio)
+        if self.selection == "all" and self.keep_ratio != 1:
+            raise RepresentationError(
+                f"keep_ratio = {self.keep_ratio} needs a selection: evs, tstm or random"
             )
         _ = self.slow_grid
         if self.has_fast_frames:
@@ -165,6 +178,8 @@ class VideoRepresentation:
             words.append(f"phase={self.slow_phase}")
         if self.fast_pool_stride is not None or self.fast_pooling is not None:
             words.append(f"fast={self.fast_pooling or self.pooling}/{self.fast_stride}")
+        if self.selection != "all":
+            words.append(f"{self.selection}={self.keep_ratio}")
         return " ".join(words)
 
     def to_dict(self) -> dict[str, Any]:
@@ -197,6 +212,8 @@ class VideoRepresentation:
                     values["pooling"] = word
                 elif word in get_args(Arrangement):
                     values["arrangement"] = word
+                elif is_selection(word):
+                    values |= selection_values(word)
                 elif word == "separator":
                     values["separator"] = True
                 elif name == "newline":
@@ -243,6 +260,26 @@ class VideoRepresentation:
             pool_stride=pool_stride,
             slow_phase=self.slow_phase if self.slow_phase < slow_stride else 0,
         )
+
+
+def is_selection(word: str) -> bool:
+    """Whether a word of a representation's text says which tokens are kept."""
+    return word.partition("=")[0] in get_args(Selection)
+
+
+def selection_values(word: str) -> dict[str, Any]:
+    """The fields that ``evs=0.5`` or ``all`` stands for.
+
+    Raises:
+        RepresentationError: the share is missing or is not a number.
+    """
+    name, _, share = word.partition("=")
+    try:
+        return {"selection": name, "keep_ratio": 1.0 if word == "all" else float(share)}
+    except ValueError:
+        raise RepresentationError(
+            f"{word!r} does not say which share of the tokens is kept; write {name}=0.5"
+        ) from None
 
 
 def paper_token_count(max_frames: int, tokens_per_frame: int, slow_stride: int, pool: int) -> int:
@@ -292,6 +329,11 @@ def check_keys(values: Iterable[str], known: Iterable[str], what: str) -> None:
         raise RepresentationError(
             f"unknown key {unknown[0]!r} in {what}; known are {', '.join(known)}"
         )
+
+
+def _check_share(name: str, value: float) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= 1:
+        raise RepresentationError(f"{name} must be above 0 and at most 1, got {value!r}")
 
 
 def _check_positive(name: str, value: int) -> None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from llava_video.errors import RepresentationError
 from llava_video.representation import TokenLayout
 from llava_video.toyworld import COLOURS, DIRECTIONS, SHAPES, Script
 from llava_video.toyworld.script import CAMERA, SCENE, VERBS
@@ -140,7 +141,15 @@ def token_labels(script: Script, times_seconds: Floats, layout: TokenLayout) -> 
     A token is labelled with the actor nearest to the middle of its cell that reaches into it: its
     current colour, its last direction, and the deed it began last. The place and the last camera
     move are the same for all tokens of a frame.
+
+    Raises:
+        RepresentationError: the layout selects tokens, of which only the video says which.
     """
+    if layout.num_tokens < layout.num_packed_tokens:
+        raise RepresentationError(
+            f"dense labels are for all tokens, not for {layout.representation.selection}; train "
+            "without a selection"
+        )
     stage = perform(script, times_seconds)
     view = _view(script, stage)
     shape = np.array([_KIND[actor.shape] for actor in script.actors])

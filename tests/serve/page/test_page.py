@@ -121,6 +121,7 @@ def test_the_budget_is_shown_before_it_is_spent(page: Talking, told: Told) -> No
     own = make_layout(told.representation, 12)
     assert page.text("#tokens-text") == f"{own.num_tokens} tokens"
     assert page.text("#context-text") == "of the 2,048 tokens that fit"
+    page.one("#settings summary").click()
     slider = page.one("#most-tokens")
     slider.send_keys(*["\ue012"] * 20)
     page.until(lambda: page.text("#tokens-text") != f"{own.num_tokens} tokens")
@@ -135,6 +136,7 @@ def test_the_budget_is_shown_before_it_is_spent(page: Talking, told: Told) -> No
 
 def test_a_representation_that_cannot_be_is_said_and_the_last_one_stays(page: Talking) -> None:
     page.take()
+    page.one("#settings summary").click()
     page.script(
         "const s = document.getElementById('representation'); s.value = 'other';"
         "s.dispatchEvent(new Event('change'));"

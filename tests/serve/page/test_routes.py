@@ -59,6 +59,15 @@ def test_the_page_runs_nothing_inline_and_loads_nothing_from_elsewhere(server: S
         assert "//" not in sent.text.replace("http://www.w3.org/2000/svg", "").replace("// ", "")
 
 
+def test_a_link_on_another_site_opens_the_page_and_nothing_embeds_it(server: Served) -> None:
+    foreign = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+    opened = server.http.get("/", headers={**foreign, "sec-fetch-dest": "document"})
+    assert opened.status_code == 200
+    for dest in ("iframe", "video", "script", "empty"):
+        embedded = server.http.get("/", headers={**foreign, "sec-fetch-dest": dest})
+        assert embedded.status_code == 403
+
+
 def test_a_file_is_sent_again_only_when_it_is_another(server: Served) -> None:
     tag = server.http.get("/static/main.js").headers["etag"]
     again = server.http.get("/static/main.js", headers={"if-none-match": tag})
@@ -124,6 +133,9 @@ def test_a_conversation_page_is_checked_against_the_video(server: Served) -> Non
     moved = usage(shown, timestamps_seconds=[t + 1 for t in shown["timestamps_seconds"]])
     body["turns"] = [turn(usage=moved)]
     assert server.http.post("/v1/conversation/page", json=body).status_code == 400
+    body["turns"] = [turn(usage=usage(shown, num_tokens=number)) for number in range(9)]
+    many = server.http.post("/v1/conversation/page", json=body)
+    assert (many.status_code, "9 ways" in many.text) == (400, True)
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,7 @@ def test_a_server_that_ends_in_mid_stream(browser: Any, told: Told) -> None:
         page.until(lambda: page.text(".turn .text") == "half an")
         threading.Timer(3, told.open).start()
     page.until(lambda: page.is_shown(".turn .error"))
+    assert page.text(".turn .text").startswith("half an")
     assert page.text(".turn .error") in (
         "The connection was lost in the middle of the answer. Ask again.",
         "the server has ended",

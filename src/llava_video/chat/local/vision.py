@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from llava_video.chat.local.byte_cache import ByteCache
 from llava_video.chat.local.feature_files import FeatureFiles, digest_of_encoder
 from llava_video.chat.local.media import Loaded, LoadedVideo
 from llava_video.model.modeling import LlavaVideoForConditionalGeneration
-from llava_video.representation import VideoRepresentation
+from llava_video.representation import VideoRepresentation, make_layout
+from llava_video.representation.dissimilarity import select_tokens
 from llava_video.representation.image_packing import pack_image
 
 
@@ -74,3 +77,16 @@ class VisionFeatures:
         if isinstance(loaded, LoadedVideo):
             return model.tokens_of(features, representation), num_encoded
         return pack_image(model.projector(features), loaded.layout, model.newline), num_encoded
+
+    def frames_of(
+        self,
+        loaded: Loaded,
+        network: LlavaVideoForConditionalGeneration,
+        representation: VideoRepresentation,
+    ) -> NDArray[np.int64]:
+        """The frame behind each token of a video, (V,)."""
+        layout = make_layout(representation, len(loaded.pixels))
+        if layout.num_tokens == layout.num_packed_tokens:
+            return layout.frame_of_token()
+        features, _ = self.of(loaded, network)
+        return select_tokens(features, layout).frame_of_token()

@@ -41,7 +41,11 @@ NumFrames = Annotated[
     int | None, typer.Option(help="Frames to sample uniformly; at most T, which is the default.")
 ]
 Representation = Annotated[
-    str | None, typer.Option(help="T,M,s,p or a name from `presets`; default: the model's own.")
+    str | None,
+    typer.Option(
+        help="T,M,s,p or a name from `presets`, evs=0.5 to keep half of the video tokens, or both; "
+        "default: the model's own."
+    ),
 ]
 Fps = Annotated[float | None, typer.Option(help="Sample at this rate instead, up to T frames.")]
 Start = Annotated[

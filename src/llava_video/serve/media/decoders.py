@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,6 +78,10 @@ class Decoders:
 
     Args:
         limits: of each.
+
+    Attributes:
+        last_taken: what the process that ended last took.
+        ends: how often processes ended without a result, by reason (`DecoderError`).
     """
 
     def __init__(self, limits: MediaLimits) -> None:
@@ -86,6 +91,12 @@ class Decoders:
         self._server: _ForkServer | None = None
         self._is_closed = False
         self.last_taken = Taken()
+        self.ends: Counter[str] = Counter()
+
+    def process_id(self) -> int:
+        """Of the forkserver that there is now."""
+        with self._lock:
+            return self._current().process.pid
 
     def start(self) -> None:
         """Begin to start the forkserver, so that the first job need not wait as long."""
@@ -145,9 +156,11 @@ class Decoders:
             raise
         except wire.WireTimeoutError as error:
             self.last_taken = self._end(leash)
+            self.ends["time"] += 1
             raise DecoderError("time") from error
         except wire.WireError as error:
             self.last_taken = taken = self._end(leash)
+            self.ends[_reason(taken)] += 1
             raise DecoderError(_reason(taken)) from error
         self.last_taken = self._end(leash)
         return result

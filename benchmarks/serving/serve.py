@@ -10,9 +10,9 @@ the video for each request, and once one that has all frames in memory already.
 ``load``: many clients for some minutes: responses by status, tokens per second, seconds to the
 first piece, and the memory of the server over time.
 
-Run: python benchmarks/serve.py turns [--model 0.5b] [--num-frames 64] [--runs 3]
-     python benchmarks/serve.py throughput [--clients 1 4 16 64] [--num-requests 64]
-     python benchmarks/serve.py load [--clients 64] [--minutes 2]       --minutes 30 for a soak
+Run: python benchmarks/serving/serve.py turns [--model 0.5b] [--num-frames 64] [--runs 3]
+     python benchmarks/serving/serve.py throughput [--clients 1 4 16 64] [--num-requests 64]
+     python benchmarks/serving/serve.py load [--clients 64] [--minutes 30]
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from chat import QUESTIONS, SIZES, write_videos
 
@@ -147,7 +149,7 @@ def by_loop(model: str, requests: Sequence[Request], *, keep_frames: bool) -> fl
     """Requests per second of one ``generate`` after another."""
     import llava_video as lv
 
-    loaded, processor = lv.load(model, device="cpu")
+    loaded, processor = lv.load(model)
     frames = {video: processor.sample_frames(str(video)) for video, _ in requests[:NUM_VIDEOS]}
     start = time.monotonic()
     for video, question in requests:
