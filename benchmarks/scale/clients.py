@@ -5,7 +5,7 @@ engine answers what waits in batches of up to `batch_rows`, and a batch of k tak
 a + b is what one client measures; b is what makes the simulated rate of 4 clients the measured one.
 The same by the CPU time of the server, which does not count what other programs take.
 
-Run: python benchmarks/simulated/serving.py [--clients 16 64] [--requests 48] [--batch-rows 16]
+Run: python benchmarks/scale/clients.py [--clients 16 64] [--requests 48] [--batch-rows 16]
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from typing import Any
 import httpx2 as httpx
 import simpy
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+for folder in ("", "serving"):
+    sys.path.insert(0, str(Path(__file__).parents[1] / folder))
 
 from chat import write_videos
 from serve import NUM_VIDEOS, Request, ask, checkpoint_of, requests_of, serving

@@ -1,7 +1,7 @@
 """Simulated runs of the data engine beside measured ones, and what larger ones would take.
 
-python benchmarks/simulated/runs.py measure            predictions, then the runs (--videos 1000)
-python benchmarks/simulated/runs.py fleets             178K and 10M videos on fleets that are stated
+python benchmarks/scale/runs.py measure            predictions, then the runs (--videos 1000)
+python benchmarks/scale/runs.py fleets             178K and 10M videos on fleets that are stated
 """
 
 from __future__ import annotations
