@@ -1,4 +1,4 @@
-"""The simulated server of benchmarks/simulated_serving.py against what can be worked out."""
+"""The simulated server of benchmarks/scale/clients.py against what can be worked out."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks" / "scale"
 
 
 @pytest.fixture(scope="module")
@@ -14,9 +14,9 @@ def simulated() -> Any:
     pytest.importorskip("httpx2")
     sys.path.insert(0, str(BENCHMARKS))
     try:
-        import simulated_serving
+        import clients
 
-        yield simulated_serving
+        yield clients
     finally:
         sys.path.remove(str(BENCHMARKS))
 

@@ -3,8 +3,9 @@
 The server is simulated (SimPy) as what it is: files are read by `media_workers` at a time, one
 engine answers what waits in batches of up to `batch_rows`, and a batch of k takes a + b k seconds.
 a + b is what one client measures; b is what makes the simulated rate of 4 clients the measured one.
+The same by the CPU time of the server, which does not count what other programs take.
 
-Run: python benchmarks/simulated_serving.py [--clients 16 64] [--requests 48] [--batch-rows 16]
+Run: python benchmarks/scale/clients.py [--clients 16 64] [--requests 48] [--batch-rows 16]
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import statistics
 import sys
 import tempfile
@@ -24,7 +26,8 @@ from typing import Any
 import httpx2 as httpx
 import simpy
 
-sys.path.insert(0, str(Path(__file__).parent))
+for folder in ("", "serving"):
+    sys.path.insert(0, str(Path(__file__).parents[1] / folder))
 
 from chat import write_videos
 from serve import NUM_VIDEOS, Request, ask, checkpoint_of, requests_of, serving
@@ -102,10 +105,16 @@ def fit(
     return with_row((low + high) / 2)
 
 
-async def measure(
-    address: str, requests: Sequence[Request], num_clients: int
-) -> tuple[float, float]:
-    """Requests per second, and the seconds of a request outside the engine, by the median."""
+@dataclass(frozen=True)
+class Measured:
+    """Requests per second of the wall, and of the server's CPU time; seconds outside the engine."""
+
+    per_second: float
+    per_cpu_second: float
+    outside_seconds: float
+
+
+async def measure(address: str, requests: Sequence[Request], num_clients: int) -> Measured:
     remaining, outside = iter(requests), []
     limits = httpx.Limits(max_connections=num_clients + 1)
     async with httpx.AsyncClient(base_url=address, timeout=None, limits=limits) as client:
@@ -116,9 +125,17 @@ async def measure(
                 assert status == 200
                 outside.append(usage["llava_video"]["seconds"]["media"])
 
-        start = time.monotonic()
+        async def cpu_seconds() -> float:
+            text = (await client.get("/metrics")).text
+            found = re.search(r"^process_cpu_seconds_total (\S+)", text, re.MULTILINE)
+            assert found is not None
+            return float(found[1])
+
+        start, cpu = time.monotonic(), await cpu_seconds()
         await asyncio.gather(*(work() for _ in range(num_clients)))
-        return len(requests) / (time.monotonic() - start), statistics.median(outside)
+        seconds, cpu = time.monotonic() - start, await cpu_seconds() - cpu
+        number = len(requests)
+        return Measured(number / seconds, number / cpu, statistics.median(outside))
 
 
 def compare(model: str, clients: Sequence[int], num_requests: int, batch_rows: int) -> None:
@@ -130,31 +147,49 @@ def compare(model: str, clients: Sequence[int], num_requests: int, batch_rows: i
         options = ("--max-batch", str(batch_rows), "--max-waiting", "128")
         with serving(checkpoint_of(model), Path(folder), *options) as address:
 
-            def take(number: int) -> list[Request]:
-                return [next(requests) for _ in range(number)]
+            def run(number: int) -> Measured:
+                taken = [next(requests) for _ in range(max(number, num_requests))]
+                return asyncio.run(measure(address, taken, number))
 
-            asyncio.run(measure(address, take(NUM_VIDEOS), 1))  # every video is encoded once
-            alone, outside = asyncio.run(measure(address, take(num_requests), 1))
-            four, _ = asyncio.run(measure(address, take(num_requests), 4))
-            server = fit(alone, outside, four, num_requests, batch_rows)
-            print(
-                f"measured: 1 client {alone:.2f}, 4 clients {four:.2f} requests/s; load "
-                f"{os.getloadavg()[0]:.1f}\n"
-                f"fitted: {1000 * server.outside_seconds:.0f} ms outside, a batch of k takes "
-                f"{1000 * server.fixed_seconds:.0f} + {1000 * server.row_seconds:.0f} k ms",
-                flush=True,
-            )
-            predicted = {
-                number: simulate(server, number, max(number, num_requests)) for number in clients
-            }
-            for number in clients:
-                rate, _ = asyncio.run(measure(address, take(max(number, num_requests)), number))
+            asyncio.run(measure(address, [next(requests) for _ in videos], 1))  # encoded once
+            alone, four = run(1), run(4)
+            servers = {
+                "second": fit(
+                    alone.per_second, alone.outside_seconds, four.per_second, num_requests,
+                    batch_rows,
+                ),
+                "CPU second": fit(
+                    alone.per_cpu_second, 0.0, four.per_cpu_second, num_requests, batch_rows
+                ),
+            }  # fmt: skip
+            print_measured(1, alone)
+            print_measured(4, four)
+            for unit, server in servers.items():
                 print(
-                    f"{number} clients: predicted {predicted[number]:.2f}, measured {rate:.2f} "
-                    f"requests/s: {predicted[number] / rate - 1:+.1%}; "
-                    f"load {os.getloadavg()[0]:.1f}",
+                    f"by the {unit}: {1000 * server.outside_seconds:.0f} ms outside, a batch of k "
+                    f"takes {1000 * server.fixed_seconds:.0f} + "
+                    f"{1000 * server.row_seconds:.0f} k ms",
                     flush=True,
                 )
+            for number in clients:
+                rates = [
+                    simulate(server, number, max(number, num_requests))
+                    for server in servers.values()
+                ]
+                found = run(number)
+                print_measured(number, found)
+                for unit, rate, true in zip(
+                    servers, rates, (found.per_second, found.per_cpu_second), strict=True
+                ):
+                    print(f"  predicted {rate:.2f} per {unit}: {rate / true - 1:+.1%}", flush=True)
+
+
+def print_measured(num_clients: int, found: Measured) -> None:
+    print(
+        f"{num_clients} clients: measured {found.per_second:.2f} requests per second, "
+        f"{found.per_cpu_second:.2f} per CPU second; load {os.getloadavg()[0]:.1f}",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

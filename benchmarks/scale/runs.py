@@ -1,7 +1,7 @@
 """Simulated runs of the data engine beside measured ones, and what larger ones would take.
 
-python benchmarks/simulated_runs.py measure            predictions, then the runs (--videos 1000)
-python benchmarks/simulated_runs.py fleets             178K and 10M videos on fleets that are stated
+python benchmarks/scale/runs.py measure            predictions, then the runs (--videos 1000)
+python benchmarks/scale/runs.py fleets             178K and 10M videos on fleets that are stated
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from tests.annotate.fake_endpoint import completion, write_answer
 from tests.annotate.make_videos import write_video
