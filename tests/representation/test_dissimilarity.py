@@ -81,13 +81,15 @@ def test_links_lead_to_the_most_similar_token_of_the_frame_before(
         before = blocks.get((frame, block.slow)) or blocks[frame, True]
         now = vectors_of(features, layout, block.frame, block.slow)
         then = vectors_of(features, layout, frame, before.slow)
+        then_on_grid = vectors_of(features, layout, frame, block.slow)
         others = before.first_token + np.flatnonzero(patch_mask(layout, before.slow))
         own = block.first_token + np.flatnonzero(patch_mask(layout, block.slow))
         for place, vector in zip(own.tolist(), now, strict=True):
             similarity = torch.cosine_similarity(vector, then, dim=-1)
             chosen = others.tolist().index(links[place])
             assert similarity[chosen] == pytest.approx(float(similarity.max()), abs=1e-5)
-            assert dissimilarity[place] == pytest.approx(1 - float(similarity.max()), abs=1e-5)
+            on_one_grid = torch.cosine_similarity(vector, then_on_grid, dim=-1)
+            assert dissimilarity[place] == pytest.approx(1 - float(on_one_grid.max()), abs=1e-5)
             linked.add(place)
     assert set(np.flatnonzero(links >= 0).tolist()) == linked
 

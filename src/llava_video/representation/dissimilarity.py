@@ -112,6 +112,9 @@ def compare_places(features_TMC: Tensor, layout: TokenLayout) -> Floats:
 def link_tokens(features_TMC: Tensor, layout: TokenLayout) -> tuple[Floats, Integers]:
     """The most similar token of the frame before: how dissimilar it is, and its place.
 
+    How dissimilar a token of a fast frame is to a slow one is told on the grid of the fast one:
+    poolings of other sizes differ even where nothing changed.
+
     Returns:
         (packed tokens,) one minus the cosine similarity, and the places; 0 and -1 at newlines,
         separators and in frames without a predecessor.
@@ -125,17 +128,32 @@ def link_tokens(features_TMC: Tensor, layout: TokenLayout) -> tuple[Floats, Inte
             vectors = _unit_vectors(features_TMC, frames, layout, slow)
             for frame, own, own_vectors in zip(frames.tolist(), places, vectors, strict=True):
                 shown[frame, slow] = own, own_vectors
-    stride = layout.representation.slow_stride
-    is_interleaved = layout.representation.arrangement == "interleaved"
     for (frame, slow), (places, vectors) in shown.items():
-        before = shown.get((frame - stride, True) if slow else (frame - 1, False))
-        if before is None and is_interleaved and not slow:
-            before = shown.get((frame - 1, True))
-        if before is not None:
-            nearest = (vectors @ before[1].T).argmax(dim=1)
-            found[places] = _halved_squares(vectors - before[1][nearest])
-            links[places] = before[0][nearest.cpu().numpy()]
+        before = _before(shown, layout, frame, slow)
+        if before is None:
+            continue
+        nearest = (vectors @ before[1].T).argmax(dim=1)
+        links[places] = before[0][nearest.cpu().numpy()]
+        compared = before[1]
+        if not slow and (frame - 1, False) not in shown:  # a slow frame on the grid of a fast one
+            compared = _unit_vectors(features_TMC, np.array([frame - 1]), layout, slow)[0]
+            nearest = (vectors @ compared.T).argmax(dim=1)
+        found[places] = _halved_squares(vectors - compared[nearest])
     return found, links
+
+
+def _before(
+    shown: dict[tuple[int, bool], tuple[Integers, Tensor]],
+    layout: TokenLayout,
+    frame: int,
+    slow: bool,
+) -> tuple[Integers, Tensor] | None:
+    """Places and vectors of the frame that a frame follows, if there is one."""
+    if slow:
+        return shown.get((frame - layout.representation.slow_stride, True))
+    if (frame - 1, False) in shown or layout.representation.arrangement != "interleaved":
+        return shown.get((frame - 1, False))
+    return shown.get((frame - 1, True))
 
 
 def _places(layout: TokenLayout, slow: bool) -> tuple[Integers, Integers]:
