@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from .conftest import KEY, World, refusal
+from .conftest import KEY, MEDIA_SECONDS, World, refusal
 from .hostile_files import gif_of_many_frames, sound_video
 from .test_files import as_data
 
@@ -77,4 +77,9 @@ def test_clients_that_leave_while_their_video_is_read_leave_nothing_behind(world
             )
             time.sleep(0.05)
     world.check_alive()
+    places = world.guard.decoders._places
+    until = time.monotonic() + 2 * MEDIA_SECONDS
+    while places._value < places._initial_value and time.monotonic() < until:
+        time.sleep(0.05)  # what was begun ends within its limits
+    assert places._value == places._initial_value
     place.unlink()
