@@ -149,7 +149,7 @@ def by_loop(model: str, requests: Sequence[Request], *, keep_frames: bool) -> fl
     """Requests per second of one ``generate`` after another."""
     import llava_video as lv
 
-    loaded, processor = lv.load(model, device="cpu")
+    loaded, processor = lv.load(model)
     frames = {video: processor.sample_frames(str(video)) for video, _ in requests[:NUM_VIDEOS]}
     start = time.monotonic()
     for video, question in requests:
@@ -160,9 +160,13 @@ def by_loop(model: str, requests: Sequence[Request], *, keep_frames: bool) -> fl
     return len(requests) / (time.monotonic() - start)
 
 
-async def by_clients(address: str, requests: Sequence[Request], num_clients: int) -> float:
+async def by_clients(
+    address: str, requests: Sequence[Request], num_clients: int, other: Request
+) -> float:
+    """Requests per second, once another one has been answered."""
     remaining = iter(requests)
     async with httpx.AsyncClient(base_url=address, timeout=None) as client:
+        assert (await ask(client, other))[0] == 200
 
         async def work() -> None:
             for request in remaining:
@@ -177,7 +181,7 @@ async def by_clients(address: str, requests: Sequence[Request], num_clients: int
 def throughput(model: str, clients: Sequence[int], num_requests: int) -> None:
     checkpoint = checkpoint_of(model)
     with tempfile.TemporaryDirectory() as folder:
-        videos = write_videos(Path(folder), NUM_VIDEOS)
+        *videos, another = write_videos(Path(folder), NUM_VIDEOS + 1)
         requests = requests_of(videos, num_requests)
         rates = {
             "`generate`, videos read each time": by_loop(checkpoint, requests, keep_frames=False),
@@ -186,7 +190,7 @@ def throughput(model: str, clients: Sequence[int], num_requests: int) -> None:
         for number in clients:
             with serving(checkpoint, Path(folder)) as address:  # with nothing kept
                 rates[f"server, {number} clients"] = asyncio.run(
-                    by_clients(address, requests, number)
+                    by_clients(address, requests, number, (another, QUESTIONS[0]))
                 )
     read, in_memory = list(rates.values())[:2]
     print(f"{model}: {num_requests} requests about {NUM_VIDEOS} videos, {NEW_TOKENS} tokens\n")

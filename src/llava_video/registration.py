@@ -12,7 +12,7 @@ It watches for imports, before or after its own, and each of them causes the nex
         |  registers with AutoProcessor
         v
     the first LlavaVideoConfig is made          model.modeling (torch, transformers' modeling)
-           registers with AutoModel, AutoModelForImageTextToText
+           registers with AutoModel, AutoModelForImageTextToText, AutoModelForMultimodalLM
 
 The models come last: an Auto class makes a configuration before it looks for the model, and
 importing them earlier would be a circular import. For the same reason nothing is
@@ -62,14 +62,18 @@ def _await_first_configuration(configuration: ModuleType) -> None:
 
 
 def _register_models() -> None:
-    from transformers import AutoModel, AutoModelForImageTextToText
+    from transformers import AutoModel, AutoModelForImageTextToText, AutoModelForMultimodalLM
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES
 
     from llava_video.model.configuration import LlavaVideoConfig
     from llava_video.model.modeling import LlavaVideoForConditionalGeneration, LlavaVideoModel
 
     AutoModel.register(LlavaVideoConfig, LlavaVideoModel, exist_ok=True)
-    AutoModelForImageTextToText.register(
-        LlavaVideoConfig, LlavaVideoForConditionalGeneration, exist_ok=True
+    for auto in (AutoModelForImageTextToText, AutoModelForMultimodalLM):
+        auto.register(LlavaVideoConfig, LlavaVideoForConditionalGeneration, exist_ok=True)
+    # `transformers serve` looks models up by name, here only.
+    MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES[LlavaVideoConfig.model_type] = (
+        LlavaVideoForConditionalGeneration.__name__
     )
 
 

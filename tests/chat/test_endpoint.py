@@ -117,6 +117,20 @@ def test_a_video_goes_as_its_file_or_its_name(server: StreamingEndpoint, file: P
         answer_one(model_at(server, videos_as="data_url"), [user(video("missing.mp4"), "What?")])
 
 
+def test_a_server_is_told_how_many_frames_to_take_of_a_file(
+    server: StreamingEndpoint, file: Path
+) -> None:
+    conversation = [user(video(file), "What?")]
+    model = model_at(server, videos_as="file_url")
+    answer_one(model, conversation, AnswerOptions(sampling=Sampling(num_frames=3)))
+    answer_one(model, conversation, AnswerOptions(sampling=Sampling(fps=0.5)))
+    answer_one(model, conversation)
+    asked = [body.get("media_io_kwargs") for body in server.bodies]
+    assert asked == [{"video": {"num_frames": 3}}, {"video": {"fps": 0.5}}, None]
+    with pytest.raises(InputError, match="a part was asked for; send videos as frames"):
+        answer_one(model, conversation, AnswerOptions(sampling=Sampling(start_seconds=1.0)))
+
+
 def test_images_go_as_files_or_pictures(server: StreamingEndpoint, tmp_path: Path) -> None:
     picture = Image.fromarray(np.zeros((4, 6, 3), np.uint8))
     picture.save(tmp_path / "a.png")

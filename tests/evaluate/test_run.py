@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 
 from llava_video.errors import InputError, VideoError
+from llava_video.evaluate.compare import compare
+from llava_video.evaluate.report import write_report
+from llava_video.evaluate.rescore import rescore
 from llava_video.evaluate.run import Settings, evaluate
 from llava_video.evaluate.scoring.outcomes import read_outcomes
 from llava_video.records.json_lines import append_line, read_lines
@@ -30,7 +33,9 @@ def test_scores_and_what_they_depend_on(tmp_path: Path) -> None:
     assert results["scores"]["num_questions"] == 12
     assert results["scores"]["overall"]["num_clusters"] == 4
     assert results["prompts"] == "official"
-    assert results["versions"]["inspect-ai"]
+    [environment] = results["environments"]
+    assert environment["versions"]["inspect-ai"]
+    assert environment["hardware"]["cpu"]
     assert results["settings"]["extraction"] == "llava-video"
     assert json.loads((tmp_path / "out/own/results.json").read_text()) == results
     outcomes = read_outcomes(tmp_path / "out/own")
@@ -182,6 +187,17 @@ def test_a_second_run_asks_nothing(tmp_path: Path) -> None:
     second = evaluate(["own"], tmp_path / "out", Settings(), annotations=file, model=model)
     assert script.asked == []
     assert second["own"]["scores"] == first["own"]["scores"]
+
+
+def test_outcomes_that_are_cut_off_are_not_scored_as_if_they_were_all(tmp_path: Path) -> None:
+    file = write_questions(tmp_path)
+    model, _ = scripted(right_about_q0)
+    evaluate(["own"], tmp_path / "out", Settings(), annotations=file, model=model)
+    path = tmp_path / "out/own/outcomes.jsonl"
+    path.write_text(path.read_text()[: path.stat().st_size // 2])
+    for reads in (rescore, write_report, lambda run: compare(run, run)):
+        with pytest.raises(InputError, match=r"\d outcomes of 12 questions; run .* again"):
+            reads(tmp_path / "out")
 
 
 def test_a_changed_video_is_asked_about_again(tmp_path: Path) -> None:

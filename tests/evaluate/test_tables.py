@@ -43,7 +43,7 @@ def test_differences_are_paired_to_the_first_row(tmp_path: Path) -> None:
     assert first.more is None
     assert second.more is not None
     assert second.more.mean == pytest.approx(0.5)
-    assert second.more.half_width == 0.0, "the same difference about every video"
+    assert second.more.low == second.more.high, "the same difference about every video"
 
 
 def test_intervals_are_over_seeds_where_there_are_several(tmp_path: Path) -> None:

@@ -110,3 +110,20 @@ def test_padding_needs_no_token_of_its_own() -> None:
         for one in (processor, expected)
     ]
     torch.testing.assert_close(*logits)
+
+
+def test_a_server_s_default_number_of_frames_becomes_t(processor) -> None:  # type: ignore[no-untyped-def]
+    """`transformers serve` always says load_audio_from_video and, for videos, 32 frames."""
+    pixels = random_frames(64).pixels
+    video = {"type": "video", "video": pixels}
+    asked = [{"role": "user", "content": [video, {"type": "text", "text": "x"}]}]
+    expected = processor.apply_chat_template(asked, num_frames=8)
+    with pytest.warns(UserWarning, match="32 frames are more than T = 8"):
+        served = processor.apply_chat_template(
+            asked, tools=None, num_frames=32, load_audio_from_video=True
+        )
+    assert torch.equal(served["pixel_values_videos"], expected["pixel_values_videos"])
+    with pytest.raises(InputError, match="32 frames are more than T = 8"):
+        processor.apply_chat_template(asked, num_frames=32)
+    with pytest.raises(InputError, match=r"tools=\[\] makes no inputs"):
+        processor.apply_chat_template(asked, tools=[])

@@ -25,11 +25,11 @@ from llava_video.tiny.batches import (
 )
 from llava_video.tiny.conversations import Exchange, conversations_about, exchanges, lettered_lists
 from llava_video.tiny.feature_cache import ClipStore, fill_store
-from llava_video.tiny.noise_clips import OUT_OF_DOMAIN_ANSWER, noise_clip
 from llava_video.tiny.objectives import clip_losses, token_heads
 from llava_video.tiny.tokenizer import END, START
 from llava_video.tiny.train import LEVELS, TEXT, build
 from llava_video.toyworld import generate_script, render
+from llava_video.toyworld.draw.noise_clips import OUT_OF_DOMAIN_ANSWER, noise_clip
 from llava_video.train.attention import WRITTEN
 from llava_video.train.data.packing import LABEL_IGNORED
 

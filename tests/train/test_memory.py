@@ -1,4 +1,4 @@
-"""The estimate counts what training holds; benchmarks/training_memory.py measures it."""
+"""The estimate counts what training holds; benchmarks/memory_plans/training.py measures it."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import httpx2 as httpx
 import pytest
@@ -57,6 +58,35 @@ def test_bodies_are_bounded_in_bytes_and_time() -> None:
                 answer += more
         assert answer.startswith(b"HTTP/1.1 408")
         assert b'"error"' in answer
+
+
+def test_bodies_are_bounded_together() -> None:
+    head = b"POST /echo HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n"
+    with running(an_app(max_body_seconds=30.0)) as server, ExitStack() as open_ones:
+        for _ in range(16):
+            connection = open_ones.enter_context(
+                socket.create_connection(("127.0.0.1", server.port), timeout=20)
+            )
+            connection.sendall(head + b"x" * 99)
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as one_more:
+            one_more.sendall(head + b"x" * 99)
+            assert one_more.recv(4096).startswith(b"HTTP/1.1 429")
+        open_ones.close()
+        # What clients that have left had sent is not held any more.
+        with socket.create_connection(("127.0.0.1", server.port), timeout=20) as another:
+            time.sleep(0.2)
+            another.sendall(head + b"x" * 100)
+            assert another.recv(4096).startswith(b"HTTP/1.1 200")
+
+
+def test_a_refusal_reaches_a_client_that_has_sent_a_body() -> None:
+    with running(an_app()) as server, httpx.Client(base_url=server.url) as client:
+        for _ in range(20):
+            assert client.post("/nothing", content=b"x" * 90).status_code == 404
+        assert client.post("/nothing", content=iter([b"x"] * 90)).status_code == 404
+        refused = client.post("/echo", content=b"x" * 90, headers={"host": "evil.example"})
+        assert refused.status_code == 403
+        assert client.post("/echo", content=b"x" * 90).json() == {"length": 90}
 
 
 @pytest.mark.parametrize("length", ["-1", "1e3", "9" * 30, "abc"])

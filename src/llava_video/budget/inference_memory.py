@@ -9,7 +9,7 @@ Four moments are compared, because what one of them holds another has freed::
     prefill   weights, pixels, video tokens, embedded prompt, key/value cache, activations
     decode    the same without activations, with the cache of the whole answer
 
-benchmarks/memory.py holds these sums against measured peaks.
+benchmarks/memory_plans/inference.py holds these sums against measured peaks.
 """
 
 from __future__ import annotations

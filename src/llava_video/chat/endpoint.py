@@ -26,6 +26,7 @@ from llava_video.chat.protocol import (
     Conversation,
     FinishReason,
     Piece,
+    Sampling,
     ShownVideo,
     Usage,
 )
@@ -138,7 +139,12 @@ class EndpointModel:
         reason: FinishReason | None = None
         counted: Any = None
         with self._client.chat.completions.create(
-            **_body(self._settings, prepared.messages, options)
+            **_body(
+                self._settings,
+                prepared.messages,
+                options,
+                sends_files=self._videos_as != "frames",
+            )
         ) as chunks:
             for chunk in chunks:
                 counted = chunk.usage or counted
@@ -202,6 +208,10 @@ class EndpointModel:
             raise InputError(
                 f"{self.name}: frames in memory cannot be sent as a file; send videos as frames"
             )
+        if options.sampling.start_seconds or options.sampling.end_seconds is not None:
+            raise InputError(
+                f"{self.name} gets whole files, and a part was asked for; send videos as frames"
+            )
         url = _url_of(medium.source, inside=self._videos_as == "data_url")
         name, is_here = name_of(medium.source), "://" not in str(medium.source)
         is_here = is_here and not str(medium.source).startswith(DATA)
@@ -228,7 +238,11 @@ class EndpointModel:
 
 
 def _body(
-    settings: Endpoint, messages: list[dict[str, Any]], options: AnswerOptions
+    settings: Endpoint,
+    messages: list[dict[str, Any]],
+    options: AnswerOptions,
+    *,
+    sends_files: bool,
 ) -> dict[str, Any]:
     """The arguments of the request."""
     body: dict[str, Any] = {
@@ -246,11 +260,19 @@ def _body(
     if options.stop:
         body["stop"] = list(options.stop)
     more = dict(settings.extra_body)
+    if sends_files and (asked := _rate_of(options.sampling)):
+        more["media_io_kwargs"] = {"video": asked}
     if options.top_k is not None:
         more["top_k"] = options.top_k
     if options.repetition_penalty is not None:
         more["repetition_penalty"] = options.repetition_penalty
     return {**body, "extra_body": more} if more else body
+
+
+def _rate_of(sampling: Sampling) -> dict[str, Any]:
+    """How many frames a server is to take of a file, in vLLM's words; empty for its default."""
+    wanted = {"num_frames": sampling.num_frames, "fps": sampling.fps}
+    return {name: value for name, value in wanted.items() if value is not None}
 
 
 def _usage(counted: Any, num_frames_decoded: int) -> Usage:

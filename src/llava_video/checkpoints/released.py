@@ -20,6 +20,9 @@ from llava_video.representation.video_representation import Newline, Pooling
 ARCHITECTURE = "LlavaQwenForCausalLM"
 """What a released config.json calls the model."""
 
+NATIVE_ARCHITECTURE = "LlavaVideoForConditionalGeneration"
+"""What ours calls it."""
+
 
 NEWLINES: dict[str, Newline] = {
     "grid": "grid",
@@ -136,6 +139,7 @@ def translate_config(
         add_time_instruction=bool(value_of(values, "add_time_instruction")),
         tie_word_embeddings=bool(value_of(values, "tie_word_embeddings")),
         dtype=values.get("dtype") or value_of(values, "torch_dtype"),
+        architectures=[NATIVE_ARCHITECTURE],  # engines choose the model by it
     )
 
 

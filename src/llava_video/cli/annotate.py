@@ -6,6 +6,7 @@ import contextlib
 import functools
 import inspect
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -121,7 +122,9 @@ def plan(
     """Show what a run would do and cost. Nothing is sent or spent."""
     import dataclasses
 
+    from llava_video.annotate.forecast.calibration import measure_picture_seconds
     from llava_video.annotate.forecast.forecast import make_forecast
+    from llava_video.annotate.forecast.simulation import Rates
     from llava_video.annotate.preflight import check_run
     from llava_video.annotate.videos.select import select_videos
     from llava_video.calls.ledger import open_ledger
@@ -131,9 +134,13 @@ def plan(
     ledger = open_ledger(out) if out is not None else None
     records = select_videos(found_videos, recipe, ledger)
     prices = load_prices(recipe.endpoint.prices_file)
-    found = make_forecast(records, recipe, prices, ledger)
+    picture_seconds = measure_picture_seconds(records, recipe.describe, os.cpu_count() or 1)
+    rates = Rates() if picture_seconds is None else Rates(picture_seconds)
+    found = make_forecast(records, recipe, prices, ledger, rates=rates)
     if as_json:
-        print(json.dumps(dataclasses.asdict(found), indent=2))
+        values = dataclasses.asdict(dataclasses.replace(found, planned=[]))
+        del values["planned"]  # a line for every call
+        print(json.dumps(values, indent=2))
         return
     from llava_video.annotate.views.console import forecast_screen
 

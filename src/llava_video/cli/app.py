@@ -25,6 +25,7 @@ from llava_video.cli import (
     train,
 )
 from llava_video.cli.answering import ask, chat, kept
+from llava_video.cli.planning import training
 from llava_video.cli.serving import serve
 from llava_video.errors import LlavaVideoError
 
@@ -48,6 +49,7 @@ app.command("tokens")(tokens.command)
 app.command("presets")(presets.command)
 app.command("convert")(convert.command)
 app.command("plan")(plan.command)
+app.command("plan-training")(training.command)
 app.command("doctor")(doctor.command)
 app.command("train")(train.command)
 app.command("merge")(merge.command)
@@ -60,6 +62,7 @@ app.add_typer(eval.app, name="eval")
 _EXTRAS = {
     "annotate": "annotate",
     "train": "train",
+    "plan-training": "train",
     "merge": "train",
     "tiny": "train",
     "eval": "evaluate",

@@ -21,6 +21,10 @@ frame is shown; its frames are shown in another order; another question's video 
 answer is A, without any model."""
 
 BASELINES: tuple[str, ...] = get_args(Baseline)
+Part = tuple[float, float | None]
+CUT = "_segment"
+"""Ends the names of folders whose videos were cut to the parts that questions are about."""
+
 MAX_TOGETHER = 16
 """Questions of one video that are answered in one batch."""
 _HASHED_BYTES = 1 << 16
@@ -36,6 +40,8 @@ class Asked:
         video: the file that is shown; None for none.
         video_digest: of its size, its beginning and its end: what tells it from other files.
         missing: why there is no video, where there should be one.
+        part: where the part of the video that is shown begins and ends, in seconds; the end may be
+            None for that of the video.
         batch: the questions that are answered together have one batch.
         batch_size: how many they are.
     """
@@ -45,6 +51,7 @@ class Asked:
     video: Path | None = None
     video_digest: str = ""
     missing: str = ""
+    part: Part = (0.0, None)
     batch: str = ""
     batch_size: int = 1
 
@@ -70,30 +77,30 @@ def ask_all(
         InputError: there is no such preset, or no other video to show.
     """
     _, write = benchmark.prompt(prompts)
-    by_video: dict[str, list[Question]] = {}
+    by_video: dict[str, dict[Part, list[Question]]] = {}
     for question in questions:
-        by_video.setdefault(question.video, []).append(question)
+        part = (question.start_seconds, question.end_seconds)
+        by_video.setdefault(question.video, {}).setdefault(part, []).append(question)
     names = list(by_video)
     if baseline == "other-video" and len(names) < 2:
         raise InputError("other-video needs questions about two videos at least; raise --limit")
-    files: dict[str, tuple[Path | None, str, str]] = {}
     asked = []
-    for place, (name, group) in enumerate(by_video.items()):
+    for place, (name, parts) in enumerate(by_video.items()):
         wanted = names[(place + 1) % len(names)] if baseline == "other-video" else name
-        for start in range(0, len(group), MAX_TOGETHER):
-            together = group[start : start + MAX_TOGETHER]
-            for question in together:
-                if baseline in ("no-video", "always-a") or folder is None:
-                    shown: tuple[Path | None, str, str] = (None, "", "")
-                else:
-                    if wanted not in files:
-                        files[wanted] = _find(folder, wanted)
-                    shown = files[wanted]
-                text = write(question)
-                if SUBTITLES in text:
-                    text = text.replace(SUBTITLES, subtitles_of(folder, question, shown[0]))
-                batch = f"{name} {start // MAX_TOGETHER}"
-                asked.append(Asked(question, text, *shown, batch, len(together)))
+        shown: tuple[Path | None, str, str] = (None, "", "")
+        if baseline not in ("no-video", "always-a") and folder is not None:
+            shown = _find(folder, wanted)
+        for part, group in parts.items():
+            of_video = wanted == name and not (shown[0] and shown[0].parent.name.endswith(CUT))
+            seen = part if of_video else (0.0, None)
+            for start in range(0, len(group), MAX_TOGETHER):
+                together = group[start : start + MAX_TOGETHER]
+                batch = f"{name} {seen} {start // MAX_TOGETHER}"
+                for question in together:
+                    text = write(question)
+                    if SUBTITLES in text:
+                        text = text.replace(SUBTITLES, subtitles_of(folder, question, shown[0]))
+                    asked.append(Asked(question, text, *shown, seen, batch, len(together)))
     return asked
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llava_video.errors import InputError
-from llava_video.evaluate.scoring.outcomes import Outcome, read_outcomes, task_folders
+from llava_video.evaluate.scoring.outcomes import Outcome, task_folders
 from llava_video.evaluate.scoring.power import differing_share, num_questions_needed
+from llava_video.evaluate.scoring.results import read_task
 from llava_video.evaluate.scoring.scores import Paired, compare_paired
 from llava_video.evaluate.thumbnails import thumbnails
 from llava_video.pages.blocks import Block, Page, Section, Table, Text, Tiles
@@ -69,7 +70,7 @@ def compare(first: Path, second: Path) -> list[Comparison]:
             f"{first} has {', '.join(before)} and {second} has {', '.join(after)}: no task in both"
         )
     return [
-        _compare(name, read_outcomes(before[name]), read_outcomes(after[name])) for name in shared
+        _compare(name, read_task(before[name])[1], read_task(after[name])[1]) for name in shared
     ]
 
 

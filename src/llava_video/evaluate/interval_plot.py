@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
 from llava_video.evaluate.scoring.scores import Mean
 
-_ROW, _LEFT, _WIDTH, _RIGHT = 26, 230, 360, 130
+_ROW, _LEFT, _WIDTH, _RIGHT = 26, 230, 360, 160
 
 
 def plot_intervals(title: str, rows: Sequence[tuple[str, Mean]]) -> str:
     """A dot for each mean, a line for its 95 % interval, below each other on one scale."""
-    ends = [(m.mean - _half(m), m.mean + _half(m)) for _, m in rows]
+    ends = [(m.low, m.high) if m.has_interval else (m.mean, m.mean) for _, m in rows]
     low, high = min(low for low, _ in ends), max(high for _, high in ends)
     margin = (high - low) * 0.05 or 0.01
     low, high = low - margin, high + margin
@@ -42,10 +41,6 @@ def plot_intervals(title: str, rows: Sequence[tuple[str, Mean]]) -> str:
             "</svg>\n",
         ]
     )
-
-
-def _half(mean: Mean) -> float:
-    return mean.half_width if math.isfinite(mean.half_width) else 0.0
 
 
 def _text(x: float, y: float, text: str, anchor: str, weight: str = "normal") -> str:

@@ -8,12 +8,14 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-from llava_video.evaluate.scoring.outcomes import Outcome, read_outcomes, task_folders
-from llava_video.evaluate.scoring.results import read_results
+from llava_video.evaluate.scoring.outcomes import Outcome, task_folders
+from llava_video.evaluate.scoring.results import read_task
+from llava_video.evaluate.scoring.scores import mean_text
 from llava_video.evaluate.thumbnails import thumbnails
 from llava_video.pages.blocks import Bar, Bars, Block, Cell, Page, Section, Table, Text, Tiles
 from llava_video.pages.html import to_html
 from llava_video.records.files import write_whole
+from llava_video.records.options import LETTERS
 
 FILE = "report.html"
 _MOST_SHOWN = 12
@@ -26,25 +28,48 @@ def write_report(run: Path) -> Path:
         InputError: a task has no results.
     """
     sections: list[Section] = []
-    lead: list[Block] = []
     for folder in task_folders(run):
-        results, outcomes = read_results(folder), read_outcomes(folder)
+        results, outcomes = read_task(folder)
         sections += _sections(results, outcomes)
-        lead = [_about(results)]
     path = run / FILE
-    write_whole(path, to_html(Page(f"Evaluation {run.resolve().name}", lead, sections)))
+    write_whole(path, to_html(Page(f"Evaluation {run.resolve().name}", [], sections)))
     return path
 
 
-def _about(results: dict[str, Any]) -> Table:
-    values = {
+def _about(results: dict[str, Any], outcomes: Sequence[Outcome]) -> Table:
+    """What the scores depend on: settings, what was seen, files, versions, machines."""
+    judge = results["judge"] or {}
+    values: dict[str, Any] = {
         **results["settings"],
-        "representation": ", ".join(results["representations"]) or "as the model has it",
-        **results["versions"],
-        **results["hardware"],
+        "prompts": results["prompts"],
+        "representation": ", ".join(results["representations"]) or "not known here",
+        "frames of a video": _frames_in_words(outcomes),
+        **{f"judge: {name}": value for name, value in judge.items()},
+        **{f"seed: {name}": value for name, value in results["seeds"].items()},
+        "annotations": results["annotations"],
+        "videos": results["videos"],
     }
+    for kind in ("computed", "versions", "hardware"):
+        for name in dict.fromkeys(n for each in results["environments"] for n in each[kind]):
+            found = dict.fromkeys(each[kind].get(name, "") for each in results["environments"])
+            values[name] = ", then ".join(found)
     rows = [(name, str(value)) for name, value in values.items() if value not in (None, False)]
     return Table(("setting", "value"), rows)
+
+
+def _frames_in_words(outcomes: Sequence[Outcome]) -> str:
+    seen = [outcome for outcome in outcomes if outcome.seen_seconds]
+    if not seen:
+        return "not known here"
+    numbers = sorted({len(outcome.seen_seconds) for outcome in seen})
+    counted = f"{numbers[0]}" if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+    [first, *_] = seen
+    times = first.seen_seconds
+    return (
+        f"{counted}; of {first.video} at {', '.join(f'{t:.2f}' for t in times[:3])}"
+        f"{' ... ' if len(times) > 4 else ', ' if len(times) > 3 else ''}"
+        f"{f'{times[-1]:.2f}' if len(times) > 3 else ''} s (all in outcomes.jsonl)"
+    )
 
 
 def _sections(results: dict[str, Any], outcomes: Sequence[Outcome]) -> Iterator[Section]:
@@ -66,6 +91,7 @@ def _sections(results: dict[str, Any], outcomes: Sequence[Outcome]) -> Iterator[
         shown = _spread(wrong)
         blocks = [Text(f"{len(shown)} of {len(wrong)}, spread over the types."), _wrong(shown)]
         yield Section(f"{title}: answered wrongly", blocks)
+    yield Section(f"{title}: what this depends on", [_about(results, outcomes)])
 
 
 def _tiles(results: dict[str, Any]) -> Tiles:
@@ -74,16 +100,15 @@ def _tiles(results: dict[str, Any]) -> Tiles:
     overall = scores["overall"]
     tiles = []
     if results["headline"] is not None:
-        half = overall["half_width"]
-        interval = f" ± {half:.3f}" if half is not None else ""
         is_mean = results["headline_is"] == "mean over questions"
-        tiles.append(
-            (f"{results['headline']:.3f}{interval if is_mean else ''}", results["headline_is"])
-        )
+        text = _mean_text(overall) if is_mean else f"{results['headline']:.3f}"
+        tiles.append((text, f"{results['headline_is']}{', 95 %' if is_mean else ''}"))
+    tiles += [(_mean_text(mean), name) for name, mean in scores["others"].items()]
     tiles += [
         (f"{scores['num_questions']:,}", "questions"),
         (f"{overall['num_clusters'] if overall else 0:,}", "videos"),
         (f"{scores['unparsed_share']:.1%}", "answers that choose nothing"),
+        *_letters(scores),
         (f"{sum(scores['num_failed'].values()):,}", f"failures, {scores['failures']}"),
     ]
     if scores["most_frequent"] is not None:
@@ -94,6 +119,13 @@ def _tiles(results: dict[str, Any]) -> Tiles:
             (f"{tokens[0]:,}" if same else f"{tokens[0]:,} to {tokens[1]:,}", "video tokens")
         )
     return Tiles(tiles)
+
+
+def _letters(scores: dict[str, Any]) -> list[tuple[str, str]]:
+    number = scores["num_with_options"]
+    return (
+        [(f"{scores['num_letters'] / number:.1%}", "answers that are a letter")] if number else []
+    )
 
 
 def _warnings(scores: dict[str, Any]) -> list[Block]:
@@ -107,13 +139,15 @@ def _bars(means: dict[str, dict[str, Any]]) -> Bars:
             Bar(
                 name,
                 mean["mean"],
-                f"{mean['mean']:.3f}"
-                + (f" ± {mean['half_width']:.3f}" if mean["half_width"] is not None else "")
-                + f" ({mean['num_values']:,})",
+                f"{_mean_text(mean)}, {mean['num_values']:,} questions",
             )
             for name, mean in means.items()
         ]
     )
+
+
+def _mean_text(mean: dict[str, Any]) -> str:
+    return mean_text(mean["mean"], mean["low"], mean["high"])
 
 
 def _confusion(outcomes: Sequence[Outcome]) -> Table:
@@ -142,9 +176,16 @@ def _wrong(outcomes: Sequence[Outcome]) -> Table:
             thumbnails(outcome),
             outcome.prompt,
             outcome.failure or outcome.text,
-            outcome.said or "nothing",
-            outcome.target,
+            _named(outcome.said, outcome) if outcome.said else "nothing",
+            _named(outcome.target, outcome),
         )
         for outcome in outcomes
     ]
     return Table(("seen", "prompt", "answer", "extracted", "right"), rows)
+
+
+def _named(letter: str, outcome: Outcome) -> str:
+    """A letter with its option: ``B. red``."""
+    if not outcome.options or letter not in LETTERS[: len(outcome.options)]:
+        return letter
+    return f"{letter}. {outcome.options[LETTERS.index(letter)]}"

@@ -10,11 +10,10 @@ from typing import Any
 from llava_video.evaluate.extraction import find_extractor
 from llava_video.evaluate.scoring.outcomes import (
     Outcome,
-    read_outcomes,
     task_folders,
     write_outcomes,
 )
-from llava_video.evaluate.scoring.results import read_results, write_results
+from llava_video.evaluate.scoring.results import read_task, write_results
 from llava_video.evaluate.scoring.scores import Failures
 from llava_video.evaluate.scoring.verdicts import judge_choice
 from llava_video.evaluate.tasks import find_benchmark
@@ -38,15 +37,15 @@ def rescore(
     """
     found: dict[str, dict[str, Any]] = {}
     for folder in task_folders(run):
-        results, outcomes = read_results(folder), read_outcomes(folder)
+        results, outcomes = read_task(folder)
         benchmark = find_benchmark(results["task"])
         settings = results["settings"]
         settings["extraction"] = extraction or settings["extraction"]
         settings["failures"] = failures or settings["failures"]
         outcomes = extract_again(outcomes, benchmark.name, settings["extraction"])
         write_outcomes(folder, outcomes)
-        kept = ("settings", "prompts", "judge", "annotations", "videos", "seeds", "versions")
-        more = ("hardware", "seconds_of_last_run")
+        kept = ("settings", "prompts", "judge", "annotations", "videos", "seeds")
+        more = ("environments", "seconds_of_last_run")
         about = {name: results[name] for name in (*kept, *more)}
         found[benchmark.name] = write_results(folder, benchmark, outcomes, about)
     return found

@@ -1,6 +1,6 @@
 """An evaluation: tasks by a model into a folder, resumed where it was stopped.
 
-OUT/run.json              settings, versions, hardware
+OUT/run.json              settings, and the versions and machines that it ran with
 OUT/answers/TASK.jsonl    answers, as they come; a run that resumes asks none of these again
 OUT/logs/                 inspect_ai's logs, for ``inspect view``
 OUT/TASK/outcomes.jsonl   every question with its answer and verdict
@@ -11,34 +11,35 @@ OUT/report.html           all of it
 from __future__ import annotations
 
 import json
-import os
-import platform
-import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from llava_video.errors import InputError
 from llava_video.evaluate.asked import Asked, Baseline, ask_all
+from llava_video.evaluate.environment import environment, noted
 from llava_video.evaluate.extraction import OWN, find_extractor
 from llava_video.evaluate.scoring.outcomes import Outcome, write_outcomes
 from llava_video.evaluate.scoring.results import write_results
 from llava_video.evaluate.scoring.scores import Failures
 from llava_video.evaluate.scoring.submission import known_ids, write_submission
+from llava_video.evaluate.scoring.wordnet import WordNet
 from llava_video.evaluate.source import load_questions
 from llava_video.evaluate.tasks import find_benchmark
-from llava_video.evaluate.tasks.benchmark import Benchmark
+from llava_video.evaluate.tasks.benchmark import JUDGED, Benchmark
 from llava_video.records.files import write_whole
 from llava_video.records.json_lines import dump_json
 
 if TYPE_CHECKING:
     from inspect_ai.model import Model
 
+    from llava_video.chat.protocol import ChatModel
+
 RUN_FILE = "run.json"
-_PACKAGES = ("llava-video", "inspect-ai", "torch", "transformers", "av", "numpy")
+_FREE = ("failures", "extraction", "allow_missing", "wordnet")
+"""Settings that may change between two sittings: scores are made anew from the answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,9 @@ class Settings:
         model: ``tiny``, a directory, a hub name, ``http://HOST/v1#MODEL``, or ``inspect:`` and a
             model of inspect_ai.
         device: where a checkpoint runs.
+        engine: what runs it: ``own`` or ``vllm``.
+        dtype: that a checkpoint is computed in; None for its own, or the faster one on a CPU.
+        quantize: ``int8``, or None.
         representation: V, or the name of one; None for the model's own.
         num_frames: of each video; None for T.
         prompts: preset; None for each benchmark's default.
@@ -76,10 +80,14 @@ class Settings:
         frames_as_pictures: frames of each video for models that take no video.
         num_videos: of toyworld.
         level: of toyworld.
+        wordnet: folder of WordNet's files, for tasks that are scored with it; None looks where
+            distributions put them.
     """
 
     model: str = "tiny"
     device: str = "auto"
+    dtype: str | None = None
+    quantize: str | None = None
     representation: str | None = None
     num_frames: int | None = None
     prompts: str | None = None
@@ -92,6 +100,8 @@ class Settings:
     frames_as_pictures: int | None = None
     num_videos: int = 100
     level: str = "standard"
+    engine: str = "own"
+    wordnet: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +122,7 @@ def evaluate(
     videos: Path | None = None,
     judge: Judge | None = None,
     model: Model | None = None,
+    open_engine: Callable[[], ChatModel] | None = None,
     display: str = "none",
 ) -> dict[str, dict[str, Any]]:
     """Evaluate a model on tasks, or resume an evaluation.
@@ -124,6 +135,7 @@ def evaluate(
         videos: their folder.
         judge: for tasks that need one.
         model: of inspect_ai, in place of the one that the settings name.
+        open_engine: gives what answers where the settings name another engine than ours.
         display: of inspect_ai's progress.
 
     Returns:
@@ -134,9 +146,12 @@ def evaluate(
             can be known then.
     """
     prepared = [_prepare(name, out, settings, annotations, videos, judge) for name in tasks]
-    _claim(out, settings)
+    before = _claim(out, settings)
+    model = model or _open_model(settings, _precision_of(before), open_engine)
+    environments = noted(before, environment(_chat_model_of(model)))
+    _note(out, settings, environments)
     start = time.perf_counter()
-    logs = _run(prepared, out, settings, model or _open_model(settings), judge, display)
+    logs = _run(prepared, out, settings, model, judge, display)
     seconds = time.perf_counter() - start
     results: dict[str, dict[str, Any]] = {}
     for each in prepared:
@@ -144,7 +159,7 @@ def evaluate(
         folder = out / each.benchmark.name
         _check_some_answered(each.benchmark.name, outcomes)
         write_outcomes(folder, outcomes)
-        about = _about(each, settings, judge, seconds)
+        about = _about(each, settings, judge, seconds, environments)
         results[each.benchmark.name] = write_results(folder, each.benchmark, outcomes, about)
         if not each.benchmark.is_answer_public and settings.limit is None:
             write_submission(folder, outcomes, known_ids(each.annotations))
@@ -162,7 +177,9 @@ def _prepare(
     benchmark = find_benchmark(name)
     preset, _ = benchmark.prompt(settings.prompts)
     find_extractor(settings.extraction, dict(benchmark.compatible), name)
-    if benchmark.open_metric != "match" and judge is None and settings.baseline != "always-a":
+    if benchmark.open_metric == "wups":
+        WordNet(Path(settings.wordnet) if settings.wordnet else None)
+    if benchmark.open_metric in JUDGED and judge is None:
         raise InputError(f"{name} is scored by a judge; give --judge MODEL")
     source = load_questions(
         benchmark,
@@ -197,28 +214,45 @@ def _prepare(
     return _Prepared(benchmark, asked, source.annotations, source.folder.root, preset)
 
 
-def _claim(out: Path, settings: Settings) -> None:
-    """Note the settings in the folder, or compare them with those noted before."""
+def _claim(out: Path, settings: Settings) -> list[dict[str, Any]]:
+    """Compare the settings with those noted in the folder; the environments noted there."""
     path = out / RUN_FILE
-    values = asdict(settings)
-    if path.is_file():
-        try:
-            before = json.loads(path.read_text(encoding="utf-8"))["settings"]
-        except (ValueError, KeyError) as error:
-            raise InputError(f"{path}: cut off or not of a run; give another --out DIR") from error
-        # Scores are made anew from the answers, so that these may change.
-        free = {"failures", "extraction", "allow_missing"}
-        changed = [k for k in values if k not in free and before.get(k) != values[k]]
-        if changed:
-            raise InputError(
-                f"{out} is a run with another {changed[0]} ({before.get(changed[0])}); give "
-                "another --out DIR"
-            )
-    run = {"settings": values, "versions": versions(), "hardware": hardware()}
-    write_whole(path, dump_json(run, indent=2) + "\n")
+    if not path.is_file():
+        return []
+    try:
+        noted_before = json.loads(path.read_text(encoding="utf-8"))
+        before, environments = noted_before["settings"], noted_before["environments"]
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{path}: cut off or not of a run; give another --out DIR") from error
+    changed = [k for k, v in asdict(settings).items() if k not in _FREE and before.get(k) != v]
+    if changed:
+        raise InputError(
+            f"{out} is a run with another {changed[0]} ({before.get(changed[0])}); give "
+            "another --out DIR"
+        )
+    return list(environments)
 
 
-def _open_model(settings: Settings) -> Model:
+def _note(out: Path, settings: Settings, environments: Sequence[dict[str, Any]]) -> None:
+    run = {"settings": asdict(settings), "environments": environments}
+    write_whole(out / RUN_FILE, dump_json(run, indent=2) + "\n")
+
+
+def _precision_of(environments: Sequence[dict[str, Any]]) -> str | None:
+    """The dtype of the first sitting, which the next ones keep: a CPU's choice may vary."""
+    found = environments[0]["computed"].get("precision") if environments else None
+    return None if found == "int8" else found
+
+
+def _chat_model_of(model: Model) -> object:
+    from llava_video.evaluate.harness.provider import LlavaVideoAPI
+
+    return model.api.open() if isinstance(model.api, LlavaVideoAPI) else None
+
+
+def _open_model(
+    settings: Settings, dtype: str | None, open_engine: Callable[[], ChatModel] | None
+) -> Model:
     from inspect_ai.model import get_model
 
     from llava_video.evaluate.harness import registry  # noqa: F401  registers the providers
@@ -235,10 +269,13 @@ def _open_model(settings: Settings) -> Model:
     model = get_model(
         f"llava_video/{settings.model}",
         device=settings.device,
+        dtype=settings.dtype or dtype,
+        int8=settings.quantize == "int8",
         representation=settings.representation,
         num_frames=settings.num_frames,
         shown=settings.baseline if settings.baseline in ("first-frame", "shuffled") else "all",
         videos_as=settings.videos_as,
+        chat_model=open_engine() if open_engine is not None else None,
         memoize=False,
     )
     cast(Any, model.api).open()  # what is wrong with it fails now, not once per question
@@ -269,6 +306,7 @@ def _run(
             always_answer="A" if settings.baseline == "always-a" else None,
             num_pictures=settings.frames_as_pictures,
             settings=settings.baseline,
+            wordnet=settings.wordnet,
         )
         for each, answers in zip(prepared, kept, strict=True)
     ]
@@ -334,7 +372,11 @@ def _check_some_answered(task: str, outcomes: Sequence[Outcome]) -> None:
 
 
 def _about(
-    prepared: _Prepared, settings: Settings, judge: Judge | None, seconds: float
+    prepared: _Prepared,
+    settings: Settings,
+    judge: Judge | None,
+    seconds: float,
+    environments: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
     """What the results of a task depend on."""
     return {
@@ -344,31 +386,6 @@ def _about(
         "annotations": str(prepared.annotations),
         "videos": str(prepared.videos),
         "seeds": {"temperature": 0, "shuffled": "number of frames", "toyworld": 0},
-        "versions": versions(),
-        "hardware": hardware(),
+        "environments": environments,
         "seconds_of_last_run": round(seconds, 3),
     }
-
-
-def versions() -> dict[str, str]:
-    """Versions of what answers and scores depend on."""
-    found = {"python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def hardware() -> dict[str, str]:
-    """The machine, and its accelerator where torch is loaded and has one."""
-    found = {
-        "machine": platform.machine(),
-        "system": platform.system(),
-        "cores": f"{os.cpu_count()}",
-    }
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        found["accelerator"] = torch.cuda.get_device_name()
-    return found

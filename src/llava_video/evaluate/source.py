@@ -9,7 +9,6 @@ from pathlib import Path
 from llava_video.errors import InputError
 from llava_video.evaluate.annotations.question import Question
 from llava_video.evaluate.annotations.videos import VideoFolder
-from llava_video.evaluate.tasks import toyworld
 from llava_video.evaluate.tasks.benchmark import Benchmark
 
 
@@ -40,7 +39,7 @@ def load_questions(
     num_videos: int = 100,
     level: str = "standard",
 ) -> Source:
-    """The questions of a benchmark, which is made here if it is toyworld and no file is given.
+    """The questions of a benchmark, which is made here if it can be and no file is given.
 
     Args:
         benchmark: whose.
@@ -54,8 +53,8 @@ def load_questions(
     Raises:
         InputError: there is no file, or it holds no question.
     """
-    if annotations is None and benchmark.is_generated:
-        annotations = toyworld.make(made_in, num_videos, level)
+    if annotations is None and benchmark.make is not None:
+        annotations = benchmark.make(made_in, num_videos, level)
     if annotations is None:
         raise InputError(
             f"{benchmark.name}: give --annotations FILE; docs/evaluation.md says which"

@@ -136,7 +136,7 @@ def _evaluate(
         seconds += results[recipe.task]["seconds_of_last_run"]
         outcomes.append(read_outcomes(out / recipe.task))
     every = [outcome for seed in outcomes for outcome in seed]
-    scores = score(every)
+    scores = score(every, largest=find_benchmark(recipe.task).largest_value)
     assert scores.overall is not None, "a run without any score raises before"
     return Line(
         name=row.name,
@@ -158,7 +158,9 @@ def _accuracy(outcomes: Sequence[Outcome]) -> float:
 
 def _over_seeds(accuracies: Sequence[float], alone: Mean) -> Mean:
     """The mean with the interval over seeds where there are several, else over videos."""
-    return mean_of(accuracies, range(len(accuracies))) if len(accuracies) > 1 else alone
+    if len(accuracies) == 1:
+        return alone
+    return mean_of(accuracies, range(len(accuracies)), min_clusters=2)
 
 
 def difference(first: Sequence[Sequence[Outcome]], second: Sequence[Sequence[Outcome]]) -> Mean:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,12 +16,13 @@ FIXED_OPTIONS: dict[str, tuple[Any, ...]] = {
     "padding_side": ("left", "right"),
     "return_assistant_tokens_mask": (False, True),
     "return_tensors": ("pt",),
+    "tools": (None,),
     "truncation": (False, None),
 }
 """Options of which only these values make inputs for this model."""
 
-_WITHOUT_EFFECT = ("max_length",)
-"""Options that only say something about truncation."""
+_WITHOUT_EFFECT = ("load_audio_from_video", "max_length")
+"""Options about sound, which the model does not hear, and about truncation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,13 @@ class Padding:
     with_assistant_masks: bool = False
 
 
-def read_options(options: dict[str, Any]) -> tuple[Sampling, Padding]:
+def read_options(options: dict[str, Any], max_frames: int) -> tuple[Sampling, Padding]:
     """The sampling and the padding among a caller's options; the others are checked.
+
+    Args:
+        options: of the caller.
+        max_frames: T of the representation, which ``num_frames`` of `transformers serve` is cut to:
+            32 is that server's own default, and cannot be told from a client's wish.
 
     Raises:
         InputError: an option is not known, or its value makes no inputs for this model.
@@ -74,4 +81,13 @@ def read_options(options: dict[str, Any]) -> tuple[Sampling, Padding]:
         multiple,
         bool(options.get("return_assistant_tokens_mask")),
     )
+    num_frames = sampling.get("num_frames")
+    # Only that server says whether to load sound.
+    if "load_audio_from_video" in options and num_frames is not None and num_frames > max_frames:
+        sampling["num_frames"] = max_frames
+        warnings.warn(
+            f"{num_frames} frames are more than T = {max_frames} of the video representation; "
+            f'{max_frames} are sampled (chat_template_kwargs={{"num_frames": null}} asks for them)',
+            stacklevel=3,
+        )
     return Sampling(**sampling), padding

@@ -216,7 +216,8 @@ class LlavaVideoProcessor(ProcessorMixin):
             InputError: parts that do not fit, or a prompt that is longer than the model's context.
             VideoError: a file cannot be read.
         """
-        sampling, padding = read_options({**options, **(processor_kwargs or {})})
+        given = {**options, **(processor_kwargs or {})}
+        sampling, padding = read_options(given, self.representation.max_frames)
         conversations = _as_batch(conversation)
         opens = [
             not continue_final_message and row[-1].get("role") != "assistant"

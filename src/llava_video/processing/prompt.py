@@ -132,7 +132,7 @@ class PromptRenderer:
             raise InputError("either add_generation_prompt or continue_final_message, not both")
         if messages[0].get("role") != "system":
             messages = [{"role": "system", "content": SYSTEM_PROMPT}, *messages]
-        builder = _Builder(self._encode_text)
+        builder = _Builder(self.encode_text)
         remaining = iter(slots)
         for message in messages:
             is_open = continue_final_message and message is messages[-1]
@@ -177,7 +177,7 @@ class PromptRenderer:
         said = slot.time_instruction if isinstance(slot, VideoSlot) else ""
         builder.text(f"\n{said}\n" if said else "\n")
 
-    def _encode_text(self, text: str) -> list[int]:
+    def encode_text(self, text: str) -> list[int]:
         """Tokenize text as text: the spelling of a control token is cut in two first."""
         ids: list[int] = []
         start = 0

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from llava_video.chat.protocol import Conversation, Sampling
 from llava_video.errors import MediaRefused
@@ -14,6 +14,8 @@ from llava_video.serve.files import UploadedFile
 from llava_video.serve.media import MediaGuard, StoredFile
 from llava_video.types import Frames
 from llava_video.web.errors import HttpError
+
+T = TypeVar("T")
 
 _PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\x00", b"MM\x00*")
 """First bytes of JPEG, PNG, BMP and TIFF. GIF and WebP are left to what reads them."""
@@ -126,9 +128,27 @@ class MediaReader:
                 file, sampling, max_frames=max_frames, size=self._size, on_decode=count
             )
         except MediaRefused as error:
-            headers = {"retry-after": "5"} if error.status == 503 else {}
-            raise HttpError(error.status, str(error), param="messages", headers=headers) from error
+            raise refusal_of(error, "messages") from error
         return frames, num_decoded
+
+    async def call(self, function: Callable[[], T], *, seconds: float) -> T:
+        """Do something else with media in the threads that read them.
+
+        Args:
+            function: what to do.
+            seconds: in which it has to be done; what has begun goes on after them.
+
+        Raises:
+            HttpError: something may not be fetched, or cannot be read; 408, it took too long.
+        """
+        task = asyncio.get_running_loop().run_in_executor(self._pool, function)
+        try:
+            async with asyncio.timeout(seconds):
+                return await task
+        except TimeoutError as error:
+            raise HttpError(408, f"the media were not read within {seconds:g} s") from error
+        except MediaRefused as error:
+            raise refusal_of(error, "file_id") from error
 
     def stored(self, reference: MediumReference) -> StoredFile:
         """The file of a reference, fetched where need be; for threads.
@@ -145,6 +165,12 @@ class MediaReader:
     def close(self) -> None:
         """Begin nothing more."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def refusal_of(error: MediaRefused, param: str) -> HttpError:
+    """What a client is told of a file that is not read."""
+    headers = {"retry-after": "5"} if error.status == 503 else {}
+    return HttpError(error.status, str(error), param=param, headers=headers)
 
 
 def kind_of_upload(file: UploadedFile) -> Literal["video", "image"]:

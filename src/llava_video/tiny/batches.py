@@ -33,8 +33,8 @@ from llava_video.tiny.conversations import (
 )
 from llava_video.tiny.dense_labels import PatchLabels, empty_labels, patch_labels, token_labels
 from llava_video.tiny.feature_cache import ClipStore
-from llava_video.tiny.noise_clips import OUT_OF_DOMAIN_ANSWER, noise_clip
 from llava_video.toyworld import Script, generate_script, render_at, times_of
+from llava_video.toyworld.draw.noise_clips import OUT_OF_DOMAIN_ANSWER, noise_clip
 from llava_video.toyworld.questions.question import LETTERS
 from llava_video.train.data.encode import label
 from llava_video.train.data.packing import LABEL_IGNORED

@@ -52,7 +52,6 @@ from llava_video.tiny.batches import (
 from llava_video.tiny.conversations import exchanges
 from llava_video.tiny.feature_cache import ClipStore, fill_store
 from llava_video.tiny.muon_adamw import WEIGHT_DECAY, MuonAdamW
-from llava_video.tiny.noise_clips import noise_clip
 from llava_video.tiny.objectives import (
     ClipObjective,
     PatchModel,
@@ -63,6 +62,7 @@ from llava_video.tiny.objectives import (
 from llava_video.tiny.recipe import LEVELS, REPRESENTATION, TinyRecipe
 from llava_video.tiny.tokenizer import VIDEO, train_tokenizer
 from llava_video.toyworld import render
+from llava_video.toyworld.draw.noise_clips import noise_clip
 from llava_video.train.adapters import MODEL, write_model
 from llava_video.train.attention import WRITTEN
 from llava_video.train.checkpoints import newest_checkpoint, step_of

@@ -4,7 +4,7 @@ The largest batch of the run is read, so that its tokens, frames and supervised 
 weight is loaded. Two moments are compared: the end of the forward pass, and the backward pass, with
 what the forward pass kept. An update takes nothing more, on a GPU because AdamW is fused there.
 What the device's libraries and its allocator take for themselves is not in it.
-benchmarks/training_memory.py holds the sums against measured peaks.
+benchmarks/memory_plans/training.py holds the sums against measured peaks.
 """
 
 from __future__ import annotations

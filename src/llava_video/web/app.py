@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
+from llava_video.errors import InputError
 from llava_video.web.errors import HttpError
 from llava_video.web.middleware import (
     LOOPBACK_NAMES,
@@ -66,14 +67,14 @@ def make_app(
             )
         )
     middleware += [
-        Middleware(SameSite, names=host_names, origins=origins),
-        *inner,
         Middleware(
             BodyLimits,
             seconds=max_body_seconds,
             num_bytes=max_body_bytes,
             larger=larger_bodies or {},
         ),
+        Middleware(SameSite, names=host_names, origins=origins),
+        *inner,
     ]
     app = FastAPI(
         openapi_url=None,  # its pages load assets from elsewhere
@@ -85,6 +86,10 @@ def make_app(
     @app.exception_handler(HttpError)
     async def refused(request: Request, error: HttpError) -> Response:
         return error.response()
+
+    @app.exception_handler(InputError)
+    async def not_usable(request: Request, error: InputError) -> Response:
+        return HttpError(400, str(error)).response()
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:

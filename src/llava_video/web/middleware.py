@@ -9,6 +9,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TextIO
 from urllib.parse import urlsplit
 
@@ -31,6 +32,9 @@ SECURITY_HEADERS = {
     "content-security-policy": CONTENT_POLICY,
     "cache-control": "no-store",
 }
+
+_DISCARD_BYTES, _DISCARD_SECONDS = 1 << 20, 2.0
+"""Of a body that nobody reads, before its connection is closed."""
 
 _LONGEST_LENGTH = 15
 """Digits of a length of a body that is read as a number."""
@@ -152,9 +156,12 @@ class SameSite:
             )
         origin = headers.get("origin")
         if origin is None:
-            # Browsers send this where a page of another site embeds something of ours.
+            # Browsers send this where a page of another site embeds something of ours, or has a
+            # link to it; only a link may be followed.
             is_foreign = headers.get("sec-fetch-site") in ("cross-site", "same-site")
-            return HttpError(403, "another site may not embed this") if is_foreign else None
+            is_link = headers.get("sec-fetch-dest") == "document"
+            refused = HttpError(403, "another site may not embed this")
+            return refused if is_foreign and not is_link else None
         is_own = origin.partition("://")[2] == host
         if is_own or not self._origins.isdisjoint({"*", origin}):
             return None
@@ -175,13 +182,21 @@ class BodyLimits:
         app: what it surrounds.
         seconds: from the headers to the last byte of the body.
         num_bytes: of a body.
-        larger: paths, and what they take instead.
+        larger: paths, and what they take instead; they keep bodies on disk.
+        num_at_once: bodies of the largest size that may be in memory at a time.
     """
 
     def __init__(
-        self, app: ASGIApp, seconds: float, num_bytes: int, larger: Mapping[str, int]
+        self,
+        app: ASGIApp,
+        seconds: float,
+        num_bytes: int,
+        larger: Mapping[str, int],
+        num_at_once: int = 16,
     ) -> None:
         self._app = app
+        self._most_held = num_at_once * num_bytes
+        self._num_held = 0
         self._seconds = seconds
         self._num_bytes = num_bytes
         self._larger = larger
@@ -196,11 +211,12 @@ class BodyLimits:
         if not said.isdigit() or len(said) > _LONGEST_LENGTH or int(said) > most:
             await _too_large(most).response()(scope, receive, send)
             return
+        is_held, num_held = scope["path"] not in self._larger, 0
         is_complete, num_left = said == "0" and "transfer-encoding" not in headers, most
         deadline = asyncio.get_running_loop().time() + self._seconds
 
         async def receive_within() -> Message:
-            nonlocal is_complete, num_left
+            nonlocal is_complete, num_left, num_held
             if is_complete:
                 return await receive()  # no body, or waits for the client to leave
             try:
@@ -209,19 +225,38 @@ class BodyLimits:
             except TimeoutError as error:
                 said = f"the body did not come within {self._seconds:g} s"
                 raise HttpError(408, said, headers={"connection": "close"}) from error
-            num_left -= len(message.get("body", b""))
+            num_new = len(message.get("body", b""))
+            num_left -= num_new
             if num_left < 0:
                 raise _too_large(most)
+            if is_held:
+                num_held += num_new
+                self._num_held += num_new
+                if self._num_held > self._most_held:
+                    said = "the server holds as many bodies as it can; ask again in 5 s"
+                    raise HttpError(429, said, headers={"retry-after": "5"})
             is_complete = not message.get("more_body", False)
             return message
 
+        async def discard() -> None:
+            """Read a little of what is left: a client that still writes may lose the answer."""
+            num_read = 0
+            with suppress(HttpError, TimeoutError):
+                async with asyncio.timeout(_DISCARD_SECONDS):
+                    while not is_complete and num_read <= _DISCARD_BYTES:
+                        num_read += len((await receive_within()).get("body", b""))
+
         async def send_and_close(message: Message) -> None:
             if message["type"] == "http.response.start" and not is_complete:
-                # Who is answered before all was read would else be waited for without an end.
-                MutableHeaders(scope=message)["connection"] = "close"
+                await discard()
+                if not is_complete:  # it would be waited for without an end
+                    MutableHeaders(scope=message)["connection"] = "close"
             await send(message)
 
-        await self._app(scope, receive_within, send_and_close)
+        try:
+            await self._app(scope, receive_within, send_and_close)
+        finally:
+            self._num_held -= num_held
 
 
 def _too_large(most: int) -> HttpError:

@@ -136,7 +136,7 @@ def fetch(server, path, headers=None, data=None):
     url = f"http://127.0.0.1:{server.port}{path}"
     request = urllib.request.Request(url, data=data, headers=headers or {})
     try:
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:
             return response.status, response.headers, response.read()
     except urllib.error.HTTPError as error:
         return error.code, error.headers, error.read()

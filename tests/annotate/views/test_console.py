@@ -6,6 +6,7 @@ from rich.console import Console
 
 from llava_video.annotate.forecast.calibration import STAGES, Factors
 from llava_video.annotate.forecast.forecast import Forecast, StageForecast
+from llava_video.annotate.forecast.simulation import Simulated
 from llava_video.annotate.recipe import load_recipe
 from llava_video.annotate.views.console import forecast_screen
 from llava_video.pages.terminal import to_rich
@@ -21,8 +22,10 @@ def test_a_plan_of_any_size_fits_into_80_columns():
         for scale, name in enumerate(STAGES)
     }
     usd = (1.0, 2.0, 3.0)
+    run = Simulated(9.0, 9, 0, 9, 9, 2.0, {"cores": 0.5, "calls": 1.0}, 1.0)
     forecast = Forecast(
-        9, 9, {}, 60.0, 9, stages, 9, usd, usd, 9.0, "2026-11-12", False, "counted", Factors()
+        *(9, 9, {}, 60.0, 9, stages, 9, usd, usd, [], run, False),
+        *("2026-11-12", False, "counted", Factors()),
     )
     _, table, _ = forecast_screen(forecast, load_recipe("open"))
     output = io.StringIO()

@@ -47,7 +47,7 @@ def ask(address: str, **options: Any) -> Any:
 def test_sigterm_in_mid_stream_completes_the_answer() -> None:
     with served("--media-root", str(SAMPLES)) as (process, address):
         whole = ask(address)["choices"][0]["message"]["content"]
-        text, ended = "", False
+        text, is_told, ended = "", False, False
         with httpx.stream(
             "POST", f"{address}{COMPLETIONS}", json=body(*SHOWN, stream=True), timeout=120
         ) as stream:
@@ -55,8 +55,9 @@ def test_sigterm_in_mid_stream_completes_the_answer() -> None:
                 if line == "data: [DONE]":
                     ended = True
                 elif line.startswith("data: "):
-                    if not text:
+                    if not is_told:
                         process.send_signal(signal.SIGTERM)
+                        is_told = True
                     for choice in json.loads(line[6:])["choices"]:
                         text += choice["delta"].get("content", "")
         assert ended

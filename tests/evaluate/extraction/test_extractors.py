@@ -4,11 +4,14 @@ The columns of lmms-eval and VLMEvalKit were worked out by hand from their rules
 from ours, theirs is a known error that published figures contain.
 """
 
+from dataclasses import replace
+
 import pytest
 
 from llava_video.errors import InputError
 from llava_video.evaluate.annotations.question import Question
 from llava_video.evaluate.extraction import extract_own, find_extractor, lmms_eval, vlmevalkit
+from llava_video.evaluate.tasks import find_benchmark
 
 PETS = Question("q", "v", "what is it", ("a cat", "a dog", "a bird", "no animal"), answer="B")
 
@@ -97,3 +100,32 @@ def test_an_extractor_that_a_harness_lacks_is_an_error() -> None:
         find_extractor("vlmevalkit", {}, "nextqa")
     with pytest.raises(InputError, match="did you mean 'lmms-eval'"):
         find_extractor("lmms_eval", {}, "nextqa")
+
+
+CAPTIONS = Question(
+    "q", "v", "Which fits?", ("It runs.", "It walks."), answer="B",
+    written="Which fits?\nOption 1: It runs.\nOption 2: It walks.",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "own", "theirs"),
+    [
+        ("Option 2", "B", "B"),
+        ("option 2.", "B", None),
+        ("2", "B", "B"),
+        ("Option 2: It walks.", "B", "B"),
+        ("Option 2 is the best, as it walks there.", "B", None),
+        ("It walks.", "B", "B"),
+        ("(2) It walks.", "B", "B"),
+        ("Option 1 or Option 2", None, None),
+        ("B", "B", None),
+        ("It sits.", None, None),
+    ],
+)
+def test_captions_are_chosen_by_their_labels(text: str, own: str, theirs: str | None) -> None:
+    compatible = dict(find_benchmark("tempcompass").compatible)
+    assert find_extractor("llava-video", compatible, "tempcompass")(text, CAPTIONS) == own
+    assert find_extractor("lmms-eval", compatible, "tempcompass")(text, CAPTIONS) == theirs
+    asked_again = replace(CAPTIONS, written=f"{CAPTIONS.written}\nPlease directly give the best:")
+    assert find_extractor("lmms-eval", compatible, "tempcompass")(text, asked_again) == theirs

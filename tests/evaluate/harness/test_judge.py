@@ -35,6 +35,46 @@ def test_a_judgement_is_read_or_it_is_none(kind, text: str, value: float | None)
     assert read_judgement(kind, text) == value
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("Reasoning: it says so.\nAnswer: B. it walks", 1.0),
+        ("Answer: A. it runs", 0.0),
+        ("Answer: None of the choices are correct", 0.0),
+        ("Answer: A. it runs or B. it walks", 0.0),
+        ("B. it walks", 1.0),
+        ("It is the second option.", None),
+    ],
+)
+def test_a_judge_of_captions_chooses_an_option(text: str, value: float | None) -> None:
+    assert read_judgement("caption_judge", text, "B. it walks") == value
+
+
+def test_captions_go_to_the_judge_with_its_question(tmp_path: Path) -> None:
+    write_video(generate_script(0, seconds=5), tmp_path / "v.mp4", (64, 64), 2)
+    rows = [
+        {"video_id": "v", "dim": "speed", "question": f"Say {n}.", "answer": "x",
+         "mc_question": "How?\nA. it runs\nB. it walks", "mc_answer": "B. it walks"}
+        for n in range(2)
+    ]  # fmt: skip
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(rows))
+    model, _ = scripted(lambda prompt: "It walks." if "0" in prompt else "It stands.")
+
+    def write(body: dict) -> str:
+        asked = body["messages"][1]["content"][0]["text"]
+        assert asked.endswith("\nHow?\nA. it runs\nB. it walks\nAnswer:")
+        walks = "Video Description:It walks." in asked
+        return f"Answer: {'B. it walks' if walks else 'None of the choices are correct'}"
+
+    with FakeEndpoint(write=write) as fake:
+        results = evaluate(
+            ["tempcompass-captioning"], tmp_path / "out", Settings(),
+            annotations=path, judge=Judge("judge", fake.url), model=model,
+        )["tempcompass-captioning"]  # fmt: skip
+    assert (results["headline"], results["scores"]["num_failed"]) == (0.5, {})
+
+
 def test_the_prompt_holds_question_reference_and_answer() -> None:
     question = Question("1", "v", "is it red", answer="yes")
     system, prompt = judge_prompt("yes_no_judge", question, "Yes, it is")

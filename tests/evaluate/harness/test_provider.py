@@ -3,19 +3,23 @@
 import json
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from inspect_ai.model import ChatMessageUser, ContentText, ContentVideo, get_model
 from inspect_ai.util import materialize_media
 
+from llava_video.chat.protocol import AnswerOptions, Conversation
+from llava_video.chat.scripted import ScriptedModel
 from llava_video.errors import InputError
 from llava_video.evaluate.harness import registry  # noqa: F401  registers the providers
 from llava_video.evaluate.harness.provider import fingerprint, shuffle
 from llava_video.evaluate.run import Settings, evaluate
+from llava_video.evaluate.scoring.outcomes import read_outcomes
 from llava_video.records.json_lines import read_lines
 from llava_video.video import read_video
 from tests.chat.streaming_endpoint import StreamingEndpoint
-from tests.evaluate.runs import write_questions
+from tests.evaluate.runs import video_of, write_questions
 
 
 def details_of(out: Path) -> list[dict]:
@@ -111,3 +115,54 @@ def test_an_endpoint_without_a_model_is_one_line(tmp_path: Path) -> None:
         InputError, match=r"which of its models\? write http://127.0.0.1:9/v1#MODEL"
     ):
         evaluate(["own"], tmp_path / "out", settings, annotations=file)
+
+
+def _dark_then_bright(path: Path) -> Path:
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=10, width=64, height=64, pix_fmt="yuv420p")
+        for number in range(80):
+            pixels = np.full((64, 64, 3), 20 if number < 40 else 230, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, "rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def test_a_question_about_a_part_is_answered_from_this_part(tmp_path: Path) -> None:
+    for folder in ("whole", "sta_segment"):
+        (tmp_path / folder).mkdir()
+        _dark_then_bright(tmp_path / folder / "a.mp4")
+    row = {"video": "a.mp4", "question": "How bright?", "candidates": ["dark", "bright"]}
+    rows = [
+        row | {"start": 0, "end": 3.5, "answer": "dark"},
+        row | {"start": 4.5, "end": 8, "answer": "bright"},
+    ]
+    file = tmp_path / "action_sequence.json"
+    file.write_text(json.dumps(rows))
+
+    def answer(conversation: Conversation, options: AnswerOptions) -> str:
+        sampling = options.sampling
+        frames = read_video(
+            str(video_of(conversation)),
+            num_frames=6,
+            start_seconds=sampling.start_seconds,
+            end_seconds=sampling.end_seconds,
+        )
+        shades = {"B" if mean > 128 else "A" for mean in frames.pixels.mean((1, 2, 3))}
+        return " ".join(sorted(shades))
+
+    said = {}
+    for folder in ("whole", "sta_segment"):
+        out = tmp_path / f"out-{folder}"
+        model = get_model("llava_video/scripted", memoize=False, chat_model=ScriptedModel(answer))
+        evaluate(
+            ["mvbench"], out, Settings(), annotations=file, videos=tmp_path / folder, model=model
+        )
+        said[folder] = [outcome.text for outcome in read_outcomes(out / "mvbench")]
+    assert said["whole"] == ["A", "B"]
+    assert said["sta_segment"] == ["A B", "A B"], "these files are cut already"
+    settings = Settings(device="cpu")
+    evaluate(["mvbench"], tmp_path / "tiny", settings, annotations=file, videos=tmp_path / "whole")
+    first, second = (outcome.seen_seconds for outcome in read_outcomes(tmp_path / "tiny/mvbench"))
+    assert (len(first), len(second)) == (12, 12)
+    assert first[-1] < 3.5
+    assert second[0] >= 4.5

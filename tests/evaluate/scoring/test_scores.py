@@ -16,6 +16,7 @@ from llava_video.evaluate.scoring.scores import (
     compare_paired,
     mean_of,
     score,
+    score_of,
     t_of_95_percent,
 )
 
@@ -45,24 +46,49 @@ def test_values_that_repeat_within_clusters_do_not_narrow_the_interval() -> None
         [v for v in values for _ in range(5)], [n for n in range(20) for _ in "12345"]
     )
     assert repeated.stderr == pytest.approx(once.stderr)
-    assert repeated.half_width == pytest.approx(once.half_width)
+    assert repeated.high == pytest.approx(once.high)
 
 
-def test_a_single_cluster_has_no_interval() -> None:
-    found = mean_of([0.0, 1.0], ["v", "v"])
-    assert found.half_width == math.inf
-    assert found.text == "0.500"
+@pytest.mark.parametrize("mean", [mean_of, score_of])
+def test_too_few_videos_have_no_interval(mean) -> None:
+    found = mean([0.0, 1.0, 1.0, 1.0], ["a", "b", "c", "d"])
+    assert not found.has_interval
+    assert found.text == "0.750 (too few videos)"
+    assert mean([0.0, 1.0, 1.0, 1.0, 1.0], range(5)).has_interval
+    assert mean_of([0.0, 1.0], range(2), min_clusters=2).has_interval
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+@pytest.mark.parametrize(("truth", "num_videos"), [(0.5, 15), (0.9, 15), (0.97, 40), (0.5, 5)])
+def test_intervals_hold_the_truth_as_often_as_they_say(truth: float, num_videos: int) -> None:
     rng = random.Random(0)
     num_held = 0
     for _ in range(400):
-        shares = [rng.betavariate(2, 2) for _ in range(15)]
+        shares = [rng.betavariate(4 * truth, 4 * (1 - truth)) for _ in range(num_videos)]
         values = [float(rng.random() < share) for share in shares for _ in range(6)]
-        found = mean_of(values, [n for n in range(15) for _ in range(6)])
-        num_held += abs(found.mean - 0.5) <= found.half_width
-    assert 0.91 <= num_held / 400 <= 0.98
+        found = score_of(values, [n for n in range(num_videos) for _ in range(6)])
+        num_held += found.low <= truth <= found.high
+    assert 0.91 <= num_held / 400 <= 0.995
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_intervals_of_scores_end_where_scores_end_and_are_never_a_point(value: float) -> None:
+    found = score_of([value] * 30, [n // 3 for n in range(30)])
+    assert 0 <= found.low <= found.mean <= found.high <= 1
+    # As wide as that of as many questions as there are videos.
+    assert found.high - found.low == pytest.approx(
+        t_of_95_percent(9) ** 2 / (10 + 5.1171), abs=1e-3
+    )
+    five = score_of([5 * value] * 30, [n // 3 for n in range(30)], largest=5.0)
+    assert (five.low, five.high) == pytest.approx((5 * found.low, 5 * found.high))
+
+
+def test_with_many_questions_an_interval_is_the_usual_one() -> None:
+    rng = random.Random(2)
+    values = [float(rng.random() < 0.7) for _ in range(4000)]
+    score, usual = (mean(values, range(4000)) for mean in (score_of, mean_of))
+    assert (score.low, score.high) == pytest.approx((usual.low, usual.high), abs=3e-4)
+    assert score.text == f"{score.mean:.3f} [{score.low:.3f}, {score.high:.3f}]"
+    assert usual.text == f"{usual.mean:.3f} ± {usual.high - usual.mean:.3f}"
 
 
 @pytest.mark.parametrize(("degrees", "t"), [(1, 12.706), (30, 2.042), (40, 2.021), (120, 1.980)])
@@ -91,6 +117,16 @@ def test_the_unparsed_share_leaves_failures_out() -> None:
     assert score(outcomes).unparsed_share == 0.5
 
 
+@pytest.mark.parametrize(
+    ("text", "is_letter"),
+    [("B", True), ("B.", True), ("(B)", True), ("B. x and y", True), ("C", False), ("Blue", False),
+     ("x", False), ("", False), ("the answer is B", False)],
+)  # fmt: skip
+def test_answers_that_are_a_letter_are_counted(text: str, is_letter: bool) -> None:
+    found = score([replace(BLANK, text=text), replace(BLANK, id="open", options=(), text="B")])
+    assert (found.num_letters, found.num_with_options) == (int(is_letter), 1)
+
+
 def test_nothing_scored_is_no_zero() -> None:
     found = score(outcomes_of(("a", "x", None)))
     assert found.overall is None
@@ -110,7 +146,7 @@ def test_a_paired_difference_is_narrower_than_that_of_two_scores() -> None:
     assert found.num_worse == 0
     alone = score(first).overall
     assert alone is not None
-    assert found.difference.half_width < alone.half_width / 2
+    assert found.difference.high - found.difference.low < (alone.high - alone.low) / 2
     assert differing_share(first, second) == found.num_better / 300
 
 
@@ -129,7 +165,7 @@ def test_the_promised_power_is_what_simulation_finds() -> None:
         draws = [rng.random() for _ in range(needed)]
         differences = [1.0 if d < better else -1.0 if d < better + worse else 0.0 for d in draws]
         found = mean_of(differences, range(needed))
-        num_found += found.mean - found.half_width > 0
+        num_found += found.low > 0
     assert 0.7 <= num_found / 200 <= 0.9
 
 

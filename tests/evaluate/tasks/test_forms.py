@@ -65,6 +65,42 @@ def test_tempcompass_reads_questions_by_video_and_dimension(tmp_path: Path) -> N
     assert prompts(questions[2]) == "Does it run?\nPlease answer yes or no:"
 
 
+def test_captions_are_judged_by_the_first_question_about_their_dimension(tmp_path: Path) -> None:
+    first, second = (
+        {"question": f"{which}?\nA. it runs\nB. it walks", "answer": f"{letter}. it"}
+        for which, letter in (("First", "A"), ("Second", "B"))
+    )
+    caption = {"question": "Say it.", "answer": "C. other letters"}
+    path = save(tmp_path / "captioning.json", {"7": {"speed": [caption, caption]}})
+    with pytest.raises(InputError, match=r"multi-choice\.json: missing; a judge answers its"):
+        find_benchmark("tempcompass-captioning").load(tmp_path)
+    save(tmp_path / "multi-choice.json", {"7": {"speed": [first, second]}})
+    questions = find_benchmark("tempcompass-captioning").load(tmp_path).questions
+    assert questions == find_benchmark("tempcompass-captioning").load(path).questions
+    assert [(q.id, q.answer, q.judged_by) for q in questions] == [
+        (f"captioning_7_{n}", "A. it", first["question"]) for n in (1, 2)
+    ]
+    whole = {"7": {"captioning": {"speed": [caption]}, "multi-choice": {"speed": [second]}}}
+    [question] = (
+        find_benchmark("tempcompass-captioning")
+        .load(save(tmp_path / "of_one_clip.json", whole))
+        .questions
+    )
+    assert question.judged_by == second["question"]
+
+
+def test_nextqa_takes_the_further_answers_beside_its_open_questions(tmp_path: Path) -> None:
+    path = tmp_path / "test.csv"
+    path.write_text("video,question,answer,qid,type\n7,why,to eat,0,CW\n7,when,now,1,TP\n")
+    save(tmp_path / "add_reference_answer_test.json", {"7": {"0": "hungry"}})
+    first, second = find_benchmark("nextqa-oe").load(path).questions
+    assert (first.answer, first.also) == ("to eat", ("hungry",))
+    assert (second.also, second.type) == ((), "TN")
+    path.write_text("video,question,answer,qid,type,a0,a1,a2,a3,a4\n7,why,0,0,CW,a,b,c,d,e\n")
+    found = find_benchmark("nextqa-oe").load(path)
+    assert "the multiple-choice questions are the task nextqa" in found.problems[0]
+
+
 def test_mlvu_reads_the_files_of_its_repository(tmp_path: Path) -> None:
     row = {"video": "m.mp4", "duration": 246, "question": "What?", "answer": "Red",
            "candidates": ["Blue", "Red"], "question_type": "plotQA"}  # fmt: skip
@@ -77,6 +113,13 @@ def test_mvbench_reads_a_file_per_task_and_a_flat_list(tmp_path: Path) -> None:
     save(tmp_path / "moving_direction.json", [row])
     [question] = find_benchmark("mvbench").load(tmp_path).questions
     assert (question.type, question.answer) == ("moving_direction", "A")
+    part = row | {"start": 1.5, "end": "4"}
+    [question] = find_benchmark("mvbench").load(save(tmp_path / "a.json", [part])).questions
+    assert (question.start_seconds, question.end_seconds) == (1.5, 4.0)
+    for end in (1.5, "x", -1):
+        found = find_benchmark("mvbench").load(save(tmp_path / "a.json", [part | {"end": end}]))
+        assert len(found.problems) == 1
+    (tmp_path / "a.json").unlink()
     inner = {"question": "What?", "choices": ["up", "down"], "answer": "down"}
     flat = {"video_path": "/d/a.webm", "conversations": [inner], "video_id": 0}
     path = save(tmp_path / "flat.json", [flat])

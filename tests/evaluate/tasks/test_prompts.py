@@ -37,7 +37,12 @@ ROWS = {
     "own": {"video": "a.mp4", "question": "What?", "answer": "dog", "options": ["cat", "dog"]},
 }  # fmt: skip
 ROWS["egoschema-subset"] = ROWS["egoschema"] | {"answer": "2"}
-ROWS["toyworld-follow-ups"] = ROWS["toyworld"]
+ROWS["tempcompass-captioning"] = ROWS["tempcompass"] | {
+    "question": "Which fits?\nInformation A: fast\nGenerated Caption:", "answer": "A. fast",
+    "mc_question": ROWS["tempcompass"]["question"], "mc_answer": "B. slow",
+}  # fmt: skip
+ROWS["nextqa-oe"] = {"video": "1", "qid": "0", "type": "TP", "question": "how ", "answer": "by car"}
+ROWS["toyworld-follow-ups"] = ROWS["toyworld-noise"] = ROWS["toyworld"]
 ROWS["videomme-subtitles"] = ROWS["videomme"]
 
 _SELECT = "Select the best answer to the following multiple-choice question based on the video"
@@ -61,6 +66,12 @@ _HOW = "how\nA. up\nB. down\nC. left\nD. right\nE. so"
 GOLDEN = {
     ("nextqa", "lmms-eval"): _HOW,
     ("nextqa", "official"): f"{_HOW}\n{DIRECTLY}",
+    ("nextqa-oe", "lmms-eval"): "how\nAnswer a question using a short phrase or sentence.",
+    ("nextqa-oe", "official"): "how",
+    **{
+        ("tempcompass-captioning", preset): ("Which fits?\nInformation A: fast\nGenerated Caption:")
+        for preset in ("lmms-eval", "official")
+    },
     ("perceptiontest", "lmms-eval"): f"Is it?\nA. yes\nB. no\nC. maybe\n{DIRECTLY}",
     ("egoschema", "lmms-eval"): _EGO,
     ("egoschema-subset", "lmms-eval"): _EGO,
@@ -109,14 +120,18 @@ GOLDEN = {
         for preset in ("lmms-eval", "vlmevalkit", "official")
     },
     ("videodetailcaption", "lmms-eval"): "Describe it.",
-    ("toyworld", "official"): (
-        "How many?\nA. one\nB. two\nPlease respond with only the letter of the correct answer."
-    ),
-    ("toyworld", "lmms-eval"): f"How many?\nA. one\nB. two\n{DIRECTLY}",
-    ("toyworld-follow-ups", "official"): (
-        "How many?\nA. one\nB. two\nPlease respond with only the letter of the correct answer."
-    ),
-    ("toyworld-follow-ups", "lmms-eval"): f"How many?\nA. one\nB. two\n{DIRECTLY}",
+    **{
+        (task, preset): f"How many?\nA. one\nB. two{ending}"
+        for task in ("toyworld", "toyworld-follow-ups", "toyworld-noise")
+        for preset, ending in (
+            ("official", "\nPlease respond with only the letter of the correct answer."),
+            ("lmms-eval", f"\n{DIRECTLY}"),
+            ("bare", ""),
+            ("videomme", "\nThe best answer is:"),
+            ("mvbench", "\nOnly give the best option."),
+            ("tempcompass", "\nPlease directly give the best option:"),
+        )
+    },
     ("own", "official"): (
         "What?\nA. cat\nB. dog\nPlease respond with only the letter of the correct answer."
     ),
@@ -139,9 +154,11 @@ def test_golden(tmp_path: Path, task: str, preset: str) -> None:
 
 @pytest.mark.parametrize(
     ("task", "answer"),
-    [("nextqa", "B"), ("perceptiontest", "C"), ("egoschema", ""),
+    [("nextqa", "B"), ("nextqa-oe", "by car"), ("tempcompass-captioning", "B. slow"),
+     ("perceptiontest", "C"), ("egoschema", ""),
      ("egoschema-subset", "C"), ("videomme", "C"), ("activitynetqa", "yes"), ("mvbench", "B"),
      ("mlvu", "B"), ("longvideobench", "B"), ("tempcompass", "B"), ("toyworld", "B"),
+     ("toyworld-noise", "The video is not of toyworld."),
      ("own", "B")],
 )  # fmt: skip
 def test_the_answer_of_a_row(tmp_path: Path, task: str, answer: str) -> None:

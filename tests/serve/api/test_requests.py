@@ -81,6 +81,13 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}] * 600}]},
         "messages",
     ),
+    "more video tokens than the model takes": (
+        {
+            "messages": [{"role": "user", "content": [VIDEO] * 8}],
+            "representation": "256,64,1,1",
+        },
+        "messages",
+    ),
     "long text": ({"messages": [{"role": "user", "content": "a" * 10**6}]}, "messages"),
     "no representation": ({"representation": "what"}, "representation"),
     "a representation of another grid": ({"representation": "12,100,3,2"}, "representation"),

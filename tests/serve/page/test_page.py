@@ -121,6 +121,7 @@ def test_the_budget_is_shown_before_it_is_spent(page: Talking, told: Told) -> No
     own = make_layout(told.representation, 12)
     assert page.text("#tokens-text") == f"{own.num_tokens} tokens"
     assert page.text("#context-text") == "of the 2,048 tokens that fit"
+    page.one("#settings summary").click()
     slider = page.one("#most-tokens")
     slider.send_keys(*["\ue012"] * 20)
     page.until(lambda: page.text("#tokens-text") != f"{own.num_tokens} tokens")
@@ -133,8 +134,22 @@ def test_the_budget_is_shown_before_it_is_spent(page: Talking, told: Told) -> No
     assert shown == make_layout(asked, asked.max_frames).num_tokens
 
 
+def test_tokens_that_a_selection_leaves_out_are_said(page: Talking) -> None:
+    page.take()
+    page.script(
+        "const s = document.getElementById('representation'); s.value = 'evs=0.5';"
+        "s.dispatchEvent(new Event('change'));"
+    )
+    page.until(lambda: page.text("#kept-text") == "48 of 96 are kept")
+    assert page.text("#tokens-text") == "48 tokens"
+    page.ask("What moves?")
+    page.button("Which frames mattered?").click()
+    page.until(lambda: page.all("#tape .heat"))
+
+
 def test_a_representation_that_cannot_be_is_said_and_the_last_one_stays(page: Talking) -> None:
     page.take()
+    page.one("#settings summary").click()
     page.script(
         "const s = document.getElementById('representation'); s.value = 'other';"
         "s.dispatchEvent(new Event('change'));"

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from llava_video.representation import make_layout
-from llava_video.serve.engine.served import ServedCheckpoint
+from llava_video.serve.engine.served import ServedCheckpoint, load_served
+from llava_video.serve.page.about import describe_server
 from llava_video.serve.page.routes import FOLDER, router
 from llava_video.serve.settings import EngineLimits
 from tests.serve.server import FOUR_SHAPES, Served, serving
@@ -59,6 +60,15 @@ def test_the_page_runs_nothing_inline_and_loads_nothing_from_elsewhere(server: S
         assert "//" not in sent.text.replace("http://www.w3.org/2000/svg", "").replace("// ", "")
 
 
+def test_a_link_on_another_site_opens_the_page_and_nothing_embeds_it(server: Served) -> None:
+    foreign = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+    opened = server.http.get("/", headers={**foreign, "sec-fetch-dest": "document"})
+    assert opened.status_code == 200
+    for dest in ("iframe", "video", "script", "empty"):
+        embedded = server.http.get("/", headers={**foreign, "sec-fetch-dest": dest})
+        assert embedded.status_code == 403
+
+
 def test_a_file_is_sent_again_only_when_it_is_another(server: Served) -> None:
     tag = server.http.get("/static/main.js").headers["etag"]
     again = server.http.get("/static/main.js", headers={"if-none-match": tag})
@@ -70,6 +80,14 @@ def test_a_file_is_sent_again_only_when_it_is_another(server: Served) -> None:
 def test_no_other_file_is_served(server: Served, name: str) -> None:
     assert server.http.get(f"/static/{name}").status_code == 404
     assert server.http.get(f"/static/samples/{name}").status_code == 404
+
+
+def test_tiny_is_called_what_it_is_under_another_name(server: Served) -> None:
+    renamed = load_served("tiny", alias="gpt")
+    said = describe_server(renamed, server.services.settings.requests)
+    assert said["model"] == "gpt"
+    assert said["notice"] == server.http.get("/v1/page").json()["notice"]
+    assert "knows only toyworld" in said["notice"]
 
 
 def test_a_sample_comes_in_ranges(server: Served) -> None:
@@ -124,6 +142,9 @@ def test_a_conversation_page_is_checked_against_the_video(server: Served) -> Non
     moved = usage(shown, timestamps_seconds=[t + 1 for t in shown["timestamps_seconds"]])
     body["turns"] = [turn(usage=moved)]
     assert server.http.post("/v1/conversation/page", json=body).status_code == 400
+    body["turns"] = [turn(usage=usage(shown, num_tokens=number)) for number in range(9)]
+    many = server.http.post("/v1/conversation/page", json=body)
+    assert (many.status_code, "9 ways" in many.text) == (400, True)
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,19 @@ def test_a_full_queue_is_said_and_can_be_asked_again(page: Talking, site: Served
     assert len(page.all(".turn")) == 1
 
 
+def test_a_question_that_was_refused_is_not_in_the_next_prompt(
+    page: Talking, site: Served, told: Told
+) -> None:
+    page.take()
+    room = site.services.engine.room
+    place = room.enter(room.limits.num_waiting)
+    page.ask("Say: never")
+    room.leave(place)
+    page.refused(429)
+    assert page.ask("Say: this") == "this"
+    assert [message["role"] for message in told.asked[-1]] == ["user"]
+
+
 def test_a_server_that_has_forgotten_the_file_gets_it_again(page: Talking, site: Served) -> None:
     page.take()
     (newest, *_) = site.services.files.of("anyone")
@@ -86,6 +99,7 @@ def test_a_server_that_ends_in_mid_stream(browser: Any, told: Told) -> None:
         page.until(lambda: page.text(".turn .text") == "half an")
         threading.Timer(3, told.open).start()
     page.until(lambda: page.is_shown(".turn .error"))
+    assert page.text(".turn .text").startswith("half an")
     assert page.text(".turn .error") in (
         "The connection was lost in the middle of the answer. Ask again.",
         "the server has ended",

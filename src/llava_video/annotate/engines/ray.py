@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,7 @@ from llava_video.errors import InputError, LlavaVideoError
 
 STOPPED = "stopped"
 _VIDEOS_PER_BLOCK = 4
+_NEWS_EVERY_SECONDS = 2.0
 _LOST = (
     "the Ray actor that holds the ledger is gone; what it had committed is in the run's folder: "
     "run again to resume"
@@ -56,6 +58,7 @@ class LedgerKeeper:
 
     def __init__(self, path: str, max_usd: float | None) -> None:
         self._ledger = Ledger(Path(path), max_usd)
+        self._ends: dict[str, str] = {}
 
     async def find(self, key: str) -> Reply | None:
         return await self._ledger.find(key)
@@ -77,9 +80,13 @@ class LedgerKeeper:
 
     async def save_video(self, *values: Any, is_unanswered: bool) -> None:
         await self._ledger.save_video(*values, is_unanswered=is_unanswered)
+        video_id, _, end = values[:3]
+        self._ends[video_id] = end
 
-    async def totals(self) -> Totals:
-        return self._ledger.totals()
+    async def news(self) -> tuple[Totals, dict[str, str]]:
+        """Sums, and how videos have ended since the last time."""
+        ends, self._ends = self._ends, {}
+        return self._ledger.totals(), ends
 
     async def aclose(self) -> None:
         await self._ledger.aclose()
@@ -276,14 +283,21 @@ class _State:
     rows: dict[int, dict[str, Any]]
     progress: Progress | None = None
 
-    def add(self, row: dict[str, Any], totals: Totals) -> None:
-        """One video has ended."""
+    def add(self, row: dict[str, Any]) -> None:
+        """The row of a video has come back, with those of its batch."""
         self.rows[int(row["position"])] = row
+        self._show(from_json(row["record"]).video_id, row["end"])
+
+    def tell(self, totals: Totals, ends: dict[str, str]) -> None:
+        """What the ledger's actor has committed since the last time."""
         self.totals = totals
+        for video_id, end in ends.items():
+            self._show(video_id, end)
+
+    def _show(self, video_id: str, end: str) -> None:
         if self.progress is not None:
-            ends = {STOPPED: WAITING, UNANSWERED: FAILED}
-            video_id = from_json(row["record"]).video_id
-            self.progress.stage(video_id, ends.get(row["end"], row["end"]))
+            shown = {STOPPED: WAITING, UNANSWERED: FAILED}
+            self.progress.stage(video_id, shown.get(end, end))
 
 
 def _ray() -> Any:
@@ -330,6 +344,9 @@ def _map_videos(
         .options(num_cpus=0, scheduling_strategy=here, max_concurrency=1000)
         .remote(str(path), recipe.max_usd)
     )
+    is_over = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(keeper, state, is_over), daemon=True)
+    watcher.start()
     try:
         found = ray.data.from_items(
             todo, override_num_blocks=math.ceil(len(todo) / batch_size)
@@ -341,7 +358,8 @@ def _map_videos(
             num_cpus=1,
         )
         for row in found.iter_rows():
-            state.add(row, ray.get(keeper.totals.remote()))
+            state.add(row)
+        state.tell(*ray.get(keeper.news.remote()))
         ray.get(keeper.aclose.remote())
     except ray.exceptions.RayActorError as error:
         raise LedgerError(_LOST) from error
@@ -349,7 +367,19 @@ def _map_videos(
         reason = " ".join(str(error).split())[-300:]
         raise LedgerError(f"Ray failed ({reason}); run again to resume") from error
     finally:
+        is_over.set()
+        watcher.join()
         ray.kill(keeper)
+
+
+def _watch(keeper: Any, state: _State, is_over: threading.Event) -> None:
+    """Show calls and videos as they end: rows come back a whole batch at a time."""
+    ray = _ray()
+    while not is_over.wait(_NEWS_EVERY_SECONDS):
+        try:
+            state.tell(*ray.get(keeper.news.remote()))
+        except ray.exceptions.RayError:
+            return  # what reads the rows meets the same error
 
 
 def _share_of(recipe: Recipe, num_workers: int) -> Recipe:

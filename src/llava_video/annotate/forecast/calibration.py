@@ -1,15 +1,27 @@
-"""Calibration of forecasts by the ledger of an earlier run: token counts and answer lengths."""
+"""Calibration of forecasts: by an earlier run's ledger, and by decoding some of the videos."""
 
 from __future__ import annotations
 
+import dataclasses
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from av.error import FFmpegError
+
+from llava_video.annotate.forecast.simulation import Rates
+from llava_video.annotate.recipe import Describe
+from llava_video.annotate.records import VideoRecord
+from llava_video.annotate.videos.frames import pictures_between
 from llava_video.calls.ledger import Ledger
+from llava_video.errors import LlavaVideoError
 
 STAGES = ("level1", "level2", "level3", "open_ended", "multi_choice", "faithfulness", "blind")
 PAIRS_SHARE = (0.6, 0.85, 1.0)  # how many of the types asked for a video supports
 _ENOUGH_CALLS = 5
+_MOST_ATTEMPTS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +81,71 @@ def calibrate_answers(
             unit = mean / (types_per_call * PAIRS_SHARE[1]) if is_pairs else mean
             found[stage] = (round(unit * 0.9), round(unit), round(unit * 1.1))
     return found
+
+
+def calibrate_rates(ledger: Ledger, rates: Rates) -> Rates:
+    """Rates with the latencies and failures that an earlier run's attempts had.
+
+    The latest attempts count. Where there are too few, ``rates`` are returned as they are.
+    """
+    rows = ledger.query(
+        "SELECT stage, outcome, seconds FROM attempts"
+        " WHERE seconds IS NOT NULL AND stage != 'probe' ORDER BY attempt_id DESC LIMIT ?",
+        (_MOST_ATTEMPTS,),
+    )
+    answered = [(stage, seconds) for stage, outcome, seconds in rows if outcome == "ok"]
+    failed = [seconds for _, outcome, seconds in rows if outcome != "ok"]
+    if len(answered) < _ENOUGH_CALLS:
+        return rates
+    latencies: dict[str, list[float]] = {"": [seconds for _, seconds in answered]}
+    for stage, seconds in answered:
+        latencies.setdefault(stage, []).append(seconds)
+    return dataclasses.replace(
+        rates,
+        latency_seconds={
+            stage: found for stage, found in latencies.items() if len(found) >= _ENOUGH_CALLS
+        },
+        failed_share=len(failed) / len(rows),
+        failed_seconds=sum(failed) / len(failed) if failed else 0.0,
+    )
+
+
+def measure_picture_seconds(
+    records: Sequence[VideoRecord], rules: Describe, num_cores: int, seconds: float = 1.0
+) -> float | None:
+    """Seconds of a core for a picture that is sent: clips of the first videos, on all cores.
+
+    Args:
+        records: selected videos.
+        rules: how frames are sampled, scaled and encoded.
+        num_cores: threads that decode at the same time, as in a run.
+        seconds: how long to measure, at least.
+
+    Returns:
+        None where no video can be read, which the run itself will report.
+    """
+    readable = [(r.path, r.facts) for r in records if r.facts is not None and not r.is_rejected]
+    started = time.perf_counter()
+    until = started + seconds
+
+    def decode(first: int) -> int:
+        number = 0
+        for path, facts in readable[first::num_cores]:
+            if number and time.perf_counter() > until:
+                break
+            end = min(rules.clip_seconds, facts.duration_seconds)
+            try:
+                number += len(pictures_between(path, 0.0, end, facts, rules)[0])
+            except (LlavaVideoError, FFmpegError, OSError):
+                continue
+        return number
+
+    with ThreadPoolExecutor(num_cores) as pool:
+        num_pictures = sum(pool.map(decode, range(num_cores)))
+    if not num_pictures:
+        return None
+    used = min(num_cores, len(readable))
+    return (time.perf_counter() - started) * used / num_pictures
 
 
 def forecast_against_actual(ledger: Ledger) -> list[dict[str, Any]]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Iterable, Sequence
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,7 +15,16 @@ from llava_video.annotate.forecast.calibration import (
     STAGES,
     Factors,
     calibrate_answers,
+    calibrate_rates,
     calibrate_tokens,
+)
+from llava_video.annotate.forecast.simulation import (
+    Fleet,
+    PlannedCall,
+    PlannedVideo,
+    Rates,
+    Simulated,
+    simulate,
 )
 from llava_video.annotate.recipe import Recipe
 from llava_video.annotate.records import Facts, VideoRecord
@@ -35,7 +47,8 @@ ANSWER_TOKENS = {
     "faithfulness": (60, 120, 250),
     "blind": (5, 12, 40),
 }
-SECONDS_PER_CALL = 5.0
+_MOST_SIMULATED = 1000  # videos, evenly taken; a larger run goes on at their rate
+_JPEG_BYTES_PER_PIXEL = 0.17
 TextBasis = Literal["calibrated", "counted", "estimated"]
 _BOUNDS = (0, 1, 2)
 _BLIND_QUESTION_TOKENS = (100, 130, 180)
@@ -68,7 +81,9 @@ class Forecast:
         num_calls: all calls.
         usd: (least, likely, most), or None where the model has no price.
         usd_batch: the same through batch files.
-        seconds: a rough duration of the run.
+        planned: the calls of the videos that are simulated.
+        simulated: the run as the simulation sees it: how long, and what it waits for.
+        measured_rates: whether latencies and failures were measured in an earlier run.
         price_date: of the price table.
         measured_answers: whether answer lengths were measured in an earlier run.
         text_basis: where the tokens of texts come from: ``calibrated`` by what the server counted
@@ -86,7 +101,9 @@ class Forecast:
     num_calls: int
     usd: tuple[float, ...] | None
     usd_batch: tuple[float, ...] | None
-    seconds: float
+    planned: list[PlannedVideo]
+    simulated: Simulated
+    measured_rates: bool
     price_date: str
     measured_answers: bool
     text_basis: TextBasis
@@ -120,7 +137,13 @@ class _Model:
 
 
 def make_forecast(
-    records: Iterable[VideoRecord], recipe: Recipe, prices: PriceTable, ledger: Ledger | None = None
+    records: Iterable[VideoRecord],
+    recipe: Recipe,
+    prices: PriceTable,
+    ledger: Ledger | None = None,
+    *,
+    rates: Rates | None = None,
+    num_cores: int | None = None,
 ) -> Forecast:
     """Forecast a run over selected videos.
 
@@ -129,13 +152,23 @@ def make_forecast(
         recipe: all choices.
         prices: the price table.
         ledger: of an earlier run, to calibrate by.
+        rates: how fast decoding and calls are; the ledger's latencies come before these.
+        num_cores: that decode; this machine's by default.
     """
     records = list(records)
     selected = [r for r in records if not r.is_rejected and r.facts is not None]
     counter = _Counter(recipe, prices, ledger)
-    longest_chain = 0
-    for record in selected:
-        longest_chain = max(longest_chain, counter.add_video(record))
+    most = max(_MOST_SIMULATED, 4 * recipe.endpoint.concurrency)
+    step = max(1, math.ceil(len(selected) / most))
+    planned = [
+        video
+        for number, record in enumerate(selected)
+        if (video := counter.add_video(record)) and number % step == 0
+    ]
+    assumed = rates or Rates()
+    if recipe.endpoint.model == "toy":
+        assumed = dataclasses.replace(assumed, latency_seconds={"": (0.0,)})
+    found_rates = assumed if ledger is None else calibrate_rates(ledger, assumed)
     num_calls = sum(stage.num_calls for stage in counter.stages.values())
     usd = counter.usd()
     rejected: dict[str, int] = {}
@@ -153,7 +186,14 @@ def make_forecast(
         num_calls=num_calls,
         usd=usd,
         usd_batch=tuple(v * prices.batch_discount for v in usd) if usd is not None else None,
-        seconds=_duration(num_calls, longest_chain, counter, recipe),
+        planned=planned,
+        simulated=simulate(
+            planned,
+            _fleet(recipe, num_cores or os.cpu_count() or 1),
+            found_rates,
+            num_videos=len(selected),
+        ),
+        measured_rates=found_rates is not assumed,
         price_date=prices.date,
         measured_answers=counter.annotator.is_measured,
         text_basis=counter.annotator.text_basis,
@@ -197,26 +237,25 @@ class _Counter:
             "level3": StageForecast(),
         }
 
-    def add_video(self, record: VideoRecord) -> int:
-        """Count a video's calls; returns how many of them wait for each other."""
+    def add_video(self, record: VideoRecord) -> PlannedVideo:
+        """Count a video's calls; returns them."""
         assert record.facts is not None
         facts, recipe = record.facts, self._recipe
         steps = caption_schedule(facts.duration_seconds, recipe.describe)
-        for step in steps:
-            self._add_step(record.path, facts, step, steps)
-        self._add_questions()
-        chain = len(steps) + 1
+        groups: list[tuple[PlannedCall, ...]]
+        groups = [(self._add_step(record.path, facts, step, steps),) for step in steps]
+        groups.append(tuple(self._add_questions()))
         if recipe.faithfulness.enabled:
             num_images = count_spread(recipe.faithfulness.max_frames, facts, recipe.describe)
             claims = [2 * length for length in self._answer("level3")]
-            self._add("faithfulness", claims, facts=facts, num_images=num_images)
-            chain += 1
+            groups.append((self._add("faithfulness", claims, facts=facts, num_images=num_images),))
         if recipe.blind.enabled:
-            self._add("blind", _BLIND_QUESTION_TOKENS, num_calls=_num_blind_calls(recipe))
-            chain += 1
-        return chain
+            num_calls = _num_blind_calls(recipe)
+            one = self._add("blind", _BLIND_QUESTION_TOKENS, num_calls=num_calls)
+            groups.append((one,) * num_calls)
+        return tuple(groups)
 
-    def _add_step(self, path: str, facts: Facts, step: Step, steps: list[Step]) -> None:
+    def _add_step(self, path: str, facts: Facts, step: Step, steps: list[Step]) -> PlannedCall:
         stage = f"level{step.level}"
         texts = [0, 0, 0]
         for index in [*step.clips, *([] if step.summary is None else [step.summary])]:
@@ -227,9 +266,11 @@ class _Counter:
             rules = self._recipe.describe
             num_images = count_between(path, step.start_seconds, step.end_seconds, facts, rules)
         prompt = load_prompt(stage, self._recipe.prompts)
-        self._add(stage, texts, prompt.system, prompt.user, facts=facts, num_images=num_images)
+        return self._add(
+            stage, texts, prompt.system, prompt.user, facts=facts, num_images=num_images
+        )
 
-    def _add_questions(self) -> None:
+    def _add_questions(self) -> Iterator[PlannedCall]:
         ask = self._recipe.ask
         for kind in ask.kinds:
             for types in type_groups(ask):
@@ -242,7 +283,7 @@ class _Counter:
                 num_pairs = ask.num_free if ask.mode == "free" else len(types)
                 pairs = [num_pairs * PAIRS_SHARE[i] * answer[i] for i in _BOUNDS]
                 answers = [max(1, round(length)) for length in pairs]
-                self._add(kind, self._answer("level3"), *texts, answers=answers)
+                yield self._add(kind, self._answer("level3"), *texts, answers=answers)
 
     def _add(
         self,
@@ -253,8 +294,11 @@ class _Counter:
         facts: Facts | None = None,
         num_images: int = 0,
         answers: Sequence[int] | None = None,
-    ) -> None:
+    ) -> PlannedCall:
         """Count calls that send these texts, texts of these (least, likely, most) tokens, images.
+
+        Returns:
+            One of them, as it is likely.
 
         Args:
             stage: the step that asks.
@@ -282,6 +326,10 @@ class _Counter:
                 total.usd = None
             elif total.usd is not None:
                 total.usd[i] += model.price.usd(Usage(prompt, answer))
+        likely = round(images + (fixed + lengths[1]) * model.factors.text)
+        usd = model.price.usd(Usage(likely, answers[1])) if model.price.is_known else 0.0
+        size = num_images * self._jpeg_bytes(facts) if facts else 0.0
+        return PlannedCall(stage, num_images, likely, round(4 * likely + size), usd)
 
     def _answer(self, stage: str) -> tuple[int, int, int]:
         return self._models[stage].answers[stage]
@@ -291,6 +339,11 @@ class _Counter:
         height, width = size_to_send(facts, rules.image_max_side)
         return image_tokens(model.price, width, height, rules.image_detail) * model.factors.image
 
+    def _jpeg_bytes(self, facts: Facts) -> float:
+        """Of a picture, in base64."""
+        height, width = size_to_send(facts, self._recipe.describe.image_max_side)
+        return height * width * _JPEG_BYTES_PER_PIXEL * 4 / 3
+
     def usd(self) -> tuple[float, ...] | None:
         """(least, likely, most) dollars of everything."""
         amounts = [stage.usd for stage in self.stages.values()]
@@ -299,14 +352,15 @@ class _Counter:
         return tuple(sum(amount[i] for amount in amounts if amount) for i in _BOUNDS)
 
 
-def _duration(num_calls: int, longest_chain: int, counter: _Counter, recipe: Recipe) -> float:
-    """The slowest of: calls through the concurrency, the longest video, the limits per minute."""
+def _fleet(recipe: Recipe, num_cores: int) -> Fleet:
+    """This machine, and what the recipe says of the endpoint."""
     endpoint = recipe.endpoint
-    tokens = sum(s.prompt_tokens[1] + s.completion_tokens[1] for s in counter.stages.values())
-    per_call = 0.0 if endpoint.model == "toy" else SECONDS_PER_CALL
-    return max(
-        num_calls * per_call / endpoint.concurrency,
-        longest_chain * per_call,
-        60.0 * num_calls / endpoint.rpm if endpoint.rpm else 0.0,
-        60.0 * tokens / endpoint.tpm if endpoint.tpm else 0.0,
+    return Fleet(
+        num_cores=num_cores,
+        concurrency=endpoint.concurrency,
+        rpm=endpoint.rpm,
+        tpm=endpoint.tpm,
+        attempts=endpoint.attempts,
+        max_wait_seconds=endpoint.max_wait_seconds,
+        max_usd=recipe.max_usd,
     )

@@ -61,7 +61,12 @@ def forecast_screen(forecast: Forecast, recipe: Recipe) -> tuple[str, Table, str
         if recipe.max_usd is not None and forecast.usd[1] > recipe.max_usd:
             lines.append(f"--max-usd {recipe.max_usd:g} will stop this run before it is done")
     lines.append(f"tokens: {_basis(forecast)}")
-    lines.append(f"time: about {_duration(forecast.seconds)}")
+    run = forecast.simulated
+    used = ", ".join(f"{name} {share:.0%}" for name, share in run.busy.items())
+    is_known = forecast.measured_rates or recipe.endpoint.model == "toy"
+    measured = "" if is_known else ", if an answer takes 5 s (--out RUN measures it)"
+    lines.append(f"time: about {_duration(run.seconds)}{measured}")
+    lines.append(f"used: {used}")
     return head, table, "\n".join(lines)
 
 

@@ -32,6 +32,11 @@ Failures = Annotated[
     typer.Option(help="What failed questions count: excluded (reported) or wrong."),
 ]
 
+AllowMissing = Annotated[bool, typer.Option(help="Run without missing videos and broken rows.")]
+Prompts = Annotated[
+    str | None, typer.Option(help="lmms-eval, vlmevalkit or official; default: the task's.")
+]
+
 Judge = Annotated[
     str | None, typer.Option(help="Model that judges free answers, or inspect:PROVIDER/MODEL.")
 ]
@@ -39,6 +44,12 @@ JudgeUrl = Annotated[
     str | None, typer.Option(help="Its OpenAI-compatible endpoint. [default: OpenAI's]")
 ]
 MaxUsd = Annotated[float | None, typer.Option(help="What all judgements may cost.")]
+Wordnet = Annotated[
+    Path | None,
+    typer.Option(
+        help="nextqa-oe: folder of WordNet 3.0's files. [default: that of Debian's wordnet-base]"
+    ),
+]
 VideosAs = Annotated[
     str, typer.Option(help="For endpoints: data_url, file_url (same files there) or frames.")
 ]
@@ -72,19 +83,30 @@ def show_results(results: dict[str, dict[str, Any]], *, as_json: bool) -> None:
     for name, found in results.items():
         scores = found["scores"]
         overall = scores["overall"] or {}
-        half = overall.get("half_width")
+        low, high = overall.get("low"), overall.get("high")
         score = found["headline"]
         rows.append(
             (
                 name,
                 "not public" if score is None else f"{score:.3f}",
-                "" if half is None else f"± {half:.3f}",
+                "too few videos" if low is None else f"{low:.3f} to {high:.3f}",
                 scores["num_questions"],
                 overall.get("num_clusters", 0),
                 f"{scores['unparsed_share']:.1%}",
+                f"{scores['num_letters'] / max(scores['num_with_options'], 1):.1%}",
                 sum(scores["num_failed"].values()),
                 "; ".join(f"{r['model']} {r['score']:g}" for r in found["references"][:1]),
             )
         )
-    head = ("task", "score", "95 %", "questions", "videos", "unparsed", "failed", "published")
-    show(Table(head, rows, "lrrrrrrl"))
+    head = (
+        "task",
+        "score",
+        "95 %",
+        "questions",
+        "videos",
+        "unparsed",
+        "letters",
+        "failed",
+        "published",
+    )
+    show(Table(head, rows, "lrrrrrrrl"))

@@ -85,12 +85,18 @@ def _look(path: Path) -> None:
 
 
 def _list() -> None:
+    from llava_video.evaluate.extraction import OWN
     from llava_video.evaluate.tasks import BENCHMARKS
     from llava_video.pages.blocks import Table
     from llava_video.pages.terminal import show
 
     rows = [
-        (name, each.title, " ".join(each.prompts), " ".join(each.compatible))
+        (
+            name,
+            each.title,
+            " ".join(each.prompts),
+            " ".join(name for name in each.compatible if name != OWN),
+        )
         for name, each in BENCHMARKS.items()
     ]
     show(Table(("task", "", "prompts", "extraction of others"), rows))

@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from llava_video.cli.answering import options as o
+from llava_video.cli.serving import engines as e
 from llava_video.cli.serving import options as s
 
 
@@ -33,6 +34,8 @@ def command(
     device: o.Device = "auto",
     dtype: o.Dtype = None,
     quantize: o.Quantize = None,
+    engine: e.EngineOption = e.Engine.OWN,
+    engine_option: e.EngineArguments = None,
 ) -> None:
     """Answer questions about videos over HTTP, as OpenAI's API does.
 
@@ -68,20 +71,19 @@ def command(
     )
     with many_imports():
         app = importlib.import_module("llava_video.serve.app")
-        served = importlib.import_module("llava_video.serve.engine.served")
     keep_libraries_quiet()
-    features = None
-    if cache_dir is not None:
-        feature_files = importlib.import_module("llava_video.chat.local.feature_files")
-        features = feature_files.FeatureFiles(cache_dir, round(max_cache_gib * GIB))
-    loaded = served.load_served(
+    loaded = e.load_served(
         model,
-        alias=name,
+        name,
+        engine,
+        engine_option,
+        num_at_once=max_batch,
+        cache_dir=cache_dir,
+        cache_bytes=round(max_cache_gib * GIB),
+        int8=quantize is not None,
         device=device,
         dtype=dtype,
-        int8=quantize is not None,
         representation=representation,
-        feature_files=features,
     )
     app.serve(loaded, settings, lambda url: _greet(url, loaded.name, settings.api_key_file))
 

@@ -25,6 +25,10 @@ class Question:
         written: question with options as the annotations write them, where prompts repeat that.
         subtitles: file of subtitles, below the folder of the videos.
         before: prompt and answer of the turn before; empty for a first question.
+        also: further reference answers.
+        judged_by: multiple-choice question that a judge answers from what the model says.
+        start_seconds: where the part of the video begins that the question is about.
+        end_seconds: where that part ends; None for the end of the video.
     """
 
     id: str
@@ -37,6 +41,10 @@ class Question:
     written: str = ""
     subtitles: str = ""
     before: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    judged_by: str = ""
+    start_seconds: float = 0.0
+    end_seconds: float | None = None
 
     @property
     def letters(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,21 @@ class Row:
         if not text.isdecimal():
             raise self.error(f"{name!r} is {text!r}, not a whole number; correct it")
         return int(text)
+
+    def seconds(self, name: str) -> float:
+        """A column as a time from the start of the video.
+
+        Raises:
+            InputError: it is not one.
+        """
+        text = self.text(name)
+        try:
+            found = float(text)
+        except ValueError:
+            found = math.nan
+        if not 0 <= found < math.inf:
+            raise self.error(f"{name!r} is {text!r}, not a time in seconds; correct it")
+        return found
 
     def texts(self, name: str) -> tuple[str, ...]:
         """A column that is a list of texts.

@@ -26,14 +26,15 @@ def find_extractor(name: str, compatible: dict[str, Extractor], task: str) -> Ex
 
     Args:
         name: one of `EXTRACTORS`.
-        compatible: the rules that other harnesses have for this task.
+        compatible: the rules that other harnesses have for this task, and this project's own
+            where the task has some.
         task: for messages.
 
     Raises:
         InputError: there is none of this name for the task.
     """
     if name == OWN:
-        return extract_own
+        return compatible.get(OWN, extract_own)
     if name not in EXTRACTORS:
         raise InputError(f"there is no extractor {name!r}{nearest(name, EXTRACTORS)}")
     if name not in compatible:

@@ -128,6 +128,28 @@ def tempcompass_letter(text: str, question: Question) -> str | None:
     return None
 
 
+def listed_sentence(text: str, question: Question) -> str | None:
+    """TempCompass, matching captions: a whole line, its sentence, or its label, and nothing else.
+
+    Where its rules fail it asks a judge; that is None here.
+    """
+    found = None
+    lines = [line for line in question.written.split("\n")[1:] if ": " in line]
+    names = [line.split(": ")[0] for line in lines]
+    behind = text.split(") ")[1] if ") " in text else text
+    for letter, line in zip(question.letters, lines, strict=False):
+        if text == line:
+            found = letter
+    for letter, line in zip(question.letters, lines, strict=False):
+        if line.split(": ")[1] in (text, behind):
+            found = letter
+    for places in (names, [name.split(" ")[-1] for name in names]):
+        for letter, name in zip(question.letters, places, strict=False):
+            if name in (text, text.replace(".", "")):
+                found = letter
+    return found
+
+
 def yes_or_no(text: str, question: Question) -> str | None:
     """TempCompass, yes or no: how the answer starts; "Nothing" is no."""
     for letter, option in zip(question.letters, question.options, strict=True):

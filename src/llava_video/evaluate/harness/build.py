@@ -28,6 +28,7 @@ def build_task(
     always_answer: str | None = None,
     num_pictures: int | None = None,
     settings: str = "",
+    wordnet: str | None = None,
 ) -> Task:
     """A task of inspect_ai.
 
@@ -39,6 +40,7 @@ def build_task(
         always_answer: the answer to every question, instead of a model's.
         num_pictures: send so many frames as pictures, to models that take no video.
         settings: what else answers depend on.
+        wordnet: folder of WordNet's files, for tasks that are scored with it.
     """
     solver = (
         answer_once(kept, settings, num_pictures)
@@ -49,7 +51,7 @@ def build_task(
         name=benchmark.name,
         dataset=MemoryDataset([_sample(each) for each in asked], name=benchmark.name),
         solver=solver,
-        scorer=answer_scorer(benchmark.name, extraction),
+        scorer=answer_scorer(benchmark.name, extraction, wordnet),
         config=GenerateConfig(temperature=0.0, max_tokens=benchmark.max_new_tokens),
         metadata={"title": benchmark.title},
     )
@@ -75,9 +77,10 @@ def _sample(asked: Asked) -> Sample:
         metadata={
             "video": asked.question.video,
             "question": _plain(asked.question),
-            "file": str(asked.video) if asked.video is not None else "",
+            "file": str(asked.video.absolute()) if asked.video is not None else "",
             "video_digest": asked.video_digest,
             "missing": asked.missing,
+            "part": list(asked.part),
             "batch": asked.batch,
             "batch_size": asked.batch_size,
         },

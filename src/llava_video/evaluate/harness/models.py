@@ -20,6 +20,8 @@ def open_chat_model(
     name: str,
     *,
     device: str = "auto",
+    dtype: str | None = None,
+    int8: bool = False,
     representation: str | None = None,
     videos_as: VideosAs = "data_url",
 ) -> ChatModel:
@@ -28,6 +30,8 @@ def open_chat_model(
     Args:
         name: ``tiny``, a directory, a name on the hub, or ``http://HOST/v1#MODEL``.
         device: of a checkpoint.
+        dtype: of a checkpoint; None for its own, or the faster one on a CPU.
+        int8: whether a checkpoint gets int8 weights.
         representation: T,M,s,p, the name of one, or JSON of all its fields.
         videos_as: how an endpoint gets videos.
 
@@ -48,5 +52,7 @@ def open_chat_model(
     wanted: VideoRepresentation | str | None = representation
     if representation is not None and representation.startswith("{"):
         wanted = VideoRepresentation.from_dict(json.loads(representation))
-    model: ChatModel = LocalModel.load(name, device=device, representation=wanted)
+    model: ChatModel = LocalModel.load(
+        name, device=device, dtype=dtype, int8=int8, representation=wanted
+    )
     return model

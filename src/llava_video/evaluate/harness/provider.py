@@ -25,6 +25,7 @@ from inspect_ai.tool import ToolChoice, ToolInfo
 
 from llava_video.chat.protocol import Answered, AnswerOptions, ChatModel, Conversation, Sampling
 from llava_video.errors import InputError
+from llava_video.evaluate.asked import Part
 from llava_video.evaluate.harness.batcher import Batcher
 from llava_video.types import Frames
 
@@ -49,11 +50,13 @@ class Together:
         file: the video that the first message is about; empty for none.
         batch: questions of one batch are answered together.
         size: how many these are.
+        part: where the part of the video begins and ends that is shown, in seconds.
     """
 
     file: str
     batch: str
     size: int
+    part: Part = (0.0, None)
 
     def config(self) -> dict[str, Any]:
         """As arguments of ``generate``."""
@@ -63,7 +66,7 @@ class Together:
     def of(cls, config: GenerateConfig) -> Together | None:
         """From the configuration of a call; None for messages of somebody else's task."""
         found = (config.extra_body or {}).get(_KEY)
-        return cls(**found) if found else None
+        return cls(**{**found, "part": tuple(found["part"])}) if found else None
 
 
 class LlavaVideoAPI(ModelAPI):
@@ -75,6 +78,8 @@ class LlavaVideoAPI(ModelAPI):
         api_key: not used.
         config: of inspect_ai.
         device: see `LocalModel.load`.
+        dtype: see `LocalModel.load`.
+        int8: see `LocalModel.load`.
         representation: see `LocalModel.load`, or JSON of `VideoRepresentation.to_dict`.
         num_frames: frames of each video, spread; T by default.
         shown: which frames: ``all``, ``first-frame`` or ``shuffled``.
@@ -90,6 +95,8 @@ class LlavaVideoAPI(ModelAPI):
         config: GenerateConfig | None = None,
         *,
         device: str = "auto",
+        dtype: str | None = None,
+        int8: bool = False,
         representation: str | None = None,
         num_frames: int | None = None,
         shown: str = "all",
@@ -100,13 +107,15 @@ class LlavaVideoAPI(ModelAPI):
         if shown not in SHOWN:
             raise InputError(f"there is no way {shown!r} to show frames; use {', '.join(SHOWN)}")
         self.device = device
+        self.dtype = dtype
+        self.int8 = int8
         self.representation = representation
         self.num_frames = num_frames
         self.shown = shown
         self.videos_as = videos_as
         self._model = chat_model
         self._opening = threading.Lock()
-        self._shuffled: tuple[str, Frames] | None = None
+        self._shuffled: tuple[tuple[str, Part], Frames] | None = None
         self._batcher = Batcher(self.open)
 
     def open(self) -> ChatModel:
@@ -122,6 +131,8 @@ class LlavaVideoAPI(ModelAPI):
                 self._model = open_chat_model(
                     self.model_name,
                     device=self.device,
+                    dtype=self.dtype,
+                    int8=self.int8,
                     representation=self.representation,
                     videos_as=self.videos_as,
                 )
@@ -141,17 +152,21 @@ class LlavaVideoAPI(ModelAPI):
         """Answer a conversation, together with the others of its batch."""
         conversation = [_message(message) for message in input]
         together = Together.of(config)
+        part: Part = (0.0, None)
         if together is None:
             batch, size = _video_of(conversation), 1
         else:
-            batch, size = together.batch, together.size
+            batch, size, part = together.batch, together.size, together.part
             if together.file:
-                shown = {"type": "video", "video": self._shown_of(together.file)}
+                shown = {"type": "video", "video": self._shown_of(together.file, part)}
                 conversation[0]["content"].insert(0, shown)
-        answered = await self._batcher.ask(conversation, self._options(config), batch, size)
+        answered = await self._batcher.ask(conversation, self._options(config, part), batch, size)
         return _output(self.model_name, answered)
 
-    def _options(self, config: GenerateConfig) -> AnswerOptions:
+    def _options(self, config: GenerateConfig, part: Part) -> AnswerOptions:
+        start, end = part
+        if self.shown == "shuffled":
+            start, end = 0.0, None  # its frames are taken already
         num_frames = 1 if self.shown == "first-frame" else self.num_frames
         defaults = AnswerOptions()
         return AnswerOptions(
@@ -161,22 +176,25 @@ class LlavaVideoAPI(ModelAPI):
             top_k=config.top_k,
             seed=config.seed,
             stop=tuple(config.stop_seqs or ()),
-            sampling=Sampling(num_frames=num_frames),
+            sampling=Sampling(num_frames, start_seconds=start, end_seconds=end),
         )
 
-    def _shown_of(self, file: str) -> Any:
-        return self._shuffled_of(file) if self.shown == "shuffled" else file
+    def _shown_of(self, file: str, part: Part) -> Any:
+        return self._shuffled_of(file, part) if self.shown == "shuffled" else file
 
-    def _shuffled_of(self, path: str) -> Frames:
+    def _shuffled_of(self, path: str, part: Part) -> Frames:
         """The frames of a video in another order, at the times of before; the last is kept."""
-        if self._shuffled is None or self._shuffled[0] != path:
+        start, end = part
+        if self._shuffled is None or self._shuffled[0] != (path, part):
             model = self.open()
             if not hasattr(model, "processor"):
                 raise InputError(
                     f"{model.name}: its frames are not chosen here; use another baseline"
                 )
-            frames = model.processor.sample_frames(path, num_frames=self.num_frames)
-            self._shuffled = (path, shuffle(frames))
+            frames = model.processor.sample_frames(
+                path, num_frames=self.num_frames, start_seconds=start, end_seconds=end
+            )
+            self._shuffled = ((path, part), shuffle(frames))
         return self._shuffled[1]
 
 

@@ -44,6 +44,7 @@ def _register(name: str) -> Callable[..., Task]:
         limit: int | None = None,
         extraction: str = OWN,
         answers: str | None = None,
+        wordnet: str | None = None,
     ) -> Task:
         benchmark = BENCHMARKS[name]
         loaded = load_questions(
@@ -59,6 +60,7 @@ def _register(name: str) -> Callable[..., Task]:
             asked,
             extraction=extraction,
             kept=KeptAnswers(Path(answers)) if answers else None,
+            wordnet=wordnet,
         )
 
     return make

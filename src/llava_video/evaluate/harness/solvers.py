@@ -19,7 +19,7 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.util import materialize_media
 from PIL import Image
 
-from llava_video.errors import LlavaVideoError, VideoError
+from llava_video.errors import InputError, LlavaVideoError, VideoError
 from llava_video.evaluate.harness.kept_answers import KeptAnswer, KeptAnswers, key_of
 from llava_video.evaluate.harness.provider import LlavaVideoAPI, Together, fingerprint
 
@@ -44,7 +44,8 @@ def answer_once(
         if metadata["missing"]:
             return _fail(state, "video", metadata["missing"])
         said = "\0".join(message.text for message in state.messages)
-        content = (settings, str(state.sample_id), said, metadata["video_digest"])
+        part = tuple(metadata["part"])
+        content = (settings, str(state.sample_id), said, metadata["video_digest"], str(part))
         key = key_of(_identity(), *content, str(num_pictures))
         found = kept.find(key) if kept is not None else None
         if found is not None:
@@ -53,7 +54,7 @@ def answer_once(
         batch, size = metadata["batch"], metadata["batch_size"] if is_ours else 1
         try:
             if is_ours:
-                together = Together(metadata["file"], batch, size)
+                together = Together(metadata["file"], batch, size, part)
                 state = await generate(state, **together.config())
             else:
                 state = await _show(state, generate, num_pictures)
@@ -89,7 +90,16 @@ async def _show(state: TaskState, generate: Generate, num_pictures: int | None) 
     file = state.metadata["file"]
     try:
         if file:
-            shown = _pictures(file, num_pictures) if num_pictures else [await _inline(file)]
+            start, end = state.metadata["part"]
+            if num_pictures:
+                shown = _pictures(file, num_pictures, start, end)
+            elif start or end is not None:
+                raise InputError(
+                    f"{file}: the question is about a part of it, and whole files are sent; send "
+                    "frames, with --frames-as-pictures N"
+                )
+            else:
+                shown = [await _inline(file)]
             message.content = [*shown, ContentText(text=text)]
         return await generate(state)
     finally:
@@ -103,12 +113,12 @@ async def _inline(file: str) -> Content:
     return ContentVideo(video=await materialize_media(file), format=kind)
 
 
-def _pictures(file: str, num_frames: int) -> list[Content]:
+def _pictures(file: str, num_frames: int, start: float, end: float | None) -> list[Content]:
     """Frames as pictures with their times."""
     from llava_video.video import read_video
 
     shown: list[Content] = []
-    frames = read_video(file, num_frames=num_frames)
+    frames = read_video(file, num_frames=num_frames, start_seconds=start, end_seconds=end)
     for pixels, seconds in zip(frames.pixels, frames.timestamps_seconds, strict=True):
         buffer = io.BytesIO()
         Image.fromarray(pixels).save(buffer, "JPEG", quality=90)
@@ -124,7 +134,8 @@ def _identity() -> str:
     if not isinstance(model.api, LlavaVideoAPI):
         return str(model)
     api = model.api
-    shown = (api.representation, api.num_frames, api.shown)
+    precision = getattr(api.open(), "precision", "")
+    shown = (api.representation, api.num_frames, api.shown, precision)
     return f"{api.model_name} {fingerprint(api.model_name)} {shown}"
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class Outcome:
         seen_seconds: when the frames that were seen are shown.
         num_video_tokens: V.
         representation: how frames became tokens.
+        others: the value by other metrics, by name.
     """
 
     id: str
@@ -56,11 +57,18 @@ class Outcome:
     seen_seconds: tuple[float, ...] = ()
     num_video_tokens: int = 0
     representation: str = ""
+    others: Mapping[str, float] = field(default_factory=dict)
 
     def as_question(self) -> Question:
         """The question again, to extract the answer anew."""
         return Question(
-            self.id, self.video, self.question, self.options, self.target, type=self.type
+            self.id,
+            self.video,
+            self.question,
+            self.options,
+            self.target,
+            type=self.type,
+            written=self.prompt,
         )
 
 

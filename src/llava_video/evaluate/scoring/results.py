@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from llava_video.errors import InputError
-from llava_video.evaluate.scoring.outcomes import Outcome
+from llava_video.evaluate.scoring.outcomes import Outcome, read_outcomes
 from llava_video.evaluate.scoring.scores import Failures, Scores, score
 from llava_video.evaluate.tasks.benchmark import Benchmark
 from llava_video.records.files import write_whole
@@ -33,7 +33,7 @@ def write_results(
         InputError: they cannot be written.
     """
     failures: Failures = about["settings"]["failures"]
-    scores = score(outcomes, failures)
+    scores = score(outcomes, failures, largest=benchmark.largest_value)
     seen = sorted({outcome.representation for outcome in outcomes if outcome.representation})
     tokens = sorted({outcome.num_video_tokens for outcome in outcomes if outcome.num_video_tokens})
     results = {
@@ -69,4 +69,22 @@ def read_results(folder: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: missing or cut off; run `llava-video eval` again") from error
+    if "environments" not in found:
+        raise InputError(f"{path}: not written by this version; run `llava-video eval` again")
     return found
+
+
+def read_task(folder: Path) -> tuple[dict[str, Any], list[Outcome]]:
+    """The results and the outcomes of a task.
+
+    Raises:
+        InputError: one of them is missing or cut off.
+    """
+    results, outcomes = read_results(folder), read_outcomes(folder)
+    num_questions = results["scores"]["num_questions"]
+    if len(outcomes) != num_questions:
+        raise InputError(
+            f"{folder}: {len(outcomes)} outcomes of {num_questions} questions; run `llava-video "
+            "eval` again"
+        )
+    return results, outcomes

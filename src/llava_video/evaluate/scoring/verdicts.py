@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from llava_video.evaluate.annotations.question import Question
 from llava_video.evaluate.extraction import Extractor
+from llava_video.evaluate.scoring.wordnet import WordNet
+from llava_video.evaluate.scoring.wups import THRESHOLD, content_words, wups
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +19,13 @@ class Verdict:
         value: 0 to 1 (a judge's score: 0 to 5); None where it cannot be scored.
         said: the letter or the words that were extracted; None where the answer chooses nothing.
         failure: why there is no value.
+        others: the answer by other metrics, by name.
     """
 
     value: float | None
     said: str | None = None
     failure: str = ""
+    others: Mapping[str, float] = field(default_factory=dict)
 
 
 def judge_choice(text: str, question: Question, extract: Extractor) -> Verdict:
@@ -39,3 +44,19 @@ def judge_words(text: str, question: Question) -> Verdict:
 def normal_words(text: str) -> str:
     """A short answer without what does not matter."""
     return " ".join(text.strip().rstrip(".").casefold().split())
+
+
+COUNTED = ("DC", "DB")
+"""NExT-QA's questions for a number, and for yes or no: similar words are wrong there."""
+
+
+def judge_similar_words(text: str, question: Question, wordnet: WordNet) -> Verdict:
+    """WUPS at 0, and beside it at 0.9; the best of several reference answers counts."""
+    said = content_words(text, wordnet)
+    right = [content_words(answer, wordnet) for answer in (question.answer, *question.also)]
+    if question.type in COUNTED:
+        value = strict = float(said in right)
+    else:
+        value = max(wups(said, words, wordnet) for words in right)
+        strict = max(wups(said, words, wordnet, THRESHOLD) for words in right)
+    return Verdict(value, " ".join(said) or None, others={f"WUPS at {THRESHOLD:g}": strict})

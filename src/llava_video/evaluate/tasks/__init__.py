@@ -9,11 +9,11 @@ from llava_video.evaluate.tasks.egoschema import EGOSCHEMA, EGOSCHEMA_SUBSET
 from llava_video.evaluate.tasks.longvideobench import LONGVIDEOBENCH
 from llava_video.evaluate.tasks.mlvu import MLVU
 from llava_video.evaluate.tasks.mvbench import MVBENCH
-from llava_video.evaluate.tasks.nextqa import NEXTQA
+from llava_video.evaluate.tasks.nextqa import NEXTQA, NEXTQA_OPEN
 from llava_video.evaluate.tasks.own import OWN
 from llava_video.evaluate.tasks.perceptiontest import PERCEPTIONTEST
-from llava_video.evaluate.tasks.tempcompass import TEMPCOMPASS
-from llava_video.evaluate.tasks.toyworld import TOYWORLD, TOYWORLD_FOLLOW_UPS
+from llava_video.evaluate.tasks.tempcompass import TEMPCOMPASS, TEMPCOMPASS_CAPTIONING
+from llava_video.evaluate.tasks.toyworld import TOYWORLD, TOYWORLD_FOLLOW_UPS, TOYWORLD_NOISE
 from llava_video.evaluate.tasks.videodetailcaption import VIDEODETAILCAPTION
 from llava_video.evaluate.tasks.videomme import VIDEOMME, VIDEOMME_SUBTITLES
 from llava_video.recipes import nearest
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark
     for benchmark in (
         NEXTQA,
+        NEXTQA_OPEN,
         PERCEPTIONTEST,
         EGOSCHEMA,
         EGOSCHEMA_SUBSET,
@@ -32,9 +33,11 @@ BENCHMARKS: dict[str, Benchmark] = {
         MLVU,
         LONGVIDEOBENCH,
         TEMPCOMPASS,
+        TEMPCOMPASS_CAPTIONING,
         VIDEODETAILCAPTION,
         TOYWORLD,
         TOYWORLD_FOLLOW_UPS,
+        TOYWORLD_NOISE,
         OWN,
     )
 }

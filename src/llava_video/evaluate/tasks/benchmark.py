@@ -20,8 +20,12 @@ LETTER = "Answer with the option's letter from the given choices directly."
 Prompt = Callable[[Question], str]
 """The text of a question, beside its video."""
 
-OpenMetric = Literal["match", "yes_no_judge", "score_judge"]
-"""How answers without options are scored: the same words; a judge's yes or no; a judge's score."""
+OpenMetric = Literal["match", "wups", "yes_no_judge", "score_judge", "caption_judge"]
+"""How answers without options are scored: the same words; similar words; a judge's yes or no; a
+judge's score, 0 to 5; a judge who answers a question from a caption."""
+
+JUDGED = ("yes_no_judge", "score_judge", "caption_judge")
+"""Metrics that need a judge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,8 @@ class Benchmark:
         is_answer_public: whether rows without an answer are an error.
         num_questions: of the whole set; None where there are several sets.
         references: published scores.
-        is_generated: whether it can be made, without any file.
+        make: from a folder, a number of videos and a level to its questions, which are made there;
+            None for a benchmark that comes as files.
     """
 
     name: str
@@ -71,7 +76,12 @@ class Benchmark:
     is_answer_public: bool = True
     num_questions: int | None = None
     references: Sequence[Reference] = ()
-    is_generated: bool = False
+    make: Callable[[Path, int, str], Path] | None = None
+
+    @property
+    def largest_value(self) -> float:
+        """What the best answer counts."""
+        return 5.0 if self.open_metric == "score_judge" else 1.0
 
     def load(self, path: Path) -> Annotations:
         """The questions of an annotation file, or of a folder of them.

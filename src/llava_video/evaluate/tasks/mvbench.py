@@ -1,7 +1,8 @@
 """MVBench (Li et al., 2024): 20 tasks of 200 questions.
 
 Rows: the 20 JSON files of OpenGVLab/MVBench in a folder (the file's name is the type), or one flat
-list as HERMES has it, which does not say the type.
+list as HERMES has it, which does not say the type. Rows with ``start`` and ``end`` are about this
+part of their video. Those of lmms-eval's copy are cut already; its folders end in ``_segment``.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _SYSTEM = (
 
 def _parse(row: Row) -> Question:
     options = row.texts("candidates")
+    start, end = _part_of(row)
     return Question(
         id=f"{row.file.stem}_{row.number}",
         video=row.text("video"),
@@ -32,7 +34,19 @@ def _parse(row: Row) -> Question:
         options=options,
         answer=row.letter_of(row.text("answer"), options),
         type=row.file.stem,
+        start_seconds=start,
+        end_seconds=end,
     )
+
+
+def _part_of(row: Row) -> tuple[float, float | None]:
+    """Where the part of the video begins and ends that a row is about, if it says so."""
+    if row.text("start", "") == "" or row.text("end", "") == "":
+        return 0.0, None
+    start, end = row.seconds("start"), row.seconds("end")
+    if end <= start:
+        raise row.error(f"the part from {start:g} s to {end:g} s is empty; correct it")
+    return start, end
 
 
 def _parse_flat(row: Row) -> Question:

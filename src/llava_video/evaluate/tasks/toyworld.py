@@ -3,7 +3,11 @@
 ``toyworld`` makes its videos and questions (level ``standard`` has all 16 types of question).
 Questions of a folder that ``llava-video toyworld make`` wrote are read from its
 ``questions.jsonl``. ``toyworld-follow-ups`` asks each question after the one before it, which was
-answered correctly; its type says the forms of the two.
+answered correctly; its type says the forms of the two. ``toyworld-noise`` asks questions about
+toyworld of clips drawn from noise; right is to say that the video is not of toyworld.
+
+Its prompts have the endings with which benchmarks ask for a letter, so that a model can be tried
+with each of them.
 """
 
 from __future__ import annotations
@@ -17,9 +21,12 @@ from llava_video.evaluate.annotations.question import Question
 from llava_video.evaluate.annotations.rows import Form, Row, read_rows
 from llava_video.evaluate.tasks.benchmark import LETTER, Benchmark, Prompt
 from llava_video.records.options import LETTER_ENDING
+from llava_video.toyworld.draw.noise_clips import OUT_OF_DOMAIN_ANSWER
+from llava_video.toyworld.noise_dataset import make_noise_dataset
 
 WORD_ENDING = "Answer in one word."
 FILE = "questions.jsonl"
+CHOICE = "choice"
 _COLUMNS = ("video", "type", "kind", "question", "answer", "options")
 
 
@@ -36,14 +43,34 @@ def _parse(row: Row) -> Question:
     )
 
 
+ENDINGS = {
+    "official": LETTER_ENDING,
+    "lmms-eval": LETTER,
+    "bare": "",
+    "videomme": "The best answer is:",
+    "mvbench": "Only give the best option.",
+    "tempcompass": "Please directly give the best option:",
+}
+"""How multiple-choice prompts end: in training; as lmms-eval ends most; as it asks NExT-QA; and as
+it asks the benchmarks of these names."""
+
+
 def _prompt(ending: str) -> Prompt:
     return lambda question: (
         question.with_options(ending) if question.options else f"{question.text}\n{WORD_ENDING}"
     )
 
 
+def _noise_prompt(ending: str) -> Prompt:
+    return lambda question: "\n".join(
+        line
+        for line in (question.written, ending if question.type == CHOICE else WORD_ENDING)
+        if line
+    )
+
+
 def _form(question: Question) -> str:
-    return "choice" if question.options else "open"
+    return CHOICE if question.options else "open"
 
 
 def _parse_follow_up(row: Row) -> Question:
@@ -57,29 +84,23 @@ def _parse_follow_up(row: Row) -> Question:
     )
 
 
+def _parse_noise(row: Row) -> Question:
+    asked = _parse(row)
+    return Question(
+        id=asked.id,
+        video=asked.video,
+        text=asked.text,
+        answer=OUT_OF_DOMAIN_ANSWER,
+        type=_form(asked),
+        written=asked.with_options(),
+    )
+
+
 def _read_pairs(path: Path) -> Iterator[Row]:
     """Rows with the row before, where both are about one video."""
     for earlier, row in pairwise(read_rows(path)):
         if earlier.values.get("video") == row.values.get("video"):
             yield replace(row, values={**row.values, "before": earlier.values})
-
-
-TOYWORLD = Benchmark(
-    name="toyworld",
-    title="Toyworld",
-    forms=(Form("toyworld", _COLUMNS, _parse),),
-    prompts={"official": _prompt(LETTER_ENDING), "lmms-eval": _prompt(LETTER)},
-    max_new_tokens=20,
-    is_generated=True,
-)
-
-TOYWORLD_FOLLOW_UPS = replace(
-    TOYWORLD,
-    name="toyworld-follow-ups",
-    title="Toyworld, second questions",
-    forms=(Form("toyworld", (*_COLUMNS, "before"), _parse_follow_up),),
-    read=_read_pairs,
-)
 
 
 def make(folder: Path, num_videos: int, level: str, seed: int = 0) -> Path:
@@ -99,3 +120,30 @@ def make(folder: Path, num_videos: int, level: str, seed: int = 0) -> Path:
     for _ in make_dataset(folder, num_videos, DatasetSettings(seed, level)):
         pass
     return folder / FILE
+
+
+TOYWORLD = Benchmark(
+    name="toyworld",
+    title="Toyworld",
+    forms=(Form("toyworld", _COLUMNS, _parse),),
+    prompts={name: _prompt(ending) for name, ending in ENDINGS.items()},
+    max_new_tokens=20,
+    make=make,
+)
+
+TOYWORLD_FOLLOW_UPS = replace(
+    TOYWORLD,
+    name="toyworld-follow-ups",
+    title="Toyworld, second questions",
+    forms=(Form("toyworld", (*_COLUMNS, "before"), _parse_follow_up),),
+    read=_read_pairs,
+)
+
+TOYWORLD_NOISE = replace(
+    TOYWORLD,
+    name="toyworld-noise",
+    title="Toyworld, questions about clips of noise",
+    forms=(Form("toyworld", _COLUMNS, _parse_noise),),
+    prompts={name: _noise_prompt(ending) for name, ending in ENDINGS.items()},
+    make=make_noise_dataset,
+)

@@ -107,12 +107,15 @@ class Answering:
         """
         wanted, model = self.wanted, self.services.model
         room, limits = self.services.engine.room, self.services.settings.engine
-        predicted = await run_in_threadpool(
-            model.predict_tokens,
-            wanted.conversation,
-            wanted.videos.representation,
-            wanted.videos.num_frames,
-        )
+        try:
+            predicted = await run_in_threadpool(
+                model.predict_tokens,
+                wanted.conversation,
+                wanted.videos.representation,
+                wanted.videos.num_frames,
+            )
+        except LlavaVideoError as error:
+            raise HttpError(400, str(error), code="context_length_exceeded") from error
         references = references_of(wanted.conversation)
         num_frames = wanted.videos.num_frames * sum(one.kind == "video" for one in references)
         num_bytes = num_frames * 3 * model.frame_side**2

@@ -61,7 +61,7 @@ class Url(Model):
 
 
 class ImageUrl(Url):
-    """Where an image is. How much of it is shown depends on how many there are, not on ``detail``."""
+    """Where an image is. It is shown in full where it is the only one, whatever ``detail`` says."""
 
     detail: Literal["auto", "low", "high"] | None = None
 

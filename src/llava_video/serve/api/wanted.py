@@ -9,7 +9,7 @@ from typing import Any
 
 from llava_video.chat.protocol import AnswerOptions, Conversation, Sampling
 from llava_video.errors import LlavaVideoError
-from llava_video.representation import VideoRepresentation
+from llava_video.representation import VideoRepresentation, make_layout
 from llava_video.serve.api.requests import (
     ChatRequest,
     FileReference,
@@ -92,6 +92,7 @@ def read_wanted(
     references = references_of(conversation)
     num_videos = sum(reference.kind == "video" for reference in references)
     videos = read_videos(request, model, limits, num_videos)
+    check_video_tokens(videos, num_videos, model)
     return Wanted(conversation, _options(request, limits, videos), videos, num_choices)
 
 
@@ -165,6 +166,24 @@ def read_videos(
     return WantedVideos(representation, sampling, num_frames, tuple(warnings))
 
 
+def check_video_tokens(videos: WantedVideos, num_videos: int, model: ServedModel) -> None:
+    """Refuse videos whose tokens alone are more than the model takes, before they are read.
+
+    Raises:
+        HttpError: 400.
+    """
+    num_frames = 1 if videos.sampling.fps is not None else videos.num_frames  # at least
+    num_tokens = num_videos * make_layout(videos.representation, num_frames).num_tokens
+    if num_tokens >= model.num_positions:
+        raise HttpError(
+            400,
+            f"the videos are {num_tokens:,} tokens, the model takes {model.num_positions:,}; show "
+            "fewer frames, or ask for a max_video_tokens",
+            param="messages",
+            code="context_length_exceeded",
+        )
+
+
 def _representation(
     fields: VideoFields, model: ServedModel, num_videos: int
 ) -> VideoRepresentation:
@@ -231,9 +250,8 @@ def _options(request: ChatRequest, limits: RequestLimits, videos: WantedVideos) 
         _check("seed", request.seed, -MOST_SEED, MOST_SEED)
     if request.repetition_penalty is not None:
         _check("repetition_penalty", request.repetition_penalty, *PENALTIES)
-    own = videos.representation
     try:
-        return AnswerOptions(
+        options = AnswerOptions(
             max_new_tokens=num_new_tokens,
             temperature=temperature,
             top_p=1.0 if request.top_p is None else request.top_p,
@@ -241,10 +259,13 @@ def _options(request: ChatRequest, limits: RequestLimits, videos: WantedVideos) 
             seed=request.seed,
             stop=tuple(stop),
             repetition_penalty=request.repetition_penalty,
-            representation=own,
+            representation=videos.representation,
         )
     except LlavaVideoError as error:
         raise HttpError(400, str(error)) from error
+    if temperature == 0:  # what chooses among tokens chooses nothing: more are answered together
+        return replace(options, top_p=1.0, top_k=None, seed=None)
+    return options
 
 
 def _reference(part: MediaPart, where: str, get_file: GetFile) -> MediumReference:

@@ -1,4 +1,7 @@
-"""The engine: one thread that owns the model and answers what waits, batch after batch."""
+"""The engine: a thread that owns the model and answers what waits, batch after batch.
+
+A model that takes several batches at once gets a thread for each.
+"""
 
 from __future__ import annotations
 
@@ -87,10 +90,25 @@ class Engine:
             self._on_failure()
             return
         self.is_loaded = True
-        while (work := self.room.next()) is not None:
+        helpers = [
+            Thread(target=self._answer_all, name=f"engine-{number}", daemon=True)
+            for number in range(1, self.model.num_batches_at_once)
+        ]
+        for helper in helpers:
+            helper.start()
+        self._answer_all()
+        for helper in helpers:
+            helper.join()
+
+    def _answer_all(self) -> None:
+        """Answer what waits, batch after batch, until the room is closed and empty."""
+        done: list[Ticket] = []
+        while (work := self.room.next(done)) is not None:
             if isinstance(work, Job):
+                done = []
                 self._do(work)
                 continue
+            done = work
             start = time.monotonic()
             self._answer(work)
             took = time.monotonic() - start

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from threading import Condition
@@ -15,7 +15,8 @@ from llava_video.chat.protocol import Answered, AnswerOptions, Conversation, Pie
 from llava_video.serve.settings import EngineLimits
 from llava_video.web.errors import HttpError
 
-LONGEST_RETRY_SECONDS = 120
+LONGEST_RETRY_SECONDS = 60
+"""Clients of OpenAI wait no longer than this when they are told to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,16 +207,20 @@ class WaitingRoom:
                     self._waiting.remove(ticket)
             self._changed.notify_all()
 
-    def next(self) -> list[Ticket] | Job | None:
+    def next(self, done: Collection[Ticket] = ()) -> list[Ticket] | Job | None:
         """Wait for what comes next: tickets that are answered together, or a job.
+
+        Args:
+            done: the tickets that the caller has answered.
 
         Returns:
             None once the room is closed and empty.
         """
         with self._changed:
-            self._running = []
+            self._running = [ticket for ticket in self._running if ticket not in done]
             while not self._waiting:
                 if self._is_closed and not self._places:
+                    self._changed.notify_all()  # others may wait for the same
                     return None
                 self._changed.wait()
             first = self._waiting.popleft()
@@ -232,7 +237,7 @@ class WaitingRoom:
                     batch.append(ticket)
                     longest = most
                     self._waiting.remove(ticket)
-            self._running = batch
+            self._running += batch
             return batch
 
     def begin(self, batch: list[Ticket], leaving: set[int]) -> None:

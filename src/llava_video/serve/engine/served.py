@@ -18,12 +18,14 @@ from llava_video.chat.protocol import (
 )
 from llava_video.checkpoints.load import find_checkpoint
 from llava_video.errors import InputError
-from llava_video.processing.media import Medium, media_of, show_tiles
+from llava_video.processing.media import media_of, show_tiles
+from llava_video.processing.processor import LlavaVideoProcessor
 from llava_video.processing.prompt import ImageSlot, Slot, VideoSlot
 from llava_video.representation import VideoRepresentation, make_layout
+from llava_video.representation.image_layout import ImageRepresentation
 
-TIME_TOKENS_PER_FRAME = 8
-"""At most, of the time instruction: each digit, point and sign of ``123.45s,`` is one."""
+TIME_TOKENS_PER_FRAME = 12
+"""At most, of the time instruction: ``12345.67s,`` in bytes, of which a token has one or more."""
 
 COPIES = 3
 """Of the keys and values of a row while it is decoded: held, in the batch, and as it grows."""
@@ -31,8 +33,8 @@ COPIES = 3
 UNKNOWN_ROWS = 4
 """Of the longest answers, where the system does not say what memory is free."""
 
-TIME_TOKENS = 96
-"""Of the rest of the time instruction."""
+TIME_TOKENS = 256
+"""At most, of the rest of the time instruction."""
 
 
 class ServedModel(Protocol):
@@ -66,6 +68,11 @@ class ServedModel(Protocol):
         """The most tokens, prompts and answers together, that memory has room for at a time."""
         ...
 
+    @property
+    def num_batches_at_once(self) -> int:
+        """How many batches may be answered at a time, each by a thread of its own."""
+        ...
+
     def load(self) -> None:
         """Load the weights."""
         ...
@@ -81,7 +88,11 @@ class ServedModel(Protocol):
     def predict_tokens(
         self, conversation: Conversation, representation: VideoRepresentation, num_frames: int
     ) -> int:
-        """The most tokens that a prompt can have, its media not yet read (any value stands)."""
+        """The most tokens that a prompt can have, its media not yet read (any value stands).
+
+        Raises:
+            InputError: its text alone is longer than the model takes.
+        """
         ...
 
     def count_tokens(self, conversation: Conversation, options: AnswerOptions) -> int:
@@ -119,6 +130,8 @@ class ServedCheckpoint:
         name: for clients.
         batch_tokens: see `ServedModel`.
     """
+
+    num_batches_at_once = 1
 
     def __init__(self, model: LocalModel, directory: Path, name: str, batch_tokens: int) -> None:
         self.model = model
@@ -169,24 +182,7 @@ class ServedCheckpoint:
         self, conversation: Conversation, representation: VideoRepresentation, num_frames: int
     ) -> int:
         """See `ServedModel`."""
-        processor = self.model.processor
-        media = media_of(conversation)
-        slots: list[Slot] = [
-            ImageSlot(0) if medium.kind == "image" else VideoSlot(0) for medium in media
-        ]
-        num_text = len(processor.renderer.render(conversation, slots).input_ids)
-        num_videos = sum(medium.kind == "video" for medium in media)
-        num_images = len(media) - num_videos
-        per_video = make_layout(representation, num_frames).num_tokens
-        if processor.add_time_instruction:
-            per_video += TIME_TOKENS + TIME_TOKENS_PER_FRAME * num_frames
-        return num_text + num_videos * per_video + num_images * self._most_image_tokens(media)
-
-    def _most_image_tokens(self, media: Sequence[Medium]) -> int:
-        images = self.model.processor.images
-        per_tile = images.grid_side * (images.grid_side + 1)
-        num_tiles = max((rows * columns for rows, columns in images.tile_grids), default=0)
-        return int(per_tile * (1 + num_tiles if show_tiles(media) else 1))
+        return predict_tokens(self.model.processor, conversation, representation, num_frames)
 
     def count_tokens(self, conversation: Conversation, options: AnswerOptions) -> int:
         """See `ServedModel`."""
@@ -214,6 +210,47 @@ class ServedCheckpoint:
         return self.model.influence(conversation, answer, options, span_frames=span_frames)
 
 
+def predict_tokens(
+    processor: LlavaVideoProcessor,
+    conversation: Conversation,
+    representation: VideoRepresentation,
+    num_frames: int,
+) -> int:
+    """The most tokens that a prompt can have; see `ServedModel`."""
+    media = media_of(conversation)
+    slots: list[Slot] = [
+        ImageSlot(0) if medium.kind == "image" else VideoSlot(0) for medium in media
+    ]
+    prompt = processor.renderer.render(conversation, slots)
+    processor.check_lengths([prompt], [slots])
+    num_text = len(prompt.input_ids)
+    num_videos = sum(medium.kind == "video" for medium in media)
+    num_images = len(media) - num_videos
+    per_video = make_layout(representation, num_frames).num_tokens
+    if processor.add_time_instruction:
+        per_video += TIME_TOKENS + TIME_TOKENS_PER_FRAME * num_frames
+    per_image = _most_image_tokens(processor.images, tiled=show_tiles(media))
+    return num_text + num_videos * per_video + num_images * per_image
+
+
+def _most_image_tokens(images: ImageRepresentation, *, tiled: bool) -> int:
+    per_tile = images.grid_side * (images.grid_side + 1)
+    num_tiles = max((rows * columns for rows, columns in images.tile_grids), default=0)
+    return int(per_tile * (1 + num_tiles if tiled else 1))
+
+
+def name_for_clients(name: str, alias: str | None = None) -> str:
+    """What clients call a model: the alias, or its own name without its directory.
+
+    Raises:
+        InputError: nothing is left of it.
+    """
+    given = alias or (Path(name).name if "/" in name and Path(name).exists() else name)
+    if not given:
+        raise InputError("a model needs a name; give --name")
+    return given
+
+
 def load_served(name: str, *, alias: str | None = None, **options: Any) -> ServedCheckpoint:
     """A checkpoint, without its weights, which `ServedCheckpoint.load` loads.
 
@@ -228,10 +265,8 @@ def load_served(name: str, *, alias: str | None = None, **options: Any) -> Serve
     directory = find_checkpoint(name)
     model = LocalModel.load(directory, **options)
     model.name = name
-    given = alias or (Path(name).name if "/" in name and Path(name).exists() else name)
-    if not given:
-        raise InputError("a model needs a name; give --name")
-    return ServedCheckpoint(model, directory, given, count_batch_tokens(model, directory))
+    batch_tokens = count_batch_tokens(model, directory)
+    return ServedCheckpoint(model, directory, name_for_clients(name, alias), batch_tokens)
 
 
 def count_batch_tokens(model: LocalModel, directory: Path) -> int:

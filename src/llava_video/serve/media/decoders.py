@@ -11,15 +11,18 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from llava_video.errors import MediaRefused
 from llava_video.serve.media import wire
 from llava_video.serve.media.limits import MediaLimits
+from llava_video.serve.media.sandbox import MAX_CPUS
 
 T = TypeVar("T")
 
@@ -77,6 +80,10 @@ class Decoders:
 
     Args:
         limits: of each.
+
+    Attributes:
+        last_taken: what the process that ended last took.
+        ends: how often processes ended without a result, by reason (`DecoderError`).
     """
 
     def __init__(self, limits: MediaLimits) -> None:
@@ -86,6 +93,12 @@ class Decoders:
         self._server: _ForkServer | None = None
         self._is_closed = False
         self.last_taken = Taken()
+        self.ends: Counter[str] = Counter()
+
+    def process_id(self) -> int:
+        """Of the forkserver that there is now."""
+        with self._lock:
+            return self._current().process.pid
 
     def start(self) -> None:
         """Begin to start the forkserver, so that the first job need not wait as long."""
@@ -101,17 +114,16 @@ class Decoders:
             read: receives the result from a socket until a moment of the monotonic clock.
 
         Raises:
-            DecoderError: the process ended or took too long.
-            MediaRefused: too many files are being read.
-            WireError: what came is no result.
+            DecoderError: the process ended, took too long, or sent no result.
+            MediaRefused: the file is refused, or too many are being read.
         """
         limits = self._limits
         if not self._places.acquire(timeout=limits.max_seconds):
             raise MediaRefused("too many files are being read; ask again later", 503)
         try:
-            with self._process() as (connection, leash):
+            with self._process() as (connection, end):
                 deadline = time.monotonic() + limits.max_seconds
-                num_cpus = os.cpu_count() or 1
+                num_cpus = min(MAX_CPUS, os.cpu_count() or 1)
                 job["limits"] = {
                     "max_memory_bytes": limits.max_memory_bytes,
                     "max_cpu_seconds": max(1, round(limits.max_seconds * num_cpus)),
@@ -119,14 +131,14 @@ class Decoders:
                     "codecs": sorted(limits.codecs),
                     "formats": limits.formats,
                 }
-                return self._read(connection, leash, file, job, read, deadline)
+                return self._read(connection, end, file, job, read, deadline)
         finally:
             self._places.release()
 
     def _read(
         self,
         connection: socket.socket,
-        leash: socket.socket,
+        end: Callable[[], Taken],
         file: int,
         job: dict[str, Any],
         read: Callable[[socket.socket, float], T],
@@ -138,21 +150,26 @@ class Decoders:
                 socket.send_fds(connection, [b"f"], [file])
                 wire.send(connection, job)
             except OSError as error:
-                raise wire.WireError("the process is gone") from error
+                raise wire.WireClosedError("the process is gone") from error
             result = read(connection, deadline)
         except MediaRefused:
-            self.last_taken = self._end(leash)
+            self.last_taken = end()
             raise
         except wire.WireTimeoutError as error:
-            self.last_taken = self._end(leash)
+            self.last_taken = end()
+            self.ends["time"] += 1
             raise DecoderError("time") from error
         except wire.WireError as error:
-            self.last_taken = taken = self._end(leash)
-            raise DecoderError(_reason(taken)) from error
-        self.last_taken = self._end(leash)
+            self.last_taken = taken = end()
+            # One that sent nonsense may have been ended here, which is not the reason.
+            is_gone = isinstance(error, wire.WireClosedError)
+            reason = _reason(taken) if is_gone else "crash"
+            self.ends[reason] += 1
+            raise DecoderError(reason) from error
+        self.last_taken = end()
         return result
 
-    def _end(self, leash: socket.socket) -> Taken:
+    def _end(self, leash: socket.socket, server: _ForkServer) -> Taken:
         """Kill the process if it has not ended, wait for its end, and say what it took."""
         report = b""
         leash.settimeout(_END_SECONDS)
@@ -161,10 +178,7 @@ class Decoders:
             while part := leash.recv(4096):
                 report += part
         except TimeoutError:  # the forkserver does not answer: end it, and its children with it
-            with self._lock:
-                if self._server is not None:
-                    self._server.stop()
-                    self._server = None
+            self._replace(server)
         except OSError:
             pass
         if not report:
@@ -174,8 +188,8 @@ class Decoders:
         return Taken(said["status"], said["max_rss"] * unit, said["cpu_seconds"])
 
     @contextmanager
-    def _process(self) -> Iterator[tuple[socket.socket, socket.socket]]:
-        """Sockets to a new process: for its job, and to end it."""
+    def _process(self) -> Iterator[tuple[socket.socket, Callable[[], Taken]]]:
+        """A socket to a new process for its job, and what ends it."""
         with contextlib.ExitStack() as stack:
             ends = [stack.enter_context(end) for _ in range(2) for end in socket.socketpair()]
             job, their_job, leash, their_leash = ends
@@ -186,17 +200,21 @@ class Decoders:
                     server.hand_over([their_job, their_leash])
                     break
                 except (OSError, wire.WireError) as error:
-                    with self._lock:
-                        if self._server is server:
-                            server.stop()
-                            self._server = None
+                    self._replace(server)
                     if attempt:
                         raise MediaRefused(
                             "the server cannot read files now; ask again later", 503
                         ) from error
             their_job.close()
             their_leash.close()
-            yield job, leash
+            yield job, partial(self._end, leash, server)
+
+    def _replace(self, server: _ForkServer) -> None:
+        """End a forkserver that does not do its work; the next job starts another one."""
+        server.stop()
+        with self._lock:
+            if self._server is server:
+                self._server = None
 
     def _current(self) -> _ForkServer:
         if self._is_closed:

@@ -39,7 +39,10 @@ class Writing:
         self._folder.take(len(data))
         self.num_bytes += len(data)
         self.digest.update(data)
-        self._file.write(data)
+        try:
+            self._file.write(data)
+        except OSError as error:  # the disk is full
+            raise MediaRefused(_FULL, 503) from error
 
 
 class MediaFolder:
@@ -51,7 +54,7 @@ class MediaFolder:
     """
 
     def __init__(self, folder: Path, max_bytes: int) -> None:
-        self._folder = folder
+        self.path = folder
         self._max_bytes = max_bytes
         self._lock = threading.RLock()  # a file may be removed whenever memory is collected
         self._num_bytes = 0
@@ -83,10 +86,10 @@ class MediaFolder:
         Raises:
             MediaRefused: there is no room for it, or ``fill`` says so.
         """
-        path = self._folder / secrets.token_hex(16)
+        path = self.path / secrets.token_hex(16)
         writing: Writing | None = None
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             with os.fdopen(os.open(path, _NEW_FILE, 0o600), "wb") as file:
                 writing = Writing(file, self)
                 name = fill(writing)
@@ -107,4 +110,4 @@ class MediaFolder:
 
     def close(self) -> None:
         """Remove the folder and what is in it."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.path, ignore_errors=True)

@@ -78,7 +78,7 @@ def open_below(root: Path, parts: tuple[str, ...]) -> int:
         if not stat.S_ISREG(os.stat(parts[-1], dir_fd=folder, follow_symlinks=False).st_mode):
             raise MediaRefused("only regular files are read, no links, folders or devices", 403)
         file = os.open(parts[-1], _FILE, dir_fd=folder)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise MediaRefused(missing, 404) from error
     finally:
         os.close(folder)

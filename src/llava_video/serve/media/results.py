@@ -172,10 +172,9 @@ def _whole(header: Mapping[str, Any], key: str, least: int, most: int) -> int:
 
 def _number(header: Mapping[str, Any], key: str, least: float, most: float) -> float:
     value = header.get(key)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not least <= float(value) <= most:  # type: ignore[arg-type]
+    if not isinstance(value, int | float) or isinstance(value, bool) or not least <= value <= most:
         raise wire.WireError(f"no {key}")
-    return float(value)  # type: ignore[arg-type]
+    return float(value)
 
 
 def _warnings(header: Mapping[str, Any]) -> tuple[str, ...]:

@@ -16,7 +16,11 @@ MAX_HEADER_BYTES = 1 << 20
 
 
 class WireError(Exception):
-    """The other side sent something else, or is gone."""
+    """What came is no such message."""
+
+
+class WireClosedError(WireError):
+    """The other side is gone."""
 
 
 class WireTimeoutError(Exception):
@@ -29,7 +33,7 @@ def send(
     """Send a message.
 
     Raises:
-        WireError: the other side is gone.
+        WireClosedError: the other side is gone.
     """
     text = json.dumps(header).encode()
     try:
@@ -37,7 +41,7 @@ def send(
         for part in parts:
             connection.sendall(part)
     except OSError as error:
-        raise WireError("the other side is gone") from error
+        raise WireClosedError("the other side is gone") from error
 
 
 def receive(connection: socket.socket, deadline: float) -> dict[str, Any]:
@@ -67,7 +71,7 @@ def receive_bytes(connection: socket.socket, size: int, deadline: float) -> byte
     """Exactly so many bytes.
 
     Raises:
-        WireError: the stream ends before.
+        WireClosedError: the stream ends before.
         WireTimeoutError: the deadline passed.
     """
     data = bytearray(size)
@@ -82,8 +86,8 @@ def receive_bytes(connection: socket.socket, size: int, deadline: float) -> byte
         except TimeoutError as error:
             raise WireTimeoutError("the other side took too long") from error
         except OSError as error:
-            raise WireError("the other side is gone") from error
+            raise WireClosedError("the other side is gone") from error
         if num_bytes == 0:
-            raise WireError("the other side is gone")
+            raise WireClosedError("the other side is gone")
         view = view[num_bytes:]
     return data

@@ -8,20 +8,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from llava_video.checkpoints.load import TINY
 from llava_video.errors import LlavaVideoError
 from llava_video.representation import PRESETS, VideoRepresentation, make_layout
-from llava_video.serve.engine.served import ServedModel
+from llava_video.serve.engine.served import ServedCheckpoint, ServedModel
 from llava_video.serve.page.preview import most_tokens
 from llava_video.serve.settings import RequestLimits
 
 SAMPLES = Path(__file__).parents[2] / "assets" / "samples"
 
-TINY = "tiny"
+HALF = "evs=0.5"
+"""A selection of tokens; see `representation/selection.py`."""
+
 TINY_NOTICE = (
     "tiny is a demonstration with 3.4 million parameters. It knows only toyworld, a drawn world of "
     "coloured shapes: about real videos its answers mean nothing."
 )
-TINY_QUESTIONS = ("What leaves the picture?", "Which shape moves up?", "How many shapes are there?")
+TINY_QUESTIONS = (
+    "What happens in the video?",
+    "What leaves the picture?",
+    "How many shapes are there?",
+)
 QUESTIONS = (
     "What happens in this video?",
     "Who or what can be seen, and when?",
@@ -31,7 +38,9 @@ QUESTIONS = (
 
 def describe_server(model: ServedModel, limits: RequestLimits) -> Mapping[str, Any]:
     """The model, its limits, representations to choose from, and videos to try."""
-    is_tiny = model.name == TINY
+    # Whatever clients call it.
+    checkpoint = model.model if isinstance(model, ServedCheckpoint) else model
+    is_tiny = checkpoint.name == TINY
     return {
         "model": model.name,
         "notice": TINY_NOTICE if is_tiny else None,
@@ -75,6 +84,7 @@ def _choices(model: ServedModel) -> list[dict[str, Any]]:
     ):
         numbers = _numbers(changed)
         offer(numbers, text)
+    offer(HALF, "half of the tokens, those that change")
     for name, preset in PRESETS.items():
         if preset.representation.grid_side == own.grid_side:
             offer(name, name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from llava_video.chat.protocol import (
     Answered,
     AnswerOptions,
@@ -11,7 +13,7 @@ from llava_video.chat.protocol import (
 )
 from llava_video.chat.session_page import THUMBNAIL_HEIGHT, check_seen, make_page
 from llava_video.chat.transcript import ShownFile, Transcript, Turn
-from llava_video.errors import LlavaVideoError
+from llava_video.errors import LlavaVideoError, MediaRefused
 from llava_video.pages.html import to_html
 from llava_video.representation import VideoRepresentation
 from llava_video.serve.api.wanted import read_videos
@@ -22,6 +24,11 @@ from llava_video.serve.services import Services
 from llava_video.types import Frames
 from llava_video.web.errors import HttpError
 
+MOST_VIEWS = 8
+"""Of a video, by representation and part; each is read again."""
+
+MOST_WIDTH = 8 * THUMBNAIL_HEIGHT
+
 
 def make_conversation_page(
     asked: ConversationRequest, file: UploadedFile, services: Services
@@ -29,33 +36,43 @@ def make_conversation_page(
     """The page; frames are read again by the guard, and shown where they are those of the answer.
 
     Raises:
-        HttpError: a turn contradicts itself or the video, or the video cannot be read.
+        HttpError: a turn contradicts itself or the video, there are too many views of it, or it
+            cannot be read in time.
+        MediaRefused: the video cannot be read.
     """
     turns = tuple(_turn(turn, file, services) for turn in asked.turns)
+    views = {video for turn in turns for video in turn.answer.videos}
+    if len(views) > MOST_VIEWS:
+        raise HttpError(
+            400, f"the video was seen in {len(views)} ways, more than {MOST_VIEWS}", param="turns"
+        )
     first, *others = turns
     shown = ShownFile(file.name, "video")
     turns = (Turn(first.question, (shown,), first.answer, first.options), *others)
     transcript = Transcript(services.model.name, None, first.options, turns)
+    deadline = time.monotonic() + services.settings.engine.media_seconds
     guard, stored = services.guard, services.media.stored(MediumReference("video", file=file))
 
     def read(video: ShownVideo, sampling: Sampling) -> Frames:
+        if time.monotonic() > deadline:
+            raise HttpError(408, "the frames were not read in time; save fewer answers")
         facts = guard.probe(stored)
-        width = max(1, round(facts.width * THUMBNAIL_HEIGHT / facts.height))
+        width = round(facts.width * THUMBNAIL_HEIGHT / facts.height)
         frames = guard.read_video(
             stored,
             sampling,
             max_frames=len(video.timestamps_seconds),
-            size=(THUMBNAIL_HEIGHT, width),
+            size=(THUMBNAIL_HEIGHT, max(1, min(width, MOST_WIDTH))),
         )
         check_seen(video, frames)
         return frames
 
     try:
         return to_html(make_page(transcript, read))
-    except HttpError:
+    except (HttpError, MediaRefused):
         raise
     except LlavaVideoError as error:
-        raise HttpError(getattr(error, "status", 400), str(error)) from error
+        raise HttpError(400, str(error)) from error
 
 
 def _turn(fields: TurnFields, file: UploadedFile, services: Services) -> Turn:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi.concurrency import run_in_threadpool
 
 from llava_video.chat.protocol import Conversation
-from llava_video.errors import MediaRefused
 from llava_video.representation import VideoRepresentation, make_layout
 from llava_video.serve.api.answers import describe_layout
 from llava_video.serve.api.wanted import WantedVideos, read_videos
@@ -33,8 +32,12 @@ async def make_preview(asked: PreviewRequest, services: Services, owner: str) ->
     limits = services.settings
     wanted = await run_in_threadpool(read_videos, asked, services.model, limits.requests, 1)
     frames = await _read_frames(reference, wanted, services)
-    pictures = await run_in_threadpool(
-        _thumbnails, reference, frames.timestamps_seconds.tolist(), asked.thumbnail_height, services
+    seconds = frames.timestamps_seconds.tolist()
+    pictures = await services.media.call(
+        lambda: services.guard.thumbnails(
+            services.media.stored(reference), seconds, asked.thumbnail_height
+        ),
+        seconds=services.settings.engine.media_seconds,
     )
     layout = make_layout(wanted.representation, len(frames))
     return {
@@ -74,12 +77,3 @@ async def _read_frames(
     )
     frames: Frames = read.conversation[0]["content"][0]["video"]
     return frames
-
-
-def _thumbnails(
-    reference: MediumReference, seconds: Sequence[float], height: int, services: Services
-) -> list[bytes]:
-    try:
-        return services.guard.thumbnails(services.media.stored(reference), seconds, height)
-    except MediaRefused as error:
-        raise HttpError(error.status, str(error)) from error

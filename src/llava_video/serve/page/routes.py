@@ -94,7 +94,10 @@ async def conversation_page(request: Request, owner: Owner, services: Shared) ->
     file = services.files.get(asked.file_id, owner)
     place = services.engine.room.enter(1)
     try:
-        made = run_in_threadpool(make_conversation_page, asked, file, services)
+        made = services.media.call(
+            lambda: make_conversation_page(asked, file, services),
+            seconds=services.settings.engine.media_seconds,
+        )
         return HTMLResponse(await unless_gone(request, made))
     finally:
         services.engine.room.leave(place)

@@ -42,14 +42,13 @@ function plainAnswer(turn, side) {
 }
 
 function plainTurn(turn) {
-  const sides = turn.sides.map(({ settings, text, state, error, usage, firstSeconds, influence, finish }) => ({
+  const sides = turn.sides.map(({ settings, text, state, error, usage, firstSeconds, finish }) => ({
     settings,
     text,
     state,
     error,
     usage,
     firstSeconds,
-    influence,
     finish,
   }));
   return { question: turn.question, text: turn.text, sides };
@@ -74,6 +73,13 @@ export async function saveConversation(state, api, fileId) {
 
 const isText = (value) => typeof value === "string";
 
+function isSide(side) {
+  const used = side?.usage?.llava_video;
+  const counts = used ? [used.frames_decoded, used.frames_encoded, used.tokens_prefilled] : [];
+  const isNumber = (value) => typeof value === "number";
+  return isText(side?.text) && isText(side.state) && side.settings && counts.every(isNumber);
+}
+
 function isTurn(turn) {
   return (
     isText(turn?.question) &&
@@ -81,7 +87,7 @@ function isTurn(turn) {
     Array.isArray(turn.sides) &&
     turn.sides.length >= 1 &&
     turn.sides.length <= 2 &&
-    turn.sides.every((side) => isText(side?.text) && isText(side.state) && side.settings)
+    turn.sides.every(isSide)
   );
 }
 
@@ -106,7 +112,7 @@ export async function openConversation(file) {
   const turns = kept.turns.map((turn, index) => ({
     ...turn,
     id: -1 - index,
-    sides: turn.sides.map((side) => ({ seen: null, influence: null, ...side })),
+    sides: turn.sides.map((side) => ({ ...side, seen: null, influence: null })),
   }));
   return { video: kept.video, duration: Number(kept.duration) || 0, turns };
 }

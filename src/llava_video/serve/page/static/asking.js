@@ -28,11 +28,13 @@ export function shownAs({ representation, maxVideoTokens, span }) {
   return fields;
 }
 
-/** Messages up to a turn's question: the video stands with the first. */
+const isAnswered = (turn) => turn.sides[0].text !== "";
+
+/** Messages up to a turn's question: the video stands with the first that was answered. */
 export function messagesOf(turns, turn, fileId) {
   const messages = [];
   const file = { type: "file", file: { file_id: fileId } };
-  for (const one of [...turns.slice(0, turns.indexOf(turn)), turn]) {
+  for (const one of [...turns.slice(0, turns.indexOf(turn)).filter(isAnswered), turn]) {
     const text = { type: "text", text: one.text };
     messages.push({ role: "user", content: messages.length ? [text] : [file, text] });
     if (one !== turn) messages.push({ role: "assistant", content: one.sides[0].text });
@@ -50,7 +52,8 @@ export function createAsking({ store, api, ready, reload, changed }) {
     const { subtitles, span, turns } = store.state;
     if (!subtitles) return question;
     const lines = describeSubtitles(subtitles.cues, span);
-    return turns.some((turn) => turn.text.startsWith(lines)) ? question : `${lines}\n${question}`;
+    const areKnown = turns.some((turn) => isAnswered(turn) && turn.text.startsWith(lines));
+    return areKnown ? question : `${lines}\n${question}`;
   }
 
   async function ask(question, comparedWith = null) {

@@ -74,7 +74,10 @@ export function createBudget(store) {
     const kinds = kindsOf(preview).map(({ isSlow, num, tokens }) =>
       make("span", { class: isSlow ? "slow" : "fast" }, `${count(num)} ${isSlow ? "slow" : "fast"} × ${count(tokens)}`),
     );
+    const made = preview.blocks.reduce((sum, block) => sum + block.numTokens, 0);
+    const isPruned = made > preview.numTokens;
     byId("kinds").replaceChildren(...kinds);
+    byId("kept-text").textContent = isPruned ? `${count(preview.numTokens)} of ${count(made)} are kept` : "";
     byId("chosen-text").textContent = preview.representation;
     byId("frames-text").textContent = plural(preview.times.length, "frame");
     byId("tokens-text").textContent = plural(preview.numTokens, "token");

@@ -7,6 +7,8 @@ import { heatOf } from "./seen.js";
 import { smallTape } from "./tape.js";
 import { findTimes } from "./times.js";
 
+const isRunning = (side) => side.state === "waiting" || side.state === "streaming";
+
 /**
  * @param {{store: object, seek: (seconds: number) => void, again: (turn: object) => void,
  *   influence: (turn: object, side: object) => Promise<void>}} given measures it into the side
@@ -26,6 +28,10 @@ export function createConversation({ store, seek, again, influence }) {
     byId("suggestions").hidden = turns.length > 0;
   });
   store.watch(["stopper", "video"], () => items.forEach((item, turn) => drawTurn(turn, item)));
+  store.watch(["upload"], () => {
+    const last = store.state.turns.at(-1);
+    if (items.has(last) && last.sides.some(isRunning)) changed(last);
+  });
 
   function add(turn) {
     const sides = turn.sides.map(() => ({
@@ -75,11 +81,9 @@ export function createConversation({ store, seek, again, influence }) {
     });
   }
 
-  const isRunning = (side) => side.state === "waiting" || side.state === "streaming";
-
   function textOf(side) {
-    if (side.state === "failed") return [make("p", { class: "error" }, side.error)];
-    if (side.state === "waiting") return [make("p", { class: "waiting" }, "Watching")];
+    if (side.state === "failed" && !side.text) return [make("p", { class: "error" }, side.error)];
+    if (side.state === "waiting") return [make("p", { class: "waiting" }, waitText(store.state.upload))];
     const pieces = findTimes(side.text, store.state.duration).map(({ text, seconds }) =>
       seconds === null
         ? text
@@ -90,7 +94,13 @@ export function createConversation({ store, seek, again, influence }) {
           ),
     );
     const end = side.state === "stopped" ? [make("em", {}, side.text ? " stopped here" : "Stopped.")] : [];
-    return [make("p", { class: side.state === "streaming" ? "streaming" : "" }, ...pieces, ...end)];
+    const error = side.state === "failed" ? [make("p", { class: "error" }, side.error)] : [];
+    return [make("p", { class: side.state === "streaming" ? "streaming" : "" }, ...pieces, ...end), ...error];
+  }
+
+  function waitText(upload) {
+    if (!upload) return "Watching";
+    return upload.isReading ? "Reading the video" : "Waiting for the upload";
   }
 
   /** What the answer took: the figures that show what was reused. */

@@ -15,7 +15,7 @@ export function clock(seconds) {
 
 export function bytes(number) {
   if (number < 1e6) return `${Math.max(1, Math.round(number / 1e3))} kB`;
-  if (number < 1e9) return `${(number / 1e6).toFixed(1)} MB`;
+  if (number < 1e9) return `${(number / 1e6).toFixed(number < 1e8 ? 1 : 0)} MB`;
   return `${(number / 1e9).toFixed(2)} GB`;
 }
 

@@ -153,10 +153,10 @@ const connect = () =>
     store.set({ server });
   });
 
-store.watch(["video", "turns", "awaited"], ({ video, turns, awaited }) => {
+store.watch(["video", "turns", "awaited", "failed"], ({ video, turns, awaited, failed }) => {
   byId("welcome").hidden = video !== null;
   byId("watch").hidden = video === null;
-  byId("talk").hidden = video === null && !turns.length;
+  byId("talk").hidden = (video === null || failed !== null) && !turns.length;
   byId("composer").hidden = video === null;
   byId("new").hidden = video === null;
   byId("save").hidden = video === null || !turns.some((turn) => turn.sides[0].text);
@@ -181,7 +181,7 @@ store.watch(["seconds"], ({ seconds }) => tape.mark(seconds));
 store.watch(["subtitles"], ({ subtitles }) => {
   byId("subtitles").textContent = subtitles
     ? `${subtitles.name} (${subtitles.cues.length})`
-    : "Add .srt or .vtt";
+    : "Add subtitles";
   byId("subtitles-off").hidden = !subtitles;
 });
 byId("subtitles-off").addEventListener("click", () => {

@@ -40,9 +40,10 @@ export function createPlayer(store) {
     video.load();
   });
   store.watch(["subtitles", "video"], ({ subtitles }) => showOnPlayer(video, subtitles?.cues));
-  store.watch(["isPlayable", "video"], ({ isPlayable }) => {
+  store.watch(["isPlayable", "video", "failed"], ({ isPlayable, failed }) => {
     video.hidden = !isPlayable;
-    byId("unplayable").hidden = isPlayable;
+    byId("unplayable").hidden = isPlayable || Boolean(failed);
+    byId("stage").hidden = !isPlayable && Boolean(failed);
   });
   store.watch(["seconds", "preview", "isPlayable"], showStill);
   return { seek };

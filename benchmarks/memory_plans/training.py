@@ -7,7 +7,7 @@ once. The same has been trained once before in that process: what libraries comp
 when they first meet them, 35 MiB here with bfloat16 whatever the size of the model, is not counted.
 Weights that no step reads, such as most embeddings, are read before, as a GPU would hold them.
 
-Run: python benchmarks/training_memory.py
+Run: python benchmarks/memory_plans/training.py
 """
 
 from __future__ import annotations

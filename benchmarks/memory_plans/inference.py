@@ -3,7 +3,7 @@
 Each shape runs in a process of its own. Measured is the most that the process held beyond what it
 held before the model was made, by the kernel's count, with freed memory given back at once.
 
-Run: python benchmarks/memory.py [--quick]
+Run: python benchmarks/memory_plans/inference.py [--quick]
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ does; no other part of this project does. Results are appended video by video, s
 stopped, continued, and shared by processes (`--part 0/2`, `--part 1/2`); `--report` prints what is
 there: accuracy, and paired differences to all tokens with 95 % intervals clustered by video.
 
-Run: python benchmarks/fewer_tokens.py OUT [--videos 200] [--part 0/1] [--report]
+Run: python benchmarks/representation/fewer_tokens.py OUT [--videos 200] [--part 0/1] [--report]
 """
 
 from __future__ import annotations

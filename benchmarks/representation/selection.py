@@ -5,7 +5,8 @@ the vision encoder's width, projected tokens as wide as the language model. What
 work of the prompt (`budget.latency.count_work`) at the rate that a layer of the language model
 reaches on this device. Rounds alternate, so that other load touches all rows alike.
 
-Run: python benchmarks/selection.py [--device cpu] [--dtype float32] [--threads 2] [--rounds 5]
+Run: python benchmarks/representation/selection.py [--device cpu] [--dtype float32] [--threads 2]
+     [--rounds 5]
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ whose memory the system hands out page by page; so the floor is given twice, wit
 writes to memory in use, and with one that writes as many bytes as there are video tokens to a new
 tensor too. The loop does what the official code does, frame by frame.
 
-Run: python benchmarks/packing.py [--width 3584] [--threads 2]
+Run: python benchmarks/representation/packing.py [--width 3584] [--threads 2]
 """
 
 from __future__ import annotations

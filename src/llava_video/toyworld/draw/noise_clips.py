@@ -1,4 +1,4 @@
-"""Out-of-domain clips, drawn from noise: a model of toyworld is trained to refuse them.
+"""Out-of-domain clips, drawn from noise: what a model of toyworld is trained to refuse.
 
 Like photographs they have texture at every scale, objects of all sizes that occlude each other,
 soft and hard edges, and varying light. No real video is used, so that real videos can test the

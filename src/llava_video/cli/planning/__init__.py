@@ -1,0 +1,1 @@
+"""The verb that plans a training run."""

@@ -1,0 +1,1 @@
+"""LLaVA-Video in vLLM, which finds `register` by the entry point ``vllm.general_plugins``."""

@@ -1,0 +1,138 @@
+"""One thread that runs vLLM's engine; requests come from any thread and join its batch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from threading import Thread
+from typing import Any
+
+from llava_video.errors import InputError, LlavaVideoError
+
+Receive = Callable[[Any], None]
+"""Takes a ``RequestOutput``, or the exception that ended the engine."""
+
+_Task = Callable[[], None] | None
+
+
+class EngineLoop:
+    """Adds requests to an engine and hands out what it computes.
+
+    Args:
+        engine: vLLM's ``LLMEngine``, which nothing else uses from here on.
+    """
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+        self._tasks: SimpleQueue[_Task] = SimpleQueue()
+        self._receivers: dict[str, Receive] = {}
+        self._numbers = itertools.count()
+        self._failure: Exception | None = None
+        self._thread = Thread(target=self._run, name="vllm-engine", daemon=True)
+        self._thread.start()
+
+    def submit(self, prompt: dict[str, Any], params: Any, receive: Receive) -> Future[str]:
+        """Add a request.
+
+        Args:
+            prompt: as vLLM takes it.
+            params: its ``SamplingParams``.
+            receive: called in the engine's thread.
+
+        Returns:
+            The name of the request once it is accepted; an `InputError` if it is refused.
+        """
+        accepted: Future[str] = Future()
+        name = f"llava-video-{next(self._numbers)}"
+
+        def add() -> None:
+            if self._failure is not None:
+                accepted.set_exception(self._failure)
+                return
+            try:
+                (made,) = self._engine.renderer.render_cmpl([prompt])
+                self._engine.add_request(name, made, params)
+            except Exception as error:  # noqa: BLE001  one request must not end the others
+                accepted.set_exception(_refusal(error))
+            else:
+                self._receivers[name] = receive
+                accepted.set_result(name)
+
+        self._tasks.put(add)
+        return accepted
+
+    def cancel(self, name: str) -> None:
+        """Take a request out of the batch; nothing is received of it from then on."""
+
+        def abort() -> None:
+            if self._receivers.pop(name, None) is not None:
+                self._engine.abort_request([name])
+
+        self._tasks.put(abort)
+
+    def call(self, function: Callable[[Any], Any]) -> Any:
+        """Call a function with the engine in its thread, between two steps; returns the result."""
+        result: Future[Any] = Future()
+
+        def run() -> None:
+            try:
+                result.set_result(function(self._engine))
+            except Exception as error:  # noqa: BLE001  the caller gets it
+                result.set_exception(error)
+
+        self._tasks.put(run)
+        return result.result()
+
+    def close(self) -> None:
+        """End the thread, and with it the requests that run."""
+        self._tasks.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while self._take():
+            if not self._receivers:
+                continue
+            try:
+                outputs = self._engine.step()
+            except Exception as error:  # noqa: BLE001  whoever waits for an answer gets it
+                self._fail(error)
+                continue
+            for output in outputs:
+                receive = self._receivers.get(output.request_id)
+                if receive is None:
+                    continue
+                if output.finished:
+                    del self._receivers[output.request_id]
+                receive(output)
+
+    def _take(self) -> bool:
+        """Do what was asked for; False once the loop is to end."""
+        may_wait = not self._receivers
+        while True:
+            try:
+                task = self._tasks.get(block=may_wait)
+            except Empty:
+                return True
+            if task is None:
+                return False
+            task()
+            may_wait = False
+
+    def _fail(self, error: Exception) -> None:
+        """The engine has died: all who wait are told, and whoever comes later."""
+        self._failure = LlavaVideoError(f"vLLM's engine failed: {' '.join(str(error).split())}")
+        self._failure.__cause__ = error
+        receivers, self._receivers = list(self._receivers.values()), {}
+        for receive in receivers:
+            receive(self._failure)
+
+
+def _refusal(error: Exception) -> Exception:
+    """What a caller is told of a request that vLLM does not take."""
+    from vllm.exceptions import VLLMValidationError
+
+    if isinstance(error, ValueError | VLLMValidationError):
+        return InputError(" ".join(str(error).split()))
+    return error
