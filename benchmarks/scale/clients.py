@@ -26,8 +26,8 @@ from typing import Any
 import httpx2 as httpx
 import simpy
 
-for folder in ("", "serving"):
-    sys.path.insert(0, str(Path(__file__).parents[1] / folder))
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1] / "serving"))
 
 from chat import write_videos
 from serve import NUM_VIDEOS, Request, ask, checkpoint_of, requests_of, serving
