@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -87,10 +88,7 @@ def command(
         from llava_video.recipes import nearest
     if baseline not in BASELINES:
         raise InputError(f"there is no baseline {baseline!r}{nearest(baseline, BASELINES)}")
-    if videos_as not in ("data_url", "file_url", "frames"):
-        raise InputError(f"--videos-as {videos_as}: use data_url, file_url or frames")
-    if len(tasks) > 1 and annotations is not None:
-        raise InputError("--annotations is of one task; evaluate the others in runs of their own")
+    _check(tasks, annotations, videos_as)
     settings = run.Settings(
         model=model,
         device=device,
@@ -122,3 +120,12 @@ def command(
     page = write_report(out)
     show_results(results, as_json=as_json)
     typer.echo(f"report: {page}", err=True)
+
+
+def _check(tasks: Sequence[str], annotations: Path | None, videos_as: str) -> None:
+    from llava_video.errors import InputError
+
+    if videos_as not in ("data_url", "file_url", "frames"):
+        raise InputError(f"--videos-as {videos_as}: use data_url, file_url or frames")
+    if len(tasks) > 1 and annotations is not None:
+        raise InputError("--annotations is of one task; evaluate the others in runs of their own")
