@@ -25,9 +25,10 @@ from llava_video.processing.processor import LlavaVideoProcessor
 from llava_video.processing.prompt import Message, Prompt, PromptRenderer, VideoSlot
 from llava_video.representation import make_layout
 from llava_video.tiny.conversations import (
-    DESCRIBE_PROMPTS,
+    DESCRIBE_WORDINGS,
     Exchange,
     conversations_about,
+    description,
     exchanges,
     lettered_lists,
 )
@@ -152,7 +153,7 @@ class ClipCollator:
             with_options = self.options_from is not None and draw.seed >= self.options_from
             asked = conversations_about(script, draw.seed, with_options)
             if describes:
-                asked.append([exchanges(script, draw.seed, most=1)[0]])
+                asked.append([description(script, draw.seed)])
             if draw.is_noise:
                 asked = [[Exchange(one.question, OUT_OF_DOMAIN_ANSWER)] for one, *_ in asked[::3]]
             times = times_of(script, representation.max_frames)
@@ -199,7 +200,7 @@ _BRANCHES_PER_GROUP = 12
 
 
 def _form_of(conversation: Sequence[Exchange]) -> str:
-    if len(conversation) > 1 or conversation[0].question in DESCRIBE_PROMPTS:
+    if len(conversation) > 1 or conversation[0].question in DESCRIBE_WORDINGS:
         return "longer"
     return "choices" if conversation[0].has_options else "open_ended"
 

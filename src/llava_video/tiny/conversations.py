@@ -61,6 +61,21 @@ _ANSWERS = f"{END}\n{START}assistant\n"
 
 DESCRIBE_PROMPTS = ("Describe the video.", "What happens in the video?")
 
+DESCRIBE_WORDINGS = (
+    *DESCRIBE_PROMPTS,
+    "Please describe this video.",
+    "Describe this video.",
+    "Please describe the video in detail.",
+    "Describe what you see.",
+    "What do you see?",
+    "What happens here?",
+    "What is going on?",
+    "What is happening in the video?",
+    "Tell me about the video.",
+    "Summarize the video.",
+)
+"""How people ask for a description; the tokenizer was trained on the first two."""
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
@@ -84,6 +99,12 @@ def exchanges(script: Script, seed: int, most: int) -> list[Exchange]:
     found = [as_exchange(question, rng) for question in questions]
     text = describe(script, 0.0, script.duration_seconds, seed=seed)
     return [Exchange(rng.choice(DESCRIBE_PROMPTS), text), *found[: most - 1]]
+
+
+def description(script: Script, seed: int) -> Exchange:
+    """A description, asked for in one of many wordings."""
+    answer = exchanges(script, seed, most=1)[0].answer
+    return Exchange(random.Random(seed).choice(DESCRIBE_WORDINGS), answer)
 
 
 def as_exchange(question: Question, rng: random.Random) -> Exchange:
