@@ -82,7 +82,7 @@ def simulate(server: Server, num_clients: int, num_requests: int) -> float:
             for answered in batch:
                 answered.succeed()
             # Answers end before their batch does, so that their clients are back for the next.
-            yield env.timeout(1e-9)
+            yield env.timeout(server.outside_seconds + 1e-9)
 
     env.process(engine())
     env.run(env.all_of([env.process(client()) for _ in range(num_clients)]))
