@@ -211,7 +211,10 @@ def test_on_a_terminal_arrow_up_brings_the_last_question_back(
     program.wait_for("tokens prefilled", 2)
     program.type("/quit\r")
     assert program.process.wait(60) == 0
-    assert program.shown.count("left") == 2
+    first, second = TOOK.findall(program.shown)
+    assert first[0] != "0" and second[0] == "0"
+    asked_again = program.shown.partition("tokens prefilled")[2]
+    assert DIRECTION in asked_again
 
 
 def test_ctrl_c_stops_an_answer_and_keeps_the_conversation(
