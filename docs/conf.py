@@ -4,6 +4,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+import fastapi  # noqa: F401
 import inspect_ai  # noqa: F401  autodoc imports as type checkers do, which its models do not survive
 from sphinx.application import Sphinx
 
@@ -46,7 +47,10 @@ nitpick_ignore_regex = [
     ("py:class", r"InputContainer|NDArray|Tensor|Tracker|VideoCodecContext|VideoStream"),
     ("py:exc", r"FFmpegError"),
     ("py:class", r"(dict|tuple)\[str"),
-    ("py:class", r"llava_video\.[\w.]+\.(K|T|V|Kind|_\w+)"),
+    ("py:class", r"llava_video\.[\w.]+\.(K|M|T|V|Kind|_\w+)"),
+    # What stands in annotations of pydantic's fields and of FastAPI's parameters.
+    ("py:class", r"FieldInfo|NoneType|_Pydantic\w+|MaxLen|MinLen|Ge|Gt|Le|Lt|AllowInfNan"),
+    ("py:class", r"llava_video\.serve\.services\.(Annotated|owner_of|services_of)"),
 ]
 suppress_warnings = ["ref.python"]  # a class name that two rooms have (Recipe) gets no link
 

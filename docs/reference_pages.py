@@ -8,8 +8,8 @@ from types import ModuleType
 
 import llava_video
 
-_NO_INTERFACE = {"__main__", "cli"}
-"""What is said by the page of the command line."""
+_NO_INTERFACE = {"__main__", "cli", "plugins"}
+"""What is said by the page of the command line, and what only vLLM can import."""
 
 
 def write(folder: Path) -> None:
