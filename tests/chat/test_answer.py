@@ -46,7 +46,7 @@ def test_answers_one_question_after_another_each_as_it_is_asked() -> None:
             "B.",
         ),
         ("What colour is the triangle? Answer in one word.", "white"),
-        ("How many shapes are seen in the video?\nA. 2\nB. 4\nC. 1\nD. 3\n" + LETTER_ENDING, "D."),
+        ("What colour is the ring?\nA. red\nB. green\nC. white\nD. blue\n" + LETTER_ENDING, "D."),
     ):
         content.append({"type": "text", "text": question})
         conversation.append({"role": "user", "content": content})
