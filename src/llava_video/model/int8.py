@@ -60,10 +60,10 @@ class Int8Linear(nn.Module):
             torch.addcmul(self.bias, products, scale, out=out)
         return outputs.to(inputs.dtype).reshape(*inputs.shape[:-1], self.out_features)
 
-    def packed_integers(self) -> Tensor:
-        """The weights in steps, (outputs, inputs) int8; their scales are not among them."""
-        weight: Tensor = torch.ops.quantized.linear_unpack(self._packed)[0].int_repr()
-        return weight
+    def unpacked(self) -> tuple[Tensor, Tensor]:
+        """The weights in steps, (outputs, inputs) int8, and the size of a step, (outputs,)."""
+        weight = torch.ops.quantized.linear_unpack(self._packed)[0]
+        return weight.int_repr(), weight.q_per_channel_scales()
 
     def extra_repr(self) -> str:
         return f"{self.in_features} -> {self.out_features}"

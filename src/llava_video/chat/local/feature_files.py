@@ -17,9 +17,6 @@ from llava_video.errors import InputError
 from llava_video.model.int8 import Int8Linear
 from llava_video.records.files import writing
 
-DEFAULT_BYTES = 16 << 30
-"""The most that the files of a folder hold, unless something else is said."""
-
 _NAME = "features"
 _DIGEST_BYTES = 32
 
@@ -130,7 +127,7 @@ def digest_of_encoder(encoder: nn.Module, device: torch.device) -> str:
             module.named_buffers(recurse=False)
         )
         if isinstance(module, Int8Linear):
-            own["weight"] = module.packed_integers()
+            own["weight"], own["scales"] = module.unpacked()
         for key, value in own.items():
             digest.update(f"{name}.{key} {value.dtype} {tuple(value.shape)}".encode())
             flat = value.detach().cpu().contiguous().reshape(-1)

@@ -48,10 +48,11 @@ class VisionFeatures:
                 return stored
             pixels = torch.tensor(loaded.pixels).permute(0, 3, 1, 2).to(network.device)
             encoded = network.model.encode_frames(pixels)
-            if self.files is not None:
-                self.files.write(self._encoder, loaded.digest, encoded.cpu())
             is_kept = encoded.nbytes <= self.kept.max_bytes
-            return encoded.cpu() if is_kept else encoded
+            on_cpu = encoded.cpu() if is_kept or self.files is not None else encoded
+            if self.files is not None:
+                self.files.write(self._encoder, loaded.digest, on_cpu)
+            return on_cpu
 
         features = self.kept.get_or_make(loaded.digest, encode)
         if encoded is None:
