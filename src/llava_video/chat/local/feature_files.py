@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 
@@ -76,7 +77,8 @@ class FeatureFiles:
                 return load(data)[_NAME]
             except (SafetensorError, KeyError):
                 pass
-        file.unlink(missing_ok=True)
+        with suppress(OSError):  # the next write replaces it
+            file.unlink(missing_ok=True)
         return None
 
     def write(self, encoder: str, digest: str, features: Tensor) -> None:
