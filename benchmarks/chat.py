@@ -25,7 +25,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gpu.random_checkpoint import random_checkpoint
+from gpu.random_checkpoint import checkpoint_of
 
 import llava_video as lv
 from llava_video.chat.local_model import LocalModel
@@ -33,7 +33,6 @@ from llava_video.chat.protocol import Answered, AnswerOptions, Sampling, answer_
 from llava_video.toyworld import generate_script
 from llava_video.toyworld.dataset import write_video
 
-SIZES = ("0.5b", "7b", "small")
 QUESTIONS = (
     "What colour is the circle?",
     "How many shapes are seen in the video?",
@@ -56,8 +55,7 @@ def ask(video: Path, question: str) -> list[dict[str, Any]]:
 
 
 def turns(name: str, num_frames: int, runs: int, device: str) -> None:
-    checkpoint = random_checkpoint(name, "cpu") if name in SIZES else name
-    model = LocalModel.load(checkpoint, device=device)
+    model = LocalModel.load(checkpoint_of(name), device=device)
     own = replace(model.config.representation, max_frames=num_frames)
     options = AnswerOptions(2, sampling=Sampling(num_frames), representation=own)
     other = replace(own, slow_stride=1 if own.slow_stride > 1 else 3)

@@ -98,4 +98,4 @@ def test_answers_go_on_and_the_replica_comes_back(address: str) -> None:
         time.sleep(0.5)
     assert len(replicas() - {killed}) == 2
     all_answer()
-    assert ask(address, "no_such_video").status_code == 400
+    assert ask(address, "no_such_video").status_code == 404

@@ -22,6 +22,7 @@ MEMORY_DISK = Path("/dev/shm")
 
 WIDTHS = {"7b": 3584, "0.5b": 896, "small": 112}
 LAYERS = {"0.5b": 24}
+SIZES = tuple(WIDTHS)
 SMALL_VISION = 144
 
 
@@ -29,6 +30,11 @@ def checkpoint_folder() -> Path:
     """Where checkpoints are kept for the parts that follow."""
     base = MEMORY_DISK if MEMORY_DISK.is_dir() else Path(tempfile.gettempdir())
     return base / "llava-video-gpu-benchmark"
+
+
+def checkpoint_of(model: str) -> str:
+    """A checkpoint's name as it is; the directory of random weights for a size."""
+    return str(random_checkpoint(model, "cpu")) if model in SIZES else model
 
 
 def random_checkpoint(size: str, device: str) -> Path:

@@ -29,8 +29,10 @@ import simpy
 sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parents[1] / "serving"))
 
+from gpu.random_checkpoint import checkpoint_of
+
 from chat import write_videos
-from serve import NUM_VIDEOS, Request, ask, checkpoint_of, requests_of, serving
+from serve import NUM_VIDEOS, Request, ask, requests_of, serving
 
 
 @dataclass(frozen=True)

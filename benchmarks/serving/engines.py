@@ -1,7 +1,7 @@
 """vLLM with our plugin, our own engine, and a loop over ``generate``: the same requests to each.
 
     python benchmarks/serving/engines.py                      # tiny
-    python benchmarks/serving/engines.py --model DIR --frames 2 --flights 1 4
+    python benchmarks/serving/engines.py --model 0.5b --frames 2 --rounds 1   # random weights
 
 Each request is a question about a video of its own, in memory; N requests are under way at a time.
 Then a second question about each of those videos, and what the plugin does for one request.
@@ -13,13 +13,19 @@ import argparse
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from gpu.random_checkpoint import checkpoint_of
 
 from llava_video.chat.local_model import LocalModel
 from llava_video.chat.protocol import Answered, AnswerOptions, Conversation
@@ -146,7 +152,7 @@ def measure_plugin(vllm: VllmModel, local: LocalModel, num_frames: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", default="tiny")
+    parser.add_argument("--model", default="tiny", help="a checkpoint, or a size of random weights")
     parser.add_argument("--frames", type=int, default=12)
     parser.add_argument("--flights", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--new-tokens", type=int, default=32)
@@ -158,8 +164,9 @@ def main() -> None:
         f"{options.dtype}; {platform.processor() or platform.machine()}, {os.cpu_count()} cores, "
         f"{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}"
     )
-    local = LocalModel.load(options.model, dtype=options.dtype)
-    vllm = VllmModel.load(options.model, dtype=options.dtype, max_num_seqs=max(options.flights))
+    model = checkpoint_of(options.model)
+    local = LocalModel.load(model, dtype=options.dtype)
+    vllm = VllmModel.load(model, dtype=options.dtype, max_num_seqs=max(options.flights))
     wanted = AnswerOptions(max_new_tokens=options.new_tokens)
     engines: dict[str, Callable[[list[Any]], Iterator[Any]]] = {
         "vllm": lambda rows: vllm.answer(rows, wanted),

@@ -38,7 +38,9 @@ import httpx2 as httpx
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from chat import QUESTIONS, SIZES, write_videos
+from gpu.random_checkpoint import checkpoint_of
+
+from chat import QUESTIONS, write_videos
 
 NUM_VIDEOS = 8
 NEW_TOKENS = 32
@@ -252,14 +254,6 @@ def load(model: str, num_clients: int, minutes: float) -> None:
     print(f"seconds to the first piece: p50 {middle:.2f}, p95 {late:.2f}")
     print(f"tokens per second: {num_tokens / (60 * minutes):.1f}")
     print(f"resident MiB at each tenth of the time: {', '.join(f'{m:.0f}' for m in memory)}")
-
-
-def checkpoint_of(model: str) -> str:
-    if model not in SIZES:
-        return model
-    from gpu.random_checkpoint import random_checkpoint
-
-    return str(random_checkpoint(model, "cpu"))
 
 
 def main() -> None:

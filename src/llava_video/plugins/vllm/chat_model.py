@@ -25,6 +25,7 @@ from llava_video.chat.protocol import (
     AnswerOptions,
     Conversation,
     FinishReason,
+    Influence,
     Piece,
     Usage,
 )
@@ -65,7 +66,6 @@ class VllmModel:
         config: of the model; its representation is the default.
         processor: of the checkpoint.
         device: what vLLM runs on.
-        torch_device: the same for torch.
         precision: what it computes in.
     """
 
@@ -76,8 +76,7 @@ class VllmModel:
         self.config = config
         self.processor = processor
         settings = engine.vllm_config
-        self.device = str(settings.device_config.device_type)
-        self.torch_device = torch.device(self.device)
+        self.device = torch.device(settings.device_config.device_type)
         self.precision = str(settings.model_config.dtype).removeprefix("torch.")
         defaults = settings.model_config.get_diff_sampling_param()
         self._penalty = float(defaults.get("repetition_penalty", 1.0))
@@ -144,6 +143,24 @@ class VllmModel:
         processor, _ = self._for(options)
         loaded, _ = self._media.load(conversation, processor, options.sampling)
         return len(make_row(conversation, loaded, processor))
+
+    def influence(
+        self,
+        conversation: Conversation,
+        answer: str,
+        options: AnswerOptions | None = None,
+        *,
+        span_frames: int = 1,
+    ) -> Influence:
+        """Not there, as vLLM tells no probabilities of an answer that is given.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError(
+            "which frames an answer rests on is measured by our own engine only; leave --engine "
+            "vllm out"
+        )
 
     def answer(
         self,

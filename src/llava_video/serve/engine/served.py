@@ -7,6 +7,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
+import torch
+
 from llava_video.budget.planner import fit_video_tokens, planner_of, spare_bytes
 from llava_video.chat.local_model import LocalModel
 from llava_video.chat.protocol import (
@@ -16,8 +18,9 @@ from llava_video.chat.protocol import (
     Influence,
     Piece,
 )
-from llava_video.checkpoints.load import find_checkpoint
+from llava_video.checkpoints.load import find_checkpoint, fit_representation
 from llava_video.errors import InputError
+from llava_video.model.configuration import LlavaVideoConfig
 from llava_video.processing.media import media_of, show_tiles
 from llava_video.processing.processor import LlavaVideoProcessor
 from llava_video.processing.prompt import ImageSlot, Slot, VideoSlot
@@ -37,62 +40,12 @@ TIME_TOKENS = 256
 """At most, of the rest of the time instruction."""
 
 
-class ServedModel(Protocol):
-    """A `ChatModel` that can say beforehand what an answer will take.
-
-    Conversations hold `Frames` under ``"video"`` and (H, W, 3) arrays under ``"image"``.
-    """
+class Answers(Protocol):
+    """What a `ServedModel` hands conversations to: a `LocalModel`, or vLLM's counterpart."""
 
     @property
-    def name(self) -> str:
-        """For clients."""
-        ...
-
-    @property
-    def representation(self) -> VideoRepresentation:
-        """How frames become tokens unless a request says otherwise."""
-        ...
-
-    @property
-    def frame_side(self) -> int:
-        """Height and width of the frames that it takes, in pixels."""
-        ...
-
-    @property
-    def num_positions(self) -> int:
-        """The longest prompt and answer together, in tokens."""
-        ...
-
-    @property
-    def batch_tokens(self) -> int:
-        """The most tokens, prompts and answers together, that memory has room for at a time."""
-        ...
-
-    @property
-    def num_batches_at_once(self) -> int:
-        """How many batches may be answered at a time, each by a thread of its own."""
-        ...
-
-    def load(self) -> None:
-        """Load the weights."""
-        ...
-
-    def fit_representation(self, wanted: str) -> VideoRepresentation:
-        """What ``"T,M,s,p"`` or the name of a preset means for it."""
-        ...
-
-    def fit_video_tokens(self, max_video_tokens: int) -> VideoRepresentation:
-        """The representation to take for at most so many tokens of a video."""
-        ...
-
-    def predict_tokens(
-        self, conversation: Conversation, representation: VideoRepresentation, num_frames: int
-    ) -> int:
-        """The most tokens that a prompt can have, its media not yet read (any value stands).
-
-        Raises:
-            InputError: its text alone is longer than the model takes.
-        """
+    def device(self) -> torch.device:
+        """Where it runs."""
         ...
 
     def count_tokens(self, conversation: Conversation, options: AnswerOptions) -> int:
@@ -121,71 +74,102 @@ class ServedModel(Protocol):
         ...
 
 
-class ServedCheckpoint:
-    """A checkpoint of this machine as the engine needs it.
+class ServedModel:
+    """A checkpoint that can say beforehand what an answer will take.
+
+    Conversations hold `Frames` under ``"video"`` and (H, W, 3) arrays under ``"image"``.
 
     Args:
-        model: which answers.
+        checkpoint: what it was loaded by; see `llava_video.load`.
+        name: what clients call it.
         directory: of its files.
-        name: for clients.
-        batch_tokens: see `ServedModel`.
+        config: of the model; its representation is the default.
+        processor: of the checkpoint.
+        batch_tokens: the most tokens, prompts and answers together, that memory has room for at a
+            time.
+        num_batches_at_once: how many batches may be answered at a time, each by a thread of its
+            own.
     """
 
-    num_batches_at_once = 1
-
-    def __init__(self, model: LocalModel, directory: Path, name: str, batch_tokens: int) -> None:
-        self.model = model
+    def __init__(
+        self,
+        checkpoint: str,
+        name: str,
+        directory: Path,
+        config: LlavaVideoConfig,
+        processor: LlavaVideoProcessor,
+        *,
+        batch_tokens: int,
+        num_batches_at_once: int = 1,
+    ) -> None:
+        self.checkpoint = checkpoint
         self.name = name
+        self.directory = directory
+        self.config = config
+        self.processor = processor
         self.batch_tokens = batch_tokens
-        self._directory = directory
+        self.num_batches_at_once = num_batches_at_once
         self._fit = lru_cache(maxsize=256)(self._fit_video_tokens)
 
     @property
+    def model(self) -> Answers:
+        """Which answers."""
+        raise NotImplementedError
+
+    def load(self) -> None:
+        """Load the weights."""
+        raise NotImplementedError
+
+    @property
+    def held_bytes(self) -> int:
+        """Of the device's memory that it has taken already."""
+        raise NotImplementedError
+
+    @property
     def representation(self) -> VideoRepresentation:
-        """See `ServedModel`."""
-        return self.model.representation
+        """How frames become tokens unless a request says otherwise."""
+        return self.config.representation
 
     @property
     def frame_side(self) -> int:
-        """See `ServedModel`."""
-        return int(self.model.processor.image_size)
+        """Height and width of the frames that it takes, in pixels."""
+        return int(self.processor.image_size)
 
     @property
     def num_positions(self) -> int:
-        """See `ServedModel`."""
-        return int(self.model.processor.max_positions)
-
-    def load(self) -> None:
-        """See `ServedModel`."""
-        _ = self.model.network
+        """The longest prompt and answer together, in tokens."""
+        return int(self.processor.max_positions)
 
     def fit_representation(self, wanted: str) -> VideoRepresentation:
-        """See `ServedModel`."""
-        return self.model.fit_representation(wanted)
+        """What ``"T,M,s,p"`` or the name of a preset means for it."""
+        return fit_representation(wanted, self.config)
 
     def fit_video_tokens(self, max_video_tokens: int) -> VideoRepresentation:
-        """See `ServedModel`; as `ask --max-video-tokens` chooses it."""
+        """The representation that `ask --max-video-tokens` would choose."""
         return self._fit(max_video_tokens)
 
     def _fit_video_tokens(self, max_video_tokens: int) -> VideoRepresentation:
-        held_bytes = self.model.weights_bytes
         fitting, _ = fit_video_tokens(
-            self.model.config,
-            self._directory,
+            self.config,
+            self.directory,
             self.model.device,
             max_video_tokens,
-            held_bytes=held_bytes,
+            held_bytes=self.held_bytes,
         )
         return fitting
 
     def predict_tokens(
         self, conversation: Conversation, representation: VideoRepresentation, num_frames: int
     ) -> int:
-        """See `ServedModel`."""
-        return predict_tokens(self.model.processor, conversation, representation, num_frames)
+        """The most tokens that a prompt can have, its media not yet read (any value stands).
+
+        Raises:
+            InputError: its text alone is longer than the model takes.
+        """
+        return predict_tokens(self.processor, conversation, representation, num_frames)
 
     def count_tokens(self, conversation: Conversation, options: AnswerOptions) -> int:
-        """See `ServedModel`."""
+        """The tokens of a prompt."""
         return self.model.count_tokens(conversation, options)
 
     def answer(
@@ -195,7 +179,7 @@ class ServedCheckpoint:
         *,
         leaving: Collection[int] = (),
     ) -> Iterator[Piece | Answered]:
-        """See `ServedModel`."""
+        """See `Answers`."""
         return self.model.answer(conversations, options, leaving=leaving)
 
     def influence(
@@ -206,8 +190,32 @@ class ServedCheckpoint:
         *,
         span_frames: int = 1,
     ) -> Influence:
-        """See `ServedModel`."""
+        """See `CheckpointModel.influence`."""
         return self.model.influence(conversation, answer, options, span_frames=span_frames)
+
+
+class ServedCheckpoint(ServedModel):
+    """A checkpoint that our own engine runs; made by `load_served`."""
+
+    def __init__(self, model: LocalModel, name: str, directory: Path, batch_tokens: int) -> None:
+        super().__init__(
+            model.name, name, directory, model.config, model.processor, batch_tokens=batch_tokens
+        )
+        self._model = model
+
+    @property
+    def model(self) -> LocalModel:
+        """Which answers."""
+        return self._model
+
+    def load(self) -> None:
+        """Load the weights."""
+        _ = self._model.network
+
+    @property
+    def held_bytes(self) -> int:
+        """The weights, once they are loaded."""
+        return self._model.weights_bytes
 
 
 def predict_tokens(
@@ -216,7 +224,7 @@ def predict_tokens(
     representation: VideoRepresentation,
     num_frames: int,
 ) -> int:
-    """The most tokens that a prompt can have; see `ServedModel`."""
+    """See `ServedModel.predict_tokens`."""
     media = media_of(conversation)
     slots: list[Slot] = [
         ImageSlot(0) if medium.kind == "image" else VideoSlot(0) for medium in media
@@ -266,7 +274,7 @@ def load_served(name: str, *, alias: str | None = None, **options: Any) -> Serve
     model = LocalModel.load(directory, **options)
     model.name = name
     batch_tokens = count_batch_tokens(model, directory)
-    return ServedCheckpoint(model, directory, name_for_clients(name, alias), batch_tokens)
+    return ServedCheckpoint(model, name_for_clients(name, alias), directory, batch_tokens)
 
 
 def count_batch_tokens(model: LocalModel, directory: Path) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 from llava_video.checkpoints.load import TINY
 from llava_video.errors import LlavaVideoError
 from llava_video.representation import PRESETS, VideoRepresentation, make_layout
-from llava_video.serve.engine.served import ServedCheckpoint, ServedModel
+from llava_video.serve.engine.served import ServedModel
 from llava_video.serve.page.preview import most_tokens
 from llava_video.serve.settings import RequestLimits
 
@@ -38,9 +38,7 @@ QUESTIONS = (
 
 def describe_server(model: ServedModel, limits: RequestLimits) -> Mapping[str, Any]:
     """The model, its limits, representations to choose from, and videos to try."""
-    # Whatever clients call it.
-    checkpoint = model.model if isinstance(model, ServedCheckpoint) else model
-    is_tiny = checkpoint.name == TINY
+    is_tiny = model.checkpoint == TINY  # whatever clients call it
     return {
         "model": model.name,
         "notice": TINY_NOTICE if is_tiny else None,
