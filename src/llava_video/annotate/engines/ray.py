@@ -301,7 +301,11 @@ class _State:
 
 
 def _ray() -> Any:
-    """Ray, connected to the cluster or started here."""
+    """Ray, connected to the cluster or started here.
+
+    Raises:
+        InputError: Ray is not installed, or the cluster of RAY_ADDRESS is not there for us.
+    """
     try:
         import ray
         import ray.data
@@ -311,7 +315,14 @@ def _ray() -> Any:
         ) from error
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # an error comes as an exception
     if not ray.is_initialized():
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        try:
+            ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+        except (OSError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
+            cause = " ".join(str(error).split())
+            raise InputError(
+                f"Ray: {cause}; check RAY_ADDRESS, and that this machine has the cluster's token "
+                "(see docs/scale.md)"
+            ) from error
     ray.data.DataContext.get_current().enable_progress_bars = False
     return ray
 

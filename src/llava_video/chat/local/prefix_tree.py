@@ -8,6 +8,7 @@ dropped first, as the nodes above it serve more prompts than it does.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -30,6 +31,10 @@ class _Node:
     parent: _Node | None
     last_used: int
     children: dict[int, _Node] = field(default_factory=dict)
+    num_bytes: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.num_bytes = _num_bytes_of(self.held)
 
 
 class PrefixTree:
@@ -44,13 +49,14 @@ class PrefixTree:
         self._root = _Node(np.zeros(0, np.int64), (), None, 0)
         self._clock = count(1)
         self._lock = Lock()
+        self._most_bytes = 0
+        """What is held, or more after an interrupt: it grows before the tree and shrinks after."""
 
     @property
     def num_bytes(self) -> int:
         """What is held now."""
-        # Counted anew: a sum that is carried along would be wrong after an interrupt.
         with self._lock:
-            return self._sum()
+            return sum(node.num_bytes for node in self._nodes())
 
     def match(self, keys: NDArray[np.int64]) -> tuple[int, list[KeysValues]]:
         """The longest prefix that is held: its length, and its keys and values in parts."""
@@ -87,9 +93,10 @@ class PrefixTree:
                 return
             held = _copy(part_of(keys_values, slice(length - start, len(keys) - start)))
             leaf = _Node(keys[length:].copy(), held, parent, now)
+            self._most_bytes += leaf.num_bytes
             parent.children[int(keys[length])] = leaf
-            while self._sum() > self.max_bytes:
-                self._drop_oldest_leaf()
+            if self._most_bytes > self.max_bytes:
+                self._make_room()
 
     def _path(self, keys: NDArray[np.int64]) -> Iterator[tuple[_Node, int]]:
         """The nodes along a prompt, each with how many of its tokens are in common."""
@@ -128,11 +135,21 @@ class PrefixTree:
         node.parent.children[int(above.keys[0])] = above
         return above
 
-    def _drop_oldest_leaf(self) -> None:
-        leaves = [node for node in self._nodes() if not node.children]
-        oldest = min(leaves, key=lambda leaf: leaf.last_used)
-        assert oldest.parent is not None
-        del oldest.parent.children[int(oldest.keys[0])]
+    def _make_room(self) -> None:
+        """Drop leaves, those used longest ago first, until the rest fits."""
+        nodes = list(self._nodes())
+        self._most_bytes = sum(node.num_bytes for node in nodes)
+        order = count()  # nodes used at the same time are not compared
+        leaves = [(node.last_used, next(order), node) for node in nodes if not node.children]
+        heapq.heapify(leaves)
+        while self._most_bytes > self.max_bytes:
+            *_, leaf = heapq.heappop(leaves)
+            parent = leaf.parent
+            assert parent is not None
+            del parent.children[int(leaf.keys[0])]
+            self._most_bytes -= leaf.num_bytes
+            if not parent.children and parent.parent is not None:
+                heapq.heappush(leaves, (parent.last_used, next(order), parent))
 
     def _nodes(self) -> Iterator[_Node]:
         waiting = list(self._root.children.values())
@@ -140,9 +157,6 @@ class PrefixTree:
             node = waiting.pop()
             waiting += node.children.values()
             yield node
-
-    def _sum(self) -> int:
-        return sum(_num_bytes_of(node.held) for node in self._nodes())
 
 
 def part_of(keys_values: KeysValues, positions: slice) -> KeysValues:
