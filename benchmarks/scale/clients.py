@@ -1,11 +1,12 @@
 """Requests per second of `llava-video serve`: measured with 1 and 4 clients, predicted beyond.
 
-The server is simulated (SimPy) as what it is: files are read by `media_workers` at a time, one
-engine answers what waits in batches of up to `batch_rows`, and a batch of k takes a + b k seconds.
-a + b is what one client measures; b is what makes the simulated rate of 4 clients the measured one.
-The same by the CPU time of the server, which does not count what other programs take.
+The server is simulated (SimPy) as what it is: files are read by `media_workers` at a time, and one
+engine answers what waits in batches of up to `batch_rows`. A batch reads its prompts, and then
+takes a step for each token of its longest answer, a + b k seconds for k rows; clients whose answers
+end earlier wait for the next one. Times of the parts and lengths of answers are those that one
+client measures; b is what makes the simulated rate of 4 clients the measured one.
 
-Run: python benchmarks/scale/clients.py [--clients 16 64] [--requests 48] [--batch-rows 16]
+Run: python benchmarks/scale/clients.py [--clients 16 64] [--requests 96] [--batch-rows 16]
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import re
+import random
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,24 +42,34 @@ class Server:
 
     Attributes:
         outside_seconds: of a request before and behind the engine: files, network, client.
-        fixed_seconds: of a batch, whatever its size (a).
+        prompt_seconds: of reading a prompt.
+        step_seconds: of a step of decoding, whatever the rows (a).
         row_seconds: of each of its rows (b).
         batch_rows: the largest batch.
         media_workers: requests that are outside the engine at a time; the rest wait.
     """
 
     outside_seconds: float
-    fixed_seconds: float
+    prompt_seconds: float
+    step_seconds: float
     row_seconds: float
     batch_rows: int = 16
     media_workers: int = 2
 
 
-def simulate(server: Server, num_clients: int, num_requests: int) -> float:
-    """Requests per second of clients that each ask again when they are answered."""
+def simulate(server: Server, lengths: Sequence[int], num_clients: int, num_requests: int) -> float:
+    """Requests per second of clients that each ask again when they are answered.
+
+    Args:
+        server: what answers.
+        lengths: of answers in tokens, of which each request draws one.
+        num_clients: which ask.
+        num_requests: of all of them together.
+    """
     env = simpy.Environment()
+    draw = random.Random(0)
     workers = simpy.Resource(env, server.media_workers)
-    waiting: list[simpy.Event] = []
+    waiting: list[tuple[int, simpy.Event]] = []
     came = [env.event()]
     remaining = iter(range(num_requests))
 
@@ -68,7 +79,7 @@ def simulate(server: Server, num_clients: int, num_requests: int) -> float:
                 yield turn
                 yield env.timeout(server.outside_seconds)
             answered = env.event()
-            waiting.append(answered)
+            waiting.append((draw.choice(lengths), answered))
             if not came[0].triggered:
                 came[0].succeed()
             yield answered
@@ -78,48 +89,69 @@ def simulate(server: Server, num_clients: int, num_requests: int) -> float:
             if not waiting:
                 came[0] = env.event()
                 yield came[0]
-            batch = waiting[: server.batch_rows]
+            batch = sorted(waiting[: server.batch_rows], key=lambda row: row[0])
             del waiting[: len(batch)]
-            yield env.timeout(server.fixed_seconds + len(batch) * server.row_seconds)
-            for answered in batch:
+            yield env.timeout(len(batch) * server.prompt_seconds)
+            step, done = server.step_seconds + len(batch) * server.row_seconds, 0
+            for length, answered in batch:
+                yield env.timeout((length - done) * step)
+                done = length
                 answered.succeed()
-            # Answers end before their batch does, so that their clients are back for the next.
-            yield env.timeout(server.outside_seconds + 1e-9)
 
     env.process(engine())
     env.run(env.all_of([env.process(client()) for _ in range(num_clients)]))
     return num_requests / float(env.now)
 
 
-def fit(
-    alone: float, outside_seconds: float, four: float, num_requests: int, batch_rows: int
-) -> Server:
-    """The server whose rates with 1 and 4 clients are the measured ones."""
-    batch_of_one = max(1e-6, 1 / alone - outside_seconds)
+def fit(parts: Server, lengths: Sequence[int], four: float, num_requests: int) -> Server:
+    """The server whose rate with 4 clients is the measured one.
+
+    Args:
+        parts: as one client measures it, with the whole step in ``step_seconds``.
+        lengths: of its answers.
+        four: requests per second of 4 clients.
+        num_requests: of theirs.
+    """
 
     def with_row(share: float) -> Server:
-        row = share * batch_of_one
-        return Server(outside_seconds, batch_of_one - row, row, batch_rows)
+        row = share * parts.step_seconds
+        return replace(parts, step_seconds=parts.step_seconds - row, row_seconds=row)
 
     low, high = 0.0, 1.0
     for _ in range(20):
         middle = (low + high) / 2
-        is_faster = simulate(with_row(middle), 4, num_requests) > four
+        is_faster = simulate(with_row(middle), lengths, 4, num_requests) > four
         low, high = (middle, high) if is_faster else (low, middle)
     return with_row((low + high) / 2)
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Requests per second of the wall, and of the server's CPU time; seconds outside the engine."""
+    """Requests per second, and what usage tells of each of them."""
 
     per_second: float
-    per_cpu_second: float
-    outside_seconds: float
+    usages: list[dict[str, Any]]
+
+    def mean(self, *stages: str) -> float:
+        """Seconds of some stages of a request."""
+        seconds = (usage["llava_video"]["seconds"] for usage in self.usages)
+        return statistics.mean(sum(each[stage] for stage in stages) for each in seconds)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Of the answers, in tokens."""
+        return [usage["completion_tokens"] for usage in self.usages]
+
+    def parts(self, batch_rows: int) -> Server:
+        """What a request of one client is made of."""
+        prompt = self.mean("frames", "prepare", "weights", "vision", "prefill")
+        answer = self.mean("answer")
+        step = answer / statistics.mean(self.lengths)
+        return Server(1 / self.per_second - prompt - answer, prompt, step, 0.0, batch_rows)
 
 
 async def measure(address: str, requests: Sequence[Request], num_clients: int) -> Measured:
-    remaining, outside = iter(requests), []
+    remaining, usages = iter(requests), []
     limits = httpx.Limits(max_connections=num_clients + 1)
     async with httpx.AsyncClient(base_url=address, timeout=None, limits=limits) as client:
 
@@ -127,19 +159,11 @@ async def measure(address: str, requests: Sequence[Request], num_clients: int) -
             for request in remaining:
                 status, _, usage = await ask(client, request)
                 assert status == 200
-                outside.append(usage["llava_video"]["seconds"]["media"])
+                usages.append(usage)
 
-        async def cpu_seconds() -> float:
-            text = (await client.get("/metrics")).text
-            found = re.search(r"^process_cpu_seconds_total (\S+)", text, re.MULTILINE)
-            assert found is not None
-            return float(found[1])
-
-        start, cpu = time.monotonic(), await cpu_seconds()
+        start = time.monotonic()
         await asyncio.gather(*(work() for _ in range(num_clients)))
-        seconds, cpu = time.monotonic() - start, await cpu_seconds() - cpu
-        number = len(requests)
-        return Measured(number / seconds, number / cpu, statistics.median(outside))
+        return Measured(len(requests) / (time.monotonic() - start), usages)
 
 
 def compare(model: str, clients: Sequence[int], num_requests: int, batch_rows: int) -> None:
@@ -153,54 +177,36 @@ def compare(model: str, clients: Sequence[int], num_requests: int, batch_rows: i
 
             def run(number: int) -> Measured:
                 taken = [next(requests) for _ in range(max(number, num_requests))]
-                return asyncio.run(measure(address, taken, number))
+                found = asyncio.run(measure(address, taken, number))
+                print(
+                    f"{number} clients: measured {found.per_second:.2f} requests per second; "
+                    f"load {os.getloadavg()[0]:.1f}",
+                    flush=True,
+                )
+                return found
 
             asyncio.run(measure(address, [next(requests) for _ in videos], 1))  # encoded once
             alone, four = run(1), run(4)
-            servers = {
-                "second": fit(
-                    alone.per_second, alone.outside_seconds, four.per_second, num_requests,
-                    batch_rows,
-                ),
-                "CPU second": fit(
-                    alone.per_cpu_second, 0.0, four.per_cpu_second, num_requests, batch_rows
-                ),
-            }  # fmt: skip
-            print_measured(1, alone)
-            print_measured(4, four)
-            for unit, server in servers.items():
-                print(
-                    f"by the {unit}: {1000 * server.outside_seconds:.0f} ms outside, a batch of k "
-                    f"takes {1000 * server.fixed_seconds:.0f} + "
-                    f"{1000 * server.row_seconds:.0f} k ms",
-                    flush=True,
-                )
+            server = fit(alone.parts(batch_rows), alone.lengths, four.per_second, num_requests)
+            print(
+                f"{1000 * server.outside_seconds:.1f} ms outside, "
+                f"{1000 * server.prompt_seconds:.1f} a prompt, a step of k rows "
+                f"{1000 * server.step_seconds:.2f} + {1000 * server.row_seconds:.2f} k ms, "
+                f"answers of {min(alone.lengths)} to "
+                f"{max(alone.lengths)} tokens, {statistics.mean(alone.lengths):.1f} on the mean",
+                flush=True,
+            )
             for number in clients:
-                rates = [
-                    simulate(server, number, max(number, num_requests))
-                    for server in servers.values()
-                ]
-                found = run(number)
-                print_measured(number, found)
-                for unit, rate, true in zip(
-                    servers, rates, (found.per_second, found.per_cpu_second), strict=True
-                ):
-                    print(f"  predicted {rate:.2f} per {unit}: {rate / true - 1:+.1%}", flush=True)
-
-
-def print_measured(num_clients: int, found: Measured) -> None:
-    print(
-        f"{num_clients} clients: measured {found.per_second:.2f} requests per second, "
-        f"{found.per_cpu_second:.2f} per CPU second; load {os.getloadavg()[0]:.1f}",
-        flush=True,
-    )
+                rate = simulate(server, alone.lengths, number, max(number, num_requests))
+                print(f"{number} clients: predicted {rate:.2f} requests per second", flush=True)
+                print(f"  {rate / run(number).per_second - 1:+.1%}", flush=True)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="tiny", help="a checkpoint, or a size of random weights")
     parser.add_argument("--clients", type=int, nargs="+", default=[16, 64])
-    parser.add_argument("--requests", type=int, default=48, help="of each measurement, at least")
+    parser.add_argument("--requests", type=int, default=96, help="of each measurement, at least")
     parser.add_argument("--batch-rows", type=int, default=16)
     given = parser.parse_args()
     compare(given.model, given.clients, given.requests, given.batch_rows)

@@ -22,6 +22,7 @@ import asyncio
 import itertools
 import json
 import os
+import random
 import re
 import statistics
 import subprocess
@@ -141,10 +142,11 @@ def turns(model: str, num_frames: int | None, runs: int) -> None:
 
 
 def requests_of(videos: Sequence[Path], number: int) -> list[Request]:
-    """Requests about all videos in turn, no question twice about one."""
-    questions = [f"{q} {'Look again.' * n}".strip() for n in range(number) for q in QUESTIONS]
-    pairs = ((video, question) for question in questions for video in videos)
-    return list(itertools.islice(pairs, number))
+    """Requests about all videos, no question twice about one; any part of them is like another."""
+    rounds = range(1, 2 + number // len(QUESTIONS))
+    questions = [f"Question {n}: {q}" for n in rounds for q in QUESTIONS]
+    pairs = [(video, question) for question in questions for video in videos]
+    return random.Random(0).sample(pairs, number)
 
 
 def by_loop(model: str, requests: Sequence[Request], *, keep_frames: bool) -> float:

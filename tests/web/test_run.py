@@ -37,6 +37,14 @@ def test_it_listens_on_a_free_port_until_it_is_stopped() -> None:
         httpx.post(f"{server.url}/echo", content=b"abc")
 
 
+def test_parts_of_a_response_do_not_wait_for_one_another() -> None:
+    with running(an_app()) as server, httpx.Client(base_url=server.url) as client:
+        client.post("/echo", content=b"abc")
+        (connection,) = server.server_state.connections
+        accepted = connection.transport.get_extra_info("socket")
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_port_that_is_taken_is_an_error() -> None:
     with (
         running(an_app()) as server,
