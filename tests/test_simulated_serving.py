@@ -58,8 +58,8 @@ def test_a_fitted_server_is_the_one_that_was_measured(
     true = simulated.Server(0.02, 0.03, step, row)
     lengths = [3, 5, 5, 20]
     alone = simulated.Server(0.02, 0.03, step + row, 0.0)
-    fitted = simulated.fit(alone, lengths, simulated.simulate(true, lengths, 4, 64), 64)
-    for clients in (16, 64):
+    fitted = simulated.fit(alone, lengths, simulated.simulate(true, lengths, 16, 64), 64)
+    for clients in (4, 64):
         assert simulated.simulate(fitted, lengths, clients, 128) == pytest.approx(
             simulated.simulate(true, lengths, clients, 128), rel=0.02
         )

@@ -1,12 +1,12 @@
-"""Requests per second of `llava-video serve`: measured with 1 and 4 clients, predicted beyond.
+"""Requests per second of `llava-video serve`: measured with 1 and 16 clients, else predicted.
 
 The server is simulated (SimPy) as what it is: files are read by `media_workers` at a time, and one
 engine answers what waits in batches of up to `batch_rows`. A batch reads its prompts, and then
 takes a step for each token of its longest answer, a + b k seconds for k rows; clients whose answers
 end earlier wait for the next one. Times of the parts and lengths of answers are those that one
-client measures; b is what makes the simulated rate of 4 clients the measured one.
+client measures; b is what makes the simulated rate of 16 clients the measured one.
 
-Run: python benchmarks/scale/clients.py [--clients 16 64] [--requests 96] [--batch-rows 16]
+Run: python benchmarks/scale/clients.py --model 0.5b --num-frames 2 --requests 32
 """
 
 from __future__ import annotations
@@ -34,6 +34,10 @@ from gpu.random_checkpoint import checkpoint_of
 
 from chat import write_videos
 from serve import NUM_VIDEOS, Request, ask, requests_of, serving
+
+
+FITTED = 16
+"""Clients whose measured rate the simulation is fitted to."""
 
 
 @dataclass(frozen=True)
@@ -103,13 +107,13 @@ def simulate(server: Server, lengths: Sequence[int], num_clients: int, num_reque
     return num_requests / float(env.now)
 
 
-def fit(parts: Server, lengths: Sequence[int], four: float, num_requests: int) -> Server:
-    """The server whose rate with 4 clients is the measured one.
+def fit(parts: Server, lengths: Sequence[int], rate: float, num_requests: int) -> Server:
+    """The server whose rate with `FITTED` clients is the measured one.
 
     Args:
         parts: as one client measures it, with the whole step in ``step_seconds``.
         lengths: of its answers.
-        four: requests per second of 4 clients.
+        rate: measured requests per second.
         num_requests: of theirs.
     """
 
@@ -120,7 +124,7 @@ def fit(parts: Server, lengths: Sequence[int], four: float, num_requests: int) -
     low, high = 0.0, 1.0
     for _ in range(20):
         middle = (low + high) / 2
-        is_faster = simulate(with_row(middle), lengths, 4, num_requests) > four
+        is_faster = simulate(with_row(middle), lengths, FITTED, num_requests) > rate
         low, high = (middle, high) if is_faster else (low, middle)
     return with_row((low + high) / 2)
 
@@ -150,14 +154,17 @@ class Measured:
         return Server(1 / self.per_second - prompt - answer, prompt, step, 0.0, batch_rows)
 
 
-async def measure(address: str, requests: Sequence[Request], num_clients: int) -> Measured:
+async def measure(
+    address: str, requests: Sequence[Request], num_clients: int, num_frames: int | None
+) -> Measured:
+    sampling = {} if num_frames is None else {"video": {"num_frames": num_frames}}
     remaining, usages = iter(requests), []
     limits = httpx.Limits(max_connections=num_clients + 1)
     async with httpx.AsyncClient(base_url=address, timeout=None, limits=limits) as client:
 
         async def work() -> None:
             for request in remaining:
-                status, _, usage = await ask(client, request)
+                status, _, usage = await ask(client, request, media_io_kwargs=sampling)
                 assert status == 200
                 usages.append(usage)
 
@@ -166,18 +173,24 @@ async def measure(address: str, requests: Sequence[Request], num_clients: int) -
         return Measured(len(requests) / (time.monotonic() - start), usages)
 
 
-def compare(model: str, clients: Sequence[int], num_requests: int, batch_rows: int) -> None:
+def compare(
+    model: str,
+    clients: Sequence[int],
+    num_requests: int,
+    batch_rows: int,
+    num_frames: int | None,
+) -> None:
     with tempfile.TemporaryDirectory() as folder:
         videos = write_videos(Path(folder), NUM_VIDEOS)
         # Nobody asks the same twice, so that no answer is short because it was read before.
-        total = num_requests * 2 + sum(2 * max(number, num_requests) for number in clients)
-        requests = iter(requests_of(videos, NUM_VIDEOS + total))
+        total = 2 * max(num_requests, FITTED) + sum(max(number, num_requests) for number in clients)
+        requests = iter(requests_of(videos, total))
         options = ("--max-batch", str(batch_rows), "--max-waiting", "128")
         with serving(checkpoint_of(model), Path(folder), *options) as address:
 
             def run(number: int) -> Measured:
                 taken = [next(requests) for _ in range(max(number, num_requests))]
-                found = asyncio.run(measure(address, taken, number))
+                found = asyncio.run(measure(address, taken, number, num_frames))
                 print(
                     f"{number} clients: measured {found.per_second:.2f} requests per second; "
                     f"load {os.getloadavg()[0]:.1f}",
@@ -185,9 +198,10 @@ def compare(model: str, clients: Sequence[int], num_requests: int, batch_rows: i
                 )
                 return found
 
-            asyncio.run(measure(address, [next(requests) for _ in videos], 1))  # encoded once
-            alone, four = run(1), run(4)
-            server = fit(alone.parts(batch_rows), alone.lengths, four.per_second, num_requests)
+            encoded = [(video, "Look.") for video in videos]
+            asyncio.run(measure(address, encoded, 1, num_frames))
+            alone, fitted = run(1), run(FITTED)
+            server = fit(alone.parts(batch_rows), alone.lengths, fitted.per_second, num_requests)
             print(
                 f"{1000 * server.outside_seconds:.1f} ms outside, "
                 f"{1000 * server.prompt_seconds:.1f} a prompt, a step of k rows "
@@ -205,8 +219,9 @@ def compare(model: str, clients: Sequence[int], num_requests: int, batch_rows: i
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="tiny", help="a checkpoint, or a size of random weights")
-    parser.add_argument("--clients", type=int, nargs="+", default=[16, 64])
+    parser.add_argument("--clients", type=int, nargs="+", default=[4, 8, 64])
     parser.add_argument("--requests", type=int, default=96, help="of each measurement, at least")
     parser.add_argument("--batch-rows", type=int, default=16)
+    parser.add_argument("--num-frames", type=int, help="of a video; default: the model's own")
     given = parser.parse_args()
-    compare(given.model, given.clients, given.requests, given.batch_rows)
+    compare(given.model, given.clients, given.requests, given.batch_rows, given.num_frames)

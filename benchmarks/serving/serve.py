@@ -154,7 +154,7 @@ def by_loop(model: str, requests: Sequence[Request], *, keep_frames: bool) -> fl
     import llava_video as lv
 
     loaded, processor = lv.load(model)
-    frames = {video: processor.sample_frames(str(video)) for video, _ in requests[:NUM_VIDEOS]}
+    frames = {video: processor.sample_frames(str(video)) for video in dict(requests)}
     start = time.monotonic()
     for video, question in requests:
         shown = frames[video] if keep_frames else str(video)
