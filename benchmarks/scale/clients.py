@@ -35,7 +35,6 @@ from gpu.random_checkpoint import checkpoint_of
 from chat import write_videos
 from serve import NUM_VIDEOS, Request, ask, requests_of, serving
 
-
 FITTED = 16
 """Clients whose measured rate the simulation is fitted to."""
 

@@ -227,7 +227,7 @@ def test_ctrl_c_stops_an_answer_and_keeps_the_conversation(
     program.wait_for(PROMPT_ENDS)
     program.wait_for("What?", num_more=40)  # the answer is on its way
     program.process.send_signal(signal.SIGINT)
-    program.wait_for("stopped; the conversation goes on")
+    program.wait_for("stopped; the conversation continues")
     program.type(f"/save {file}\r")
     program.wait_for(f"wrote {file}")
     program.wait_for(PROMPT_BEGINS, 3)

@@ -25,7 +25,7 @@ def command(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Write answers there as JSON lines; a run that was stopped goes on."),
+        typer.Option(help="Write answers there as JSON lines; a stopped run resumes."),
     ] = None,
     model: o.Model = "tiny",
     num_frames: o.NumFrames = None,

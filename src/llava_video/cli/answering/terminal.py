@@ -135,7 +135,7 @@ class Terminal:
                 typer.echo(harmless(piece.text), nl=False)
         except KeyboardInterrupt:
             pieces.close()
-            typer.echo("\nstopped; the conversation goes on, /undo takes this answer back")
+            typer.echo("\nstopped; the conversation continues, /undo takes this answer back")
             return
         turn = self.session.turns[-1]
         typer.echo()

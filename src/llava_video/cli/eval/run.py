@@ -80,7 +80,7 @@ def command(
     quantize: Quantize = None,
     as_json: AsJson = False,
 ) -> None:
-    """Evaluate a model on tasks; a run that was stopped goes on where it was."""
+    """Evaluate a model on tasks; a stopped run resumes where it was."""
     with many_imports():
         from llava_video.evaluate import run
         from llava_video.evaluate.extraction import OWN
