@@ -152,7 +152,7 @@ def calibrate(paths: list[Path], recipe: Recipe, out: Path) -> tuple[Rates, floa
     picture_seconds = measure_picture_seconds(records, recipe.describe, CORES, seconds=3.0)
     assert picture_seconds is not None
     wall, ledger = timed_run(paths, recipe, out)
-    rates = calibrate_rates(ledger, Rates(picture_seconds=picture_seconds))
+    rates = calibrate_rates(ledger, recipe.endpoint.model, Rates(picture_seconds=picture_seconds))
     wanted = wall - select_seconds * len(paths)
     low, high = 0.0, 0.25
     for _ in range(12):

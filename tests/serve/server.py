@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,6 +48,14 @@ class Served:
     def services(self) -> Services:
         return self.app.state.services
 
+    def run(self, function: Callable[[], Any]) -> Any:
+        """What a function returns in the engine's thread."""
+        place = self.services.engine.room.enter(1)
+        try:
+            return self.services.engine.run(place, function).result(60)
+        finally:
+            self.services.engine.room.leave(place)
+
     def ask(self, *parts: Any, **options: Any) -> Any:
         """The completion of one question; greedy, and short, unless said otherwise."""
         return self.client.chat.completions.create(**body(*parts, **options))
@@ -69,6 +78,14 @@ def body(*parts: Any, **options: Any) -> dict[str, Any]:
 
 def video_url(name: str | Path) -> dict[str, Any]:
     return {"type": "video_url", "video_url": {"url": str(name)}}
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 20) -> bool:
+    """Whether something comes to hold; how fast a machine is decides nothing."""
+    deadline = time.monotonic() + seconds
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return holds()
 
 
 @contextmanager

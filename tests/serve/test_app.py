@@ -10,7 +10,7 @@ from llava_video.serve.app import is_loopback, make_serve_app
 from llava_video.serve.engine.served import ServedCheckpoint
 from llava_video.serve.own_folder import own_folder
 from llava_video.serve.settings import ServeSettings
-from tests.serve.server import Served, serving, video_url
+from tests.serve.server import Served, eventually, serving, video_url
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,8 @@ def test_every_response_has_an_id_and_safe_headers(server: Served) -> None:
         if response.status_code >= 400:
             assert set(response.json()["error"]) == {"message", "type", "param", "code"}
     assert len(ids) == 6
-    assert ids <= {record["id"] for record in server.log}
+    # A record is written when the response has been sent.
+    assert eventually(lambda: ids <= {record["id"] for record in server.log})
 
 
 def test_the_log_holds_no_text_and_no_media(server: Served) -> None:
@@ -95,7 +96,7 @@ def test_the_log_holds_no_text_and_no_media(server: Served) -> None:
     server.ask(video_url("four_shapes.mp4"), "a most secret question")
     server.post("a most secret question", n="secret")
     server.http.get("/v1/secret?secret=1")
-    assert len(server.log) == 3
+    assert eventually(lambda: len(server.log) == 3)
     assert "secret" not in str(server.log)
     assert "four_shapes" not in str(server.log)
 

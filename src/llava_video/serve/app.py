@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from llava_video.errors import InputError
+from llava_video.errors import InputError, LlavaVideoError
 from llava_video.serve.api import completions, files, status
 from llava_video.serve.engine.engine import Engine
 from llava_video.serve.engine.queue import WaitingRoom
@@ -52,8 +52,13 @@ def make_serve_app(model: ServedModel, settings: ServeSettings, log: Log = no_lo
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with own_folder() as folder:
-            services = make_services(model, settings, folder, log, app.state.on_failure)
+        with ExitStack() as stack:
+            try:
+                folder = stack.enter_context(own_folder())
+                services = make_services(model, settings, folder, log, app.state.on_failure)
+            except (OSError, LlavaVideoError) as error:
+                app.state.failure = LlavaVideoError(f"the server cannot start: {error}")
+                raise
             app.state.services = services
             services.engine.start()
             try:
@@ -80,6 +85,7 @@ def make_serve_app(model: ServedModel, settings: ServeSettings, log: Log = no_lo
         lifespan=lifespan,
     )
     app.state.on_failure = lambda: None
+    app.state.failure = None
     app.include_router(completions.router)
     app.include_router(files.router)
     app.include_router(status.router)
@@ -117,7 +123,7 @@ def serve(
     app.state.on_failure = server.stop
     greet(server.url)
     server.serve_until_stopped()
-    failure = app.state.services.engine.failure
+    failure = app.state.failure or app.state.services.engine.failure
     if failure is not None:
         raise failure
 
@@ -144,7 +150,10 @@ def make_services(
         log: gets what fails.
         on_failure: is called when the weights cannot be loaded.
     """
-    room = WaitingRoom(settings.engine, model.batch_tokens)
+    limits, at_once = settings.engine, model.num_batches_at_once
+    if at_once > 1:  # its answers are one batch wherever they come from
+        limits = replace(limits, batch_rows=1)
+    room = WaitingRoom(limits, model.batch_tokens, at_once)
     guard = MediaGuard(
         MediaSource(settings.media_root, settings.allow_hosts),
         replace(

@@ -26,7 +26,8 @@ def test_latencies_and_failures_are_those_of_the_ledger(videos, tmp_path):
         run_quietly(videos, recipe, tmp_path / "out")
         num_failed = fake.num_requests // 4
     ledger = open_ledger(tmp_path / "out")
-    found = calibrate_rates(ledger, ASSUMED)
+    assert calibrate_rates(ledger, "another-model", ASSUMED) is ASSUMED
+    found = calibrate_rates(ledger, recipe.endpoint.model, ASSUMED)
     assert found.picture_seconds == 0.123
     assert found.failed_share == pytest.approx(num_failed / fake.num_requests)
     assert len(found.latency_seconds[""]) == fake.num_requests - num_failed
@@ -44,7 +45,7 @@ def test_a_run_that_made_no_call_says_nothing_about_rates(tmp_path):
     from llava_video.calls.ledger import Ledger
 
     ledger = Ledger(tmp_path / "out" / "ledger.sqlite")
-    assert calibrate_rates(ledger, ASSUMED) is ASSUMED
+    assert calibrate_rates(ledger, "gpt-4o", ASSUMED) is ASSUMED
     ledger.close()
 
 

@@ -22,13 +22,13 @@ OPTIONS: dict[str, Any] = {
 def test_arguments_are_json_or_text() -> None:
     given = [
         "tensor-parallel-size=8",
-        "dtype=bfloat16",
+        "quantization=fp8",
         'limit={"video": 2}',
         "a=b=c",
     ]
     assert read_arguments(given) == {
         "tensor_parallel_size": 8,
-        "dtype": "bfloat16",
+        "quantization": "fp8",
         "limit": {"video": 2},
         "a": "b=c",
     }
@@ -41,20 +41,29 @@ def test_an_argument_without_name_or_value(given: str) -> None:
         read_arguments([given])
 
 
+@pytest.mark.parametrize("name", ["model", "dtype", "representation"])
+def test_an_argument_that_is_an_option_of_the_command(name: str) -> None:
+    with pytest.raises(InputError, match=f"give --{name}"):
+        read_arguments([f"{name}=x"])
+
+
 @pytest.mark.parametrize(
     "changes", [{"device": "cuda:1"}, {"int8": True}, {"cache_dir": "somewhere"}]
 )
 def test_options_of_our_own_engine_are_refused_for_vllm(changes: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="our own engine"):
         load_served("tiny", None, Engine.VLLM, None, **{**OPTIONS, **changes})
+    if "cache_dir" not in changes:
+        with pytest.raises(InputError, match="our own engine"):
+            engine_opener(Engine.VLLM, None, "tiny", **{"device": "auto", "int8": False, **changes})
 
 
 def test_arguments_of_vllm_are_refused_for_our_own_engine() -> None:
     with pytest.raises(InputError, match="--engine vllm"):
         load_served("tiny", None, Engine.OWN, ["seed=1"], **OPTIONS)
     with pytest.raises(InputError, match="--engine vllm"):
-        engine_opener(Engine.OWN, ["seed=1"], "tiny", None)
-    assert engine_opener(Engine.OWN, None, "tiny", None) is None
+        engine_opener(Engine.OWN, ["seed=1"], "tiny", device="auto", int8=False)
+    assert engine_opener(Engine.OWN, None, "tiny", device="auto", int8=False) is None
 
 
 def test_our_own_engine_is_the_default() -> None:
@@ -67,7 +76,7 @@ def test_our_own_engine_is_the_default() -> None:
 def test_without_vllm_the_remedy_is_told() -> None:
     with pytest.raises(InputError, match=r"pip install 'llava-video\[vllm\]'"):
         load_served("tiny", None, Engine.VLLM, None, **OPTIONS)
-    opener = engine_opener(Engine.VLLM, None, "tiny", None)
+    opener = engine_opener(Engine.VLLM, None, "tiny", device="auto", int8=False)
     assert opener is not None
     with pytest.raises(InputError, match=r"pip install 'llava-video\[vllm\]'"):
         opener()

@@ -14,7 +14,8 @@ from llava_video.chat.local.limits import CacheLimits
 from llava_video.chat.local_model import LocalModel
 from llava_video.chat.protocol import answer_one
 from llava_video.cli.app import app as command_line
-from llava_video.serve.engine.served import ServedCheckpoint
+from llava_video.serve.engine.served import ServedCheckpoint, load_served
+from llava_video.serve.settings import RequestLimits
 from tests.chat.fresh import assistant, user
 from tests.serve.server import COMPLETIONS, FOUR_SHAPES, SAMPLES, Served, body, serving, video_url
 
@@ -94,9 +95,9 @@ def test_a_stream_ends_with_done_and_says_usage_only_if_asked(server: Served) ->
     assert all("usage" not in chunk and chunk["choices"] for chunk in chunks)
 
 
-def test_a_second_question_decodes_and_encodes_nothing(tiny: ServedCheckpoint) -> None:
-    tiny.model = LocalModel.load("tiny", limits=CacheLimits(2**28, 2**28, 2**28))
-    with serving(tiny) as server:
+def test_a_second_question_decodes_and_encodes_nothing() -> None:
+    fresh = load_served("tiny", limits=CacheLimits(2**28, 2**28, 2**28))
+    with serving(fresh) as server:
         first = usage_of(server.ask(VIDEO, QUESTION))
         answered = server.ask(VIDEO, "How many shapes are there?")
     second = usage_of(answered)
@@ -248,3 +249,21 @@ def test_requests_about_nothing_of_this_server_are_refused(server: Served) -> No
         COMPLETIONS, content=json.dumps(body("Hello")), headers={"content-type": "text/plain"}
     )
     assert form.status_code == 415
+
+
+def test_a_server_that_takes_fewer_frames_than_the_model_shows_fewer(
+    tiny: ServedCheckpoint,
+) -> None:
+    limits = RequestLimits(num_frames=4)
+    with serving(tiny, requests=limits) as server:
+        assert server.ask("Hello").choices[0].message.content
+        usage = server.ask(video_url("four_shapes.mp4"), "What moves?").usage.llava_video
+        assert len(usage["videos"][0]["timestamps_seconds"]) == 4
+        assert any("4 frames" in warning for warning in usage["warnings"])
+        few = server.ask(
+            video_url("four_shapes.mp4"), "What?", extra_body={"sampling": {"num_frames": 3}}
+        ).usage.llava_video
+        assert (len(few["videos"][0]["timestamps_seconds"]), few["warnings"]) == (3, [])
+        refused = server.post("Hello", representation="12,64,3,2")
+        assert refused.status_code == 400
+        assert "T = 12" in refused.text

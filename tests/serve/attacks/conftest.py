@@ -54,8 +54,12 @@ class Fixed:
     frame_side = 32
     num_positions = 4096
     batch_tokens = 1 << 20
+    is_alive = True
+    can_measure_influence = True
     num_batches_at_once = 1
     representation = VideoRepresentation(max_frames=8, grid_side=4, slow_stride=1, pool_stride=2)
+
+    def close(self) -> None: ...
 
     def load(self) -> None:
         pass

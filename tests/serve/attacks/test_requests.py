@@ -52,6 +52,13 @@ NOT_A_REQUEST: dict[str, bytes | Callable[[], bytes]] = {
     "nested in metadata": lambda: (
         b'{"model": "fixed", "metadata": ' + b'{"a":' * 50_000 + b"1" + b"}" * 50_000 + b"}"
     ),
+    "a million messages that are none": lambda: (
+        b'{"model": "fixed", "messages": [' + b"1," * 1_000_000 + b"1]}"
+    ),
+    "messages that are none": b'{"model": "fixed", "messages": [' + b"1," * 100_000 + b"1]}",
+    "100,000 unknown fields": lambda: json.dumps(
+        {"model": "fixed", "messages": [], **{f"field{n}": 1 for n in range(100_000)}}
+    ).encode(),
     "too large": lambda: json.dumps(ask("a" * (8 << 20))).encode(),
 }
 

@@ -1,18 +1,32 @@
 """The engine: who is answered together, who is told to come back, and who has left."""
 
+import gc
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from llava_video.errors import InputError
+from llava_video.errors import InputError, LlavaVideoError
+from llava_video.serve.app import serve
+from llava_video.serve.engine.queue import Place
 from llava_video.serve.engine.served import ServedCheckpoint
-from llava_video.serve.settings import EngineLimits
-from tests.serve.server import COMPLETIONS, Gate, Served, body, serving, video_url
+from llava_video.serve.settings import EngineLimits, ServeSettings
+from llava_video.web.errors import HttpError
+from llava_video.web.middleware import no_log
+from tests.serve.server import (
+    COMPLETIONS,
+    FOUR_SHAPES,
+    Gate,
+    Served,
+    body,
+    eventually,
+    serving,
+    video_url,
+)
 
 SHAPES = ("red", "blue", "green", "yellow")
 
@@ -20,14 +34,6 @@ SHAPES = ("red", "blue", "green", "yellow")
 @pytest.fixture
 def gate(tiny: ServedCheckpoint) -> Gate:
     return Gate(tiny)
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 20) -> bool:
-    """Whether something comes to hold; how fast a machine is decides nothing."""
-    deadline = time.monotonic() + seconds
-    while not holds() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return holds()
 
 
 def test_requests_that_wait_are_answered_together(gate: Gate) -> None:
@@ -226,11 +232,74 @@ def test_a_request_that_fails_leaves_its_neighbours_alone(tiny: ServedCheckpoint
 
 def test_jobs_take_their_turn(gate: Gate) -> None:
     with serving(gate) as server:
-        job = server.services.engine.run(lambda: threading.current_thread().name)
-        assert job.result(20) == "engine"
-        failing = server.services.engine.run(lambda: int("x"))
+        assert server.run(lambda: threading.current_thread().name) == "engine"
         with pytest.raises(Exception, match="the model failed"):
-            failing.result(20)
+            server.run(lambda: int("x"))
+
+
+def test_a_job_whose_client_has_left_is_not_kept(gate: Gate) -> None:
+    with serving(gate) as server:
+        room = server.services.engine.room
+        gate.close()
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(server.ask, "Hello")
+            assert gate.entered.wait(20)
+            left, stays = room.enter(1), room.enter(1)
+            jobs = [server.services.engine.run(place, list) for place in (left, stays)]
+            room.leave(left)
+            assert len(room._waiting) == 1
+            gate.open()
+            assert running.result().choices[0].message.content
+        assert jobs[0].cancelled()
+        assert jobs[1].result(20) == []
+        room.leave(stays)
+
+
+def test_a_stop_tells_jobs_that_wait(gate: Gate) -> None:
+    with serving(gate, drain_seconds=0.2) as server:
+        gate.close()
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(server.post, "Hello")
+            assert gate.entered.wait(20)
+            room = server.services.engine.room
+            jobs = [server.services.engine.run(room.enter(1), list) for _ in range(2)]
+            jobs[0].cancel()
+            server.services.engine.close(0.1)
+            gate.open()
+        with pytest.raises(HttpError, match="has ended"):
+            jobs[1].result(20)
+
+
+def test_an_idle_engine_holds_no_answered_conversation(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room, held = server.services.engine.room, []
+    submit = room.submit
+
+    def watch(place: Place, work: Any) -> None:
+        held.append(weakref.ref(work))
+        submit(place, work)
+
+    monkeypatch.setattr(room, "submit", watch)
+    server.ask(video_url(FOUR_SHAPES.name), "What moves?")
+    assert eventually(lambda: gc.collect() >= 0 and held[0]() is None)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA out of memory"), InputError("no weights")])
+def test_weights_that_cannot_be_loaded_end_the_server(
+    tiny: ServedCheckpoint, error: Exception
+) -> None:
+    class Unloadable(Gate):
+        def load(self) -> None:
+            raise error
+
+    with pytest.raises(LlavaVideoError, match=str(error)):
+        serve(
+            Unloadable(tiny),  # type: ignore[arg-type]
+            ServeSettings(port=0, drain_seconds=1),
+            lambda url: None,
+            no_log,
+        )
 
 
 def test_a_stop_completes_what_is_inside_and_takes_no_more(gate: Gate) -> None:

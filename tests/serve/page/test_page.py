@@ -184,9 +184,7 @@ def test_influence_is_heat_on_the_tape(page: Talking, site: Served, told: Told) 
         {"type": "video", "video": str(THREE_SHAPES)},
         {"type": "text", "text": "What leaves the picture?"},
     ]
-    measured = site.services.engine.run(
-        lambda: told.inner.influence([{"role": "user", "content": content}], said)
-    ).result(60)
+    measured = site.run(lambda: told.inner.influence([{"role": "user", "content": content}], said))
     assert np.argmax(heights) == np.argmax([span.influence for span in measured.spans])
     assert "answer 1" in page.text("#shown-text")
     page.button("Hide what mattered").click()

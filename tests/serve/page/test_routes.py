@@ -126,9 +126,7 @@ def test_influence_is_that_of_the_model(server: Served, tiny: ServedCheckpoint) 
         {"type": "text", "text": "How many shapes are there?"},
     ]
     conversation = [{"role": "user", "content": content}]
-    measured = server.services.engine.run(
-        lambda: tiny.influence(conversation, "4", span_frames=3).to_dict()
-    ).result(60)
+    measured = server.run(lambda: tiny.influence(conversation, "4", span_frames=3).to_dict())
     assert found == measured
 
 

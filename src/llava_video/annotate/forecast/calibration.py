@@ -83,15 +83,17 @@ def calibrate_answers(
     return found
 
 
-def calibrate_rates(ledger: Ledger, rates: Rates) -> Rates:
+def calibrate_rates(ledger: Ledger, model: str, rates: Rates) -> Rates:
     """Rates with the latencies and failures that an earlier run's attempts had.
 
-    The latest attempts count. Where there are too few, ``rates`` are returned as they are.
+    The latest attempts at calls of the model count, and those at calls that no model answered.
+    Where there are too few, ``rates`` are returned as they are.
     """
     rows = ledger.query(
-        "SELECT stage, outcome, seconds FROM attempts"
-        " WHERE seconds IS NOT NULL AND stage != 'probe' ORDER BY attempt_id DESC LIMIT ?",
-        (_MOST_ATTEMPTS,),
+        "SELECT attempts.stage, outcome, seconds FROM attempts LEFT JOIN calls USING (key)"
+        " WHERE seconds IS NOT NULL AND attempts.stage != 'probe' AND COALESCE(model, ?1) = ?1"
+        " ORDER BY attempt_id DESC LIMIT ?2",
+        (model, _MOST_ATTEMPTS),
     )
     answered = [(stage, seconds) for stage, outcome, seconds in rows if outcome == "ok"]
     failed = [seconds for _, outcome, seconds in rows if outcome != "ok"]

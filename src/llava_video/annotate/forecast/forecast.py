@@ -168,7 +168,9 @@ def make_forecast(
     assumed = rates or Rates()
     if recipe.endpoint.model == "toy":
         assumed = dataclasses.replace(assumed, latency_seconds={"": (0.0,)})
-    found_rates = assumed if ledger is None else calibrate_rates(ledger, assumed)
+    found_rates = assumed
+    if ledger is not None:
+        found_rates = calibrate_rates(ledger, recipe.endpoint.model, assumed)
     num_calls = sum(stage.num_calls for stage in counter.stages.values())
     usd = counter.usd()
     rejected: dict[str, int] = {}

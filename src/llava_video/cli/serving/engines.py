@@ -35,21 +35,32 @@ EngineArguments = Annotated[
 ]
 
 
+OWN_OPTIONS = {
+    "model": "--model",
+    "representation": "--representation",
+    "dtype": "--dtype",
+}
+"""Arguments of vLLM that options of the commands stand for."""
+
+
 def read_arguments(given: Sequence[str] | None) -> dict[str, Any]:
     """``NAME=VALUE`` as arguments of vLLM; values are JSON, or text.
 
     Raises:
-        InputError: one has no value.
+        InputError: one has no value, or is an option of the command.
     """
     arguments: dict[str, Any] = {}
     for each in given or ():
         name, equals, value = each.partition("=")
+        name = name.replace("-", "_")
         if not name or not equals:
             raise InputError(f"--engine-option {each!r} is not NAME=VALUE")
+        if name in OWN_OPTIONS:
+            raise InputError(f"--engine-option {name}: give {OWN_OPTIONS[name]}")
         try:
-            arguments[name.replace("-", "_")] = json.loads(value)
+            arguments[name] = json.loads(value)
         except ValueError:
-            arguments[name.replace("-", "_")] = value
+            arguments[name] = value
     return arguments
 
 
@@ -57,19 +68,39 @@ def engine_opener(
     engine: Engine,
     arguments: Sequence[str] | None,
     model: str,
-    representation: str | None,
+    *,
+    device: str,
+    int8: bool,
+    **options: Any,
 ) -> Callable[[], Any] | None:
     """What starts vLLM with a checkpoint; None for our own engine.
 
+    Args:
+        engine: that runs it.
+        arguments: of vLLM, ``NAME=VALUE``.
+        model: see `llava_video.load`.
+        device: as given.
+        int8: whether linear layers were to get int8 weights.
+        **options: dtype and representation.
+
     Raises:
-        InputError: there are arguments for another engine than vLLM.
+        InputError: the options are the other engine's.
     """
     if engine is Engine.OWN:
         _check_own(arguments)
         return None
+    _check_vllm(device, int8=int8)
     values = read_arguments(arguments)
     vllm = importlib.import_module("llava_video.plugins.vllm.chat_model")
-    return lambda: vllm.VllmModel.load(model, representation=representation, **values)
+    return lambda: vllm.VllmModel.load(model, **options, **values)
+
+
+def _check_vllm(device: str, *, int8: bool, cache_dir: Path | None = None) -> None:
+    if int8 or cache_dir is not None or device != "auto":
+        raise InputError(
+            "--device, --quantize and --cache-dir are of our own engine; vLLM chooses its "
+            "device, and takes others as --engine-option"
+        )
 
 
 def _check_own(arguments: Sequence[str] | None) -> None:
@@ -87,6 +118,7 @@ def load_served(
     cache_dir: Path | None,
     cache_bytes: int,
     int8: bool,
+    device: str,
     **options: Any,
 ) -> Any:
     """The model that a server answers with.
@@ -100,17 +132,14 @@ def load_served(
         cache_dir: of encoded videos.
         cache_bytes: that it may hold.
         int8: whether linear layers get int8 weights.
-        **options: device, dtype and representation.
+        device: as given.
+        **options: dtype and representation.
 
     Raises:
         LlavaVideoError: it cannot be used, or the options are the other engine's.
     """
     if engine is Engine.VLLM:
-        if int8 or cache_dir is not None or options.pop("device") != "auto":
-            raise InputError(
-                "--device, --quantize and --cache-dir are of our own engine; vLLM chooses its "
-                "device, and takes others as --engine-option"
-            )
+        _check_vllm(device, int8=int8, cache_dir=cache_dir)
         vllm = importlib.import_module("llava_video.plugins.vllm.served")
         return vllm.ServedByVllm(
             model,
@@ -125,4 +154,6 @@ def load_served(
         files = importlib.import_module("llava_video.chat.local.feature_files")
         features = files.FeatureFiles(cache_dir, cache_bytes)
     served = importlib.import_module("llava_video.serve.engine.served")
-    return served.load_served(model, alias=name, int8=int8, feature_files=features, **options)
+    return served.load_served(
+        model, alias=name, int8=int8, device=device, feature_files=features, **options
+    )

@@ -66,6 +66,7 @@ class VllmModel:
         config: of the model; its representation is the default.
         processor: of the checkpoint.
         device: what vLLM runs on.
+        num_positions: the longest prompt and answer together, in tokens.
         precision: what it computes in.
     """
 
@@ -77,6 +78,7 @@ class VllmModel:
         self.processor = processor
         settings = engine.vllm_config
         self.device = torch.device(settings.device_config.device_type)
+        self.num_positions = int(settings.model_config.max_model_len)
         self.precision = str(settings.model_config.dtype).removeprefix("torch.")
         defaults = settings.model_config.get_diff_sampling_param()
         self._penalty = float(defaults.get("repetition_penalty", 1.0))
@@ -121,8 +123,13 @@ class VllmModel:
         """What ``"T,M,s,p"`` or the name of a preset means here."""
         return fit_representation(wanted, self.config)
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the engine has not failed."""
+        return self._loop.is_alive
+
     def close(self) -> None:
-        """End the engine."""
+        """End the engine; who waits for an answer gets an error."""
         self._loop.close()
         self._decoders.shutdown(cancel_futures=True)
 
@@ -152,7 +159,7 @@ class VllmModel:
         *,
         span_frames: int = 1,
     ) -> Influence:
-        """Not there, as vLLM tells no probabilities of an answer that is given.
+        """Not supported: vLLM does not score a given answer.
 
         Raises:
             InputError: always.
@@ -279,7 +286,7 @@ class VllmModel:
             temperature=options.temperature,
             top_p=options.top_p if options.temperature > 0 else 1.0,
             top_k=options.top_k or 0 if options.temperature > 0 else 0,
-            seed=options.seed,
+            seed=None if options.seed is None else options.seed % 2**63,  # -1 would mean none
             repetition_penalty=self._penalty if penalty is None else penalty,
             output_kind=RequestOutputKind.DELTA,
             detokenize=False,
@@ -329,8 +336,11 @@ def _start(
         values["dtype"] = str(chosen).removeprefix("torch.")
     if representation is not None:
         values["mm_processor_kwargs"] = {OPTION: config.representation.to_dict()}
-    arguments = EngineArgs(model=str(directory), **{**values, **options})
-    settings = arguments.create_engine_config(UsageContext.ENGINE_CONTEXT)
+    try:
+        arguments = EngineArgs(model=str(directory), **{**values, **options})
+        settings = arguments.create_engine_config(UsageContext.ENGINE_CONTEXT)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"vLLM: {' '.join(str(error).split())}") from error
     return LLMEngine(
         vllm_config=settings,
         executor_class=Executor.get_class(settings),

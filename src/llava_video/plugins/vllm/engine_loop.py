@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from queue import Empty, SimpleQueue
@@ -15,6 +16,9 @@ Receive = Callable[[Any], None]
 """Takes a ``RequestOutput``, or the exception that ended the engine."""
 
 _Task = Callable[[], None] | None
+
+BETWEEN_STEPS_SECONDS = 0.05
+"""For new requests, while others are answered."""
 
 
 class EngineLoop:
@@ -60,7 +64,10 @@ class EngineLoop:
                 self._receivers[name] = receive
                 accepted.set_result(name)
 
-        self._tasks.put(add)
+        if self._thread.is_alive():
+            self._tasks.put(add)
+        else:
+            add()
         return accepted
 
     def cancel(self, name: str) -> None:
@@ -85,8 +92,13 @@ class EngineLoop:
         self._tasks.put(run)
         return result.result()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the engine has not failed, and was not ended."""
+        return self._failure is None
+
     def close(self) -> None:
-        """End the thread, and with it the requests that run."""
+        """End the thread; requests that run, and later ones, get an error."""
         self._tasks.put(None)
         self._thread.join()
 
@@ -106,19 +118,31 @@ class EngineLoop:
                 if output.finished:
                     del self._receivers[output.request_id]
                 receive(output)
+        self._fail(RuntimeError("it was ended"))
+        while not self._tasks.empty():
+            task = self._tasks.get()
+            if task is not None:
+                task()
 
     def _take(self) -> bool:
-        """Do what was asked for; False once the loop is to end."""
-        may_wait = not self._receivers
-        while True:
+        """Do what was asked for; False once the loop is to end.
+
+        Requests are prepared here, so that many new ones would hold up the answers of others: the
+        engine steps in between.
+        """
+        until = time.monotonic() + BETWEEN_STEPS_SECONDS
+        while not self._receivers or time.monotonic() < until:
             try:
-                task = self._tasks.get(block=may_wait)
+                task = self._tasks.get(block=not self._receivers)
             except Empty:
-                return True
+                break
             if task is None:
                 return False
-            task()
-            may_wait = False
+            try:
+                task()
+            except Exception as error:  # noqa: BLE001  whoever waits for an answer gets it
+                self._fail(error)
+        return True
 
     def _fail(self, error: Exception) -> None:
         """The engine has died: all who wait are told, and whoever comes later."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from llava_video.checkpoints.load import find_checkpoint, load_config, load_processor
-from llava_video.errors import InputError
 from llava_video.plugins.vllm.chat_model import VllmModel, check_vllm
 from llava_video.representation import VideoRepresentation
 from llava_video.serve.engine.served import ServedModel, name_for_clients
+from llava_video.web.errors import HttpError
 
 UNBOUNDED = 1 << 40
 """vLLM takes the memory, shares it out itself, and lets requests wait for it."""
@@ -57,19 +57,40 @@ class ServedByVllm(ServedModel):
     @property
     def num_positions(self) -> int:
         """The longest prompt and answer together, in tokens."""
-        return int(self._options.get("max_model_len") or super().num_positions)
+        if self._model is not None:
+            return self._model.num_positions
+        wanted = self._options.get("max_model_len")
+        most = super().num_positions
+        return min(wanted, most) if isinstance(wanted, int) and wanted > 0 else most
 
     def load(self) -> None:
         """Start vLLM."""
         self._model = VllmModel.load(self.directory, **self._options)
+
+    def close(self) -> None:
+        """End vLLM."""
+        if self._model is not None:
+            self._model.close()
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether vLLM's engine has not failed."""
+        return self._model is None or self._model.is_alive
+
+    @property
+    def can_measure_influence(self) -> bool:
+        """It cannot; see `VllmModel.influence`."""
+        return False
 
     @property
     def model(self) -> VllmModel:
         """Which answers.
 
         Raises:
-            InputError: `load` has not been called.
+            HttpError: 503, vLLM is not started yet.
         """
         if self._model is None:
-            raise InputError(f"{self.name}: vLLM is not started yet; ask again")
+            raise HttpError(
+                503, "vLLM is being started; ask again in 30 s", headers={"retry-after": "30"}
+            )
         return self._model

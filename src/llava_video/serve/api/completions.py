@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from llava_video.chat.protocol import Answered, Piece
 from llava_video.errors import LlavaVideoError
 from llava_video.serve.api.answers import Reply, ServedUsage, make_usage
-from llava_video.serve.api.requests import ChatRequest, parse_body
+from llava_video.serve.api.requests import ChatRequest, M, parse_body
 from llava_video.serve.api.wanted import Wanted, read_wanted
 from llava_video.serve.engine.queue import Begun, EventQueue, Place, Ticket
 from llava_video.serve.media_reader import ReadMedia, references_of
@@ -42,7 +42,7 @@ async def create(request: Request) -> Response:
     asked_at = time.monotonic()
     services = services_of(request)
     record = log_of(request.scope)
-    asked = parse_body(ChatRequest, await read_json(request))
+    asked = await read_body(request, ChatRequest)
     check_model(asked.model, services)
     owner = owner_of(request)
     wanted = await run_in_threadpool(
@@ -143,9 +143,19 @@ class Answering:
             num_tokens = await run_in_threadpool(
                 model.count_tokens, read.conversation, self.wanted.options
             )
+        except HttpError:
+            raise
         except LlavaVideoError as error:
             raise HttpError(400, str(error), code="context_length_exceeded") from error
         num_left = model.num_positions - num_tokens
+        if num_left < 1:
+            raise HttpError(
+                400,
+                f"the prompt is {num_tokens:,} tokens, the model takes {model.num_positions:,} "
+                "with the answer; show fewer frames, or say less",
+                param="messages",
+                code="context_length_exceeded",
+            )
         if self.wanted.options.max_new_tokens > num_left:
             options = replace(self.wanted.options, max_new_tokens=num_left)
             self.wanted = replace(self.wanted, options=options)
@@ -312,16 +322,17 @@ def check_model(name: str, services: Services) -> None:
         )
 
 
-async def read_json(request: Request) -> bytes:
+async def read_body(request: Request, model: type[M]) -> M:
     """The body of a request that has to be JSON.
 
     Raises:
-        HttpError: 415, it says that it is something else, as forms of other sites do.
+        HttpError: 415, it says that it is something else, as forms of other sites do; 400, see
+            `parse_body`.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise HttpError(415, "send JSON, with 'Content-Type: application/json'")
-    return await request.body()
+    return await run_in_threadpool(parse_body, model, await request.body())
 
 
 async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:

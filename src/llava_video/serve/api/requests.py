@@ -20,8 +20,15 @@ from pydantic import (
 )
 
 from llava_video.web.app import invalid_fields
+from llava_video.web.errors import HttpError
 
 M = TypeVar("M", bound=BaseModel)
+
+MOST_COMMAS = 200_000
+"""In a body, so that what it is parsed into is bounded by more than its bytes."""
+
+MOST_ERRORS = 100
+"""That are described: each takes far more memory than the value that it is about."""
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "audio": (),
@@ -127,7 +134,7 @@ def _kind_of_content(content: Any) -> str:
 
 
 Content = Annotated[
-    Annotated[str, Tag("(text)")] | Annotated[list[Part], Tag("(parts)")],
+    Annotated[str, Tag("(text)")] | Annotated[list[Part], Field(fail_fast=True), Tag("(parts)")],
     Discriminator(_kind_of_content),
 ]
 """Text, or parts; errors are those of what it looks like."""
@@ -198,7 +205,7 @@ class ChatRequest(VideoFields):
     """The body of `/v1/chat/completions`."""
 
     model: str
-    messages: list[Message]
+    messages: Annotated[list[Message], Field(fail_fast=True)]
     max_tokens: int | None = None
     max_completion_tokens: int | None = None
     temperature: float | None = None
@@ -249,9 +256,15 @@ def parse_body(model: type[M], body: bytes) -> M:
     Raises:
         HttpError: 400, which names the field that is wrong.
     """
+    if body.count(b",") > MOST_COMMAS:
+        raise HttpError(400, f"the body has more than {MOST_COMMAS:,} values; send fewer")
     try:
         return TypeAdapter(model).validate_json(body)
     except ValidationError as error:
+        if error.error_count() > MOST_ERRORS:
+            raise HttpError(
+                400, f"the body is wrong in {error.error_count():,} places; see docs/serve.md"
+            ) from None
         found = error.errors(include_input=False, include_url=False)
         raise invalid_fields([{**one, "loc": _place(one["loc"])} for one in found]) from error
 

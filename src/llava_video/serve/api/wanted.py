@@ -146,14 +146,19 @@ def read_videos(
         HttpError: 400, it contradicts itself, or asks for too much.
     """
     representation = _representation(fields, model, num_videos)
+    sampling, warnings = _sampling(fields, limits), []
     most = representation.max_frames
     if most > limits.num_frames:
-        raise HttpError(
-            400,
-            f"T = {most} frames are more than the server takes, which is {limits.num_frames}",
-            param="representation",
-        )
-    sampling, warnings = _sampling(fields, limits), []
+        if fields.representation is not None:
+            raise HttpError(
+                400,
+                f"T = {most} frames are more than the server takes, which is {limits.num_frames}",
+                param="representation",
+            )
+        if num_videos and sampling.num_frames is None:
+            warnings.append(f"the server takes {limits.num_frames} frames of a video, not {most}")
+        most = limits.num_frames
+        representation = replace(representation, max_frames=most)
     num_frames = most
     if sampling.num_frames is not None:
         if sampling.num_frames > most:

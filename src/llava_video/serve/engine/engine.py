@@ -15,7 +15,7 @@ from typing import Any
 
 from llava_video.chat.protocol import Answered
 from llava_video.errors import InputError, LlavaVideoError, RepresentationError
-from llava_video.serve.engine.queue import Begun, Job, Ticket, WaitingRoom
+from llava_video.serve.engine.queue import Begun, Job, Place, Ticket, WaitingRoom
 from llava_video.serve.engine.served import ServedModel
 from llava_video.web.errors import HttpError
 from llava_video.web.middleware import Log, no_log
@@ -55,18 +55,18 @@ class Engine:
 
     @property
     def is_alive(self) -> bool:
-        """Whether its thread lives."""
-        return self._thread.is_alive()
+        """Whether its thread lives, and the model."""
+        return self._thread.is_alive() and self.model.is_alive
 
     @property
     def is_ready(self) -> bool:
         """Whether it is loaded, and takes requests."""
         return self.is_loaded and self.is_alive and not self.room.is_closed
 
-    def run(self, function: Callable[[], Any]) -> Future[Any]:
-        """Call a function in the engine's thread, in its turn."""
+    def run(self, place: Place, function: Callable[[], Any]) -> Future[Any]:
+        """Call a function in the engine's thread, in its turn, unless its place is given up."""
         job = Job(function)
-        self.room.submit_job(job)
+        self.room.submit(place, job)
         return job.result
 
     def close(self, seconds: float) -> None:
@@ -75,17 +75,20 @@ class Engine:
         self._thread.join(seconds)
         for waiting in self.room.abandon():
             gone = HttpError(503, "the server has ended")
-            if isinstance(waiting, Job):
-                waiting.result.set_exception(gone)
-            else:
+            if isinstance(waiting, Ticket):
                 waiting.deliver(gone)
+            elif waiting.result.set_running_or_notify_cancel():
+                waiting.result.set_exception(gone)
         self._thread.join(seconds)
+        self.model.close()
 
     def _work(self) -> None:
         try:
             self.model.load()
-        except LlavaVideoError as error:
-            self.failure = error
+        except Exception as error:  # noqa: BLE001  (a server without a model has to end)
+            said = " ".join(str(error).split()) or type(error).__name__
+            ours = LlavaVideoError(f"{self.model.name}: {said}")
+            self.failure = error if isinstance(error, LlavaVideoError) else ours
             self.room.close()
             self._on_failure()
             return
@@ -102,19 +105,18 @@ class Engine:
 
     def _answer_all(self) -> None:
         """Answer what waits, batch after batch, until the room is closed and empty."""
-        done: list[Ticket] = []
-        while (work := self.room.next(done)) is not None:
+        while (work := self.room.next()) is not None:
             if isinstance(work, Job):
-                done = []
                 self._do(work)
-                continue
-            done = work
-            start = time.monotonic()
-            self._answer(work)
-            took = time.monotonic() - start
-            self.room.batch_seconds = (
-                _FORGETTING * self.room.batch_seconds + (1 - _FORGETTING) * took
-            )
+            else:
+                start = time.monotonic()
+                self._answer(work)
+                self.room.finish(work)
+                took = time.monotonic() - start
+                self.room.batch_seconds = (
+                    _FORGETTING * self.room.batch_seconds + (1 - _FORGETTING) * took
+                )
+            del work  # its media: the next may be long in coming
 
     def _do(self, job: Job) -> None:
         if not job.result.set_running_or_notify_cancel():

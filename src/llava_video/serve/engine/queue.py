@@ -55,6 +55,10 @@ class Ticket:
     has_begun: bool = False
     has_left: bool = False
 
+    def give_up(self) -> None:
+        """Say that nobody waits for it any more."""
+        self.has_left = True
+
     def deliver(self, event: Event) -> None:
         """Hand an event to the client's task, from any thread."""
         if not self.has_left and not self.loop.is_closed():
@@ -68,6 +72,10 @@ class Job:
     function: Callable[[], Any]
     result: Future[Any] = field(default_factory=Future)
 
+    def give_up(self) -> None:
+        """Say that nobody waits for it any more."""
+        self.result.cancel()
+
 
 @dataclass(eq=False)
 class Place:
@@ -77,13 +85,13 @@ class Place:
         num_rows: answers that it wants.
         num_tokens: predicted of all of them.
         num_bytes: of the pixels of its frames and images.
-        tickets: once its media are there.
+        waiting: its tickets and jobs, once its media are there.
     """
 
     num_rows: int
     num_tokens: int = 0
     num_bytes: int = 0
-    tickets: list[Ticket] = field(default_factory=list)
+    waiting: list[Ticket | Job] = field(default_factory=list)
 
 
 class WaitingRoom:
@@ -92,11 +100,15 @@ class WaitingRoom:
     Args:
         limits: of places, tokens and batches.
         batch_tokens: the most that are answered together, as far as memory goes.
+        num_batches_at_once: that are answered at a time.
     """
 
-    def __init__(self, limits: EngineLimits, batch_tokens: int) -> None:
+    def __init__(
+        self, limits: EngineLimits, batch_tokens: int, num_batches_at_once: int = 1
+    ) -> None:
         self.limits = limits
         self.batch_tokens = batch_tokens
+        self.num_batches_at_once = num_batches_at_once
         self.batch_seconds = 1.0
         self._changed = Condition()
         self._places: set[Place] = set()
@@ -169,7 +181,8 @@ class WaitingRoom:
             place.num_tokens, place.num_bytes = num_tokens, num_bytes
 
     def _busy(self, why: str) -> HttpError:
-        batches = 1 + self._num_rows() / self.limits.batch_rows
+        rows_at_once = self.limits.batch_rows * self.num_batches_at_once
+        batches = 1 + self._num_rows() / rows_at_once
         seconds = min(LONGEST_RETRY_SECONDS, max(1, math.ceil(batches * self.batch_seconds)))
         return HttpError(
             429,
@@ -178,46 +191,40 @@ class WaitingRoom:
             headers={"retry-after": str(seconds)},
         )
 
-    def submit(self, place: Place, ticket: Ticket) -> None:
-        """Let a ticket of a place wait for its turn."""
+    def submit(self, place: Place, work: Ticket | Job) -> None:
+        """Let a ticket or a job of a place wait for its turn."""
         with self._changed:
             if place not in self._places:  # the client has left, or the server is about to end
-                ticket.has_left = True
+                work.give_up()
                 return
-            place.tickets.append(ticket)
-            self._waiting.append(ticket)
-            self._changed.notify()
-
-    def submit_job(self, job: Job) -> None:
-        """Let a job wait for its turn."""
-        with self._changed:
-            self._waiting.append(job)
+            place.waiting.append(work)
+            self._waiting.append(work)
             self._changed.notify()
 
     def leave(self, place: Place) -> None:
         """Give a place up: what waits is taken out, and what is being answered ends."""
         with self._changed:
             self._places.discard(place)
-            for ticket in place.tickets:
-                ticket.has_left = True
-                if ticket in self._running:
-                    if ticket.leave is not None:
-                        ticket.leave()
-                elif ticket in self._waiting:
-                    self._waiting.remove(ticket)
+            for work in place.waiting:
+                work.give_up()
+                if work in self._waiting:
+                    self._waiting.remove(work)
+                elif isinstance(work, Ticket) and work in self._running and work.leave is not None:
+                    work.leave()
             self._changed.notify_all()
 
-    def next(self, done: Collection[Ticket] = ()) -> list[Ticket] | Job | None:
-        """Wait for what comes next: tickets that are answered together, or a job.
+    def finish(self, batch: Collection[Ticket]) -> None:
+        """Say that tickets are answered."""
+        with self._changed:
+            self._running = [ticket for ticket in self._running if ticket not in batch]
 
-        Args:
-            done: the tickets that the caller has answered.
+    def next(self) -> list[Ticket] | Job | None:
+        """Wait for what comes next: tickets that are answered together, or a job.
 
         Returns:
             None once the room is closed and empty.
         """
         with self._changed:
-            self._running = [ticket for ticket in self._running if ticket not in done]
             while not self._waiting:
                 if self._is_closed and not self._places:
                     self._changed.notify_all()  # others may wait for the same

@@ -120,6 +120,19 @@ class ServedModel:
         """Load the weights."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """Give up what `load` has taken, where that outlives the object."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can still answer."""
+        return True
+
+    @property
+    def can_measure_influence(self) -> bool:
+        """Whether `influence` is there."""
+        return True
+
     @property
     def held_bytes(self) -> int:
         """Of the device's memory that it has taken already."""

@@ -43,6 +43,7 @@ def describe_server(model: ServedModel, limits: RequestLimits) -> Mapping[str, A
         "model": model.name,
         "notice": TINY_NOTICE if is_tiny else None,
         "questions": list(TINY_QUESTIONS if is_tiny else QUESTIONS),
+        "can_measure_influence": model.can_measure_influence,
         "representation": str(model.representation),
         "representations": list(_choices(model)),
         "max_prompt_tokens": model.num_positions,

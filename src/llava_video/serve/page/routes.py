@@ -13,8 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from llava_video.chat.protocol import AnswerOptions
-from llava_video.serve.api.completions import check_media_bytes, read_json, unless_gone
-from llava_video.serve.api.requests import parse_body
+from llava_video.serve.api.completions import check_media_bytes, read_body, unless_gone
 from llava_video.serve.api.wanted import read_conversation, read_videos
 from llava_video.serve.engine.queue import Place
 from llava_video.serve.media_reader import references_of
@@ -68,7 +67,7 @@ async def about(services: Shared) -> Mapping[str, Any]:
 @router.post("/v1/videos/preview")
 async def preview(request: Request, owner: Owner, services: Shared) -> Mapping[str, Any]:
     """What the model will see of a video, and what that costs."""
-    asked = parse_body(PreviewRequest, await read_json(request))
+    asked = await read_body(request, PreviewRequest)
     place = services.engine.room.enter(1)
     try:
         return await unless_gone(request, make_preview(asked, services, owner))
@@ -79,7 +78,7 @@ async def preview(request: Request, owner: Owner, services: Shared) -> Mapping[s
 @router.post("/v1/influence")
 async def influence(request: Request, owner: Owner, services: Shared) -> Mapping[str, Any]:
     """How much each span of frames mattered for an answer; see `Influence.to_dict`."""
-    asked = parse_body(InfluenceRequest, await read_json(request))
+    asked = await read_body(request, InfluenceRequest)
     place = services.engine.room.enter(1)
     try:
         return await unless_gone(request, _measure(asked, place, services, owner))
@@ -90,7 +89,7 @@ async def influence(request: Request, owner: Owner, services: Shared) -> Mapping
 @router.post("/v1/conversation/page")
 async def conversation_page(request: Request, owner: Owner, services: Shared) -> Response:
     """A conversation as one HTML file that needs no server."""
-    asked = parse_body(ConversationRequest, await read_json(request))
+    asked = await read_body(request, ConversationRequest)
     file = services.files.get(asked.file_id, owner)
     place = services.engine.room.enter(1)
     try:
@@ -107,6 +106,8 @@ async def _measure(
     asked: InfluenceRequest, place: Place, services: Services, owner: str
 ) -> Mapping[str, Any]:
     model, settings = services.model, services.settings
+    if not model.can_measure_influence:
+        raise HttpError(400, "this server cannot measure which frames an answer is based on")
     conversation = await run_in_threadpool(
         read_conversation,
         asked.messages,
@@ -136,9 +137,10 @@ async def _measure(
     )
     options = AnswerOptions(representation=wanted.representation)
     job = services.engine.run(
+        place,
         lambda: model.influence(
             read.conversation, asked.answer, options, span_frames=span_frames
-        ).to_dict()
+        ).to_dict(),
     )
     try:
         async with asyncio.timeout(settings.engine.wait_seconds):
