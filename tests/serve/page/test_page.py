@@ -191,6 +191,24 @@ def test_influence_is_heat_on_the_tape(page: Talking, site: Served, told: Told) 
     page.until(lambda: not page.all("#tape .heat"))
 
 
+def test_influence_is_offered_only_where_it_can_be_measured(
+    page: Talking, told: Told, site: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(told, "can_measure_influence", False, raising=False)
+    page.start()
+    page.take()
+    page.ask("What leaves the picture?")
+    assert not [one for one in page.all("button") if "Which frames" in one.text]
+    refused = site.http.post(
+        "/v1/influence",
+        json={
+            "messages": [{"role": "user", "content": "What?"}],
+            "answer": "It.",
+        },
+    )
+    assert (refused.status_code, "cannot measure" in refused.text) == (400, True)
+
+
 def test_subtitles_are_on_the_player_and_in_the_prompt(
     page: Talking, told: Told, tmp_path: Path
 ) -> None:

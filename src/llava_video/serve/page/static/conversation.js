@@ -133,6 +133,7 @@ export function createConversation({ store, seek, again, influence }) {
       return isLast && isIdle ? [action("Ask again", () => again(turn))] : [];
     }
     if (!side.text || !store.state.video) return [];
+    if (!store.state.server?.can_measure_influence) return [];
     const isShown = store.state.shown?.side === side;
     const text = isShown ? "Hide what mattered" : "Which frames mattered?";
     const button = action(text, () => (isShown ? hide(turn) : measure(turn, side)));
