@@ -20,11 +20,12 @@ pytest.importorskip("vllm", reason="vLLM is not installed; see make test-vllm")
 import llava_video
 from llava_video.chat.local_model import LocalModel
 from llava_video.chat.protocol import Answered, AnswerOptions, Conversation, Piece, Sampling
-from llava_video.errors import InputError, VideoError
+from llava_video.errors import InputError, LlavaVideoError, VideoError
 from llava_video.evaluate.run import Settings, evaluate
 from llava_video.plugins.vllm import engine_loop, requests  # noqa: F401  what is tested
 from llava_video.plugins.vllm.chat_model import VllmModel
 from llava_video.plugins.vllm.served import ServedByVllm
+from llava_video.web.errors import HttpError
 from tests.serve.server import FOUR_SHAPES, serving, video_url
 
 SAMPLES = Path(llava_video.__file__).parent / "assets" / "samples"
@@ -195,6 +196,27 @@ def _answers(file: Path) -> dict[str, str]:
     return {str(row["id"]): str(row["text"]) for row in rows}
 
 
+def test_a_seed_gives_the_same_answer_again(model: VllmModel) -> None:
+    for seed in (-1, 7):
+        options = replace(OPTIONS, temperature=1.5, seed=seed)
+        first, second = (whole(model.answer([about(FILES[0])], options))[0] for _ in range(2))
+        assert first.text == second.text
+
+
+def test_a_server_that_starts_vllm_asks_for_patience() -> None:
+    starting = ServedByVllm("tiny", max_model_len=512)
+    assert (starting.num_positions, starting.is_alive) == (512, True)
+    with pytest.raises(HttpError, match="being started") as refused:
+        starting.count_tokens(about(FILES[0]), OPTIONS)
+    assert refused.value.status == 503
+    assert ServedByVllm("tiny", max_model_len="1k").num_positions > 512  # known once it has started
+
+
+def test_an_option_that_vllm_does_not_have() -> None:
+    with pytest.raises(InputError, match="no_such_option"):
+        VllmModel.load("tiny", no_such_option=1)
+
+
 def test_our_server_over_vllm(served: ServedByVllm, local: LocalModel) -> None:
     class Loaded:
         """The served model, which has been started."""
@@ -203,6 +225,9 @@ def test_our_server_over_vllm(served: ServedByVllm, local: LocalModel) -> None:
             return getattr(served, name)
 
         def load(self) -> None:
+            pass
+
+        def close(self) -> None:
             pass
 
     questions = [f"Question {number}: what happens?" for number in range(6)]
@@ -228,3 +253,13 @@ def test_our_server_over_vllm(served: ServedByVllm, local: LocalModel) -> None:
         assert (
             server.ask(video, "What happens?", max_tokens=24).choices[0].message.content == wanted
         )
+
+
+def test_who_asks_an_engine_that_was_ended_is_told_so(served: ServedByVllm) -> None:
+    """The last test of this module."""
+    stream = served.answer([about(FILES[0])], AnswerOptions(max_new_tokens=1000))
+    next(stream)
+    served.close()
+    assert not served.is_alive
+    with pytest.raises(LlavaVideoError, match="ended"):
+        whole(stream)
