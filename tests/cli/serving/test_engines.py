@@ -53,17 +53,20 @@ def test_an_argument_that_is_an_option_of_the_command(name: str) -> None:
 def test_options_of_our_own_engine_are_refused_for_vllm(changes: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="our own engine"):
         load_served("tiny", None, Engine.VLLM, None, **{**OPTIONS, **changes})
-    if "cache_dir" not in changes:
-        with pytest.raises(InputError, match="our own engine"):
-            engine_opener(Engine.VLLM, None, "tiny", **{"device": "auto", "int8": False, **changes})
+
+
+@pytest.mark.parametrize(("device", "quantize"), [("cuda:1", None), ("auto", "int8")])
+def test_evaluation_refuses_them_too(device: str, quantize: str | None) -> None:
+    with pytest.raises(InputError, match="our own engine"):
+        engine_opener(Engine.VLLM, None, "tiny", device, quantize)
 
 
 def test_arguments_of_vllm_are_refused_for_our_own_engine() -> None:
     with pytest.raises(InputError, match="--engine vllm"):
         load_served("tiny", None, Engine.OWN, ["seed=1"], **OPTIONS)
     with pytest.raises(InputError, match="--engine vllm"):
-        engine_opener(Engine.OWN, ["seed=1"], "tiny", device="auto", int8=False)
-    assert engine_opener(Engine.OWN, None, "tiny", device="auto", int8=False) is None
+        engine_opener(Engine.OWN, ["seed=1"], "tiny", "auto", None)
+    assert engine_opener(Engine.OWN, None, "tiny", "auto", None) is None
 
 
 def test_our_own_engine_is_the_default() -> None:
@@ -76,7 +79,7 @@ def test_our_own_engine_is_the_default() -> None:
 def test_without_vllm_the_remedy_is_told() -> None:
     with pytest.raises(InputError, match=r"pip install 'llava-video\[vllm\]'"):
         load_served("tiny", None, Engine.VLLM, None, **OPTIONS)
-    opener = engine_opener(Engine.VLLM, None, "tiny", device="auto", int8=False)
+    opener = engine_opener(Engine.VLLM, None, "tiny", "auto", None)
     assert opener is not None
     with pytest.raises(InputError, match=r"pip install 'llava-video\[vllm\]'"):
         opener()

@@ -115,13 +115,7 @@ def command(
         videos=videos,
         judge=run.Judge(judge, judge_url, max_usd) if judge else None,
         open_engine=engine_opener(
-            engine,
-            engine_option,
-            model,
-            device=device,
-            int8=quantize is not None,
-            dtype=dtype,
-            representation=representation,
+            engine, engine_option, model, device, quantize, dtype, representation
         ),
         display="rich" if sys.stderr.isatty() and not as_json else "none",
     )

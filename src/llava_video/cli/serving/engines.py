@@ -68,10 +68,10 @@ def engine_opener(
     engine: Engine,
     arguments: Sequence[str] | None,
     model: str,
-    *,
     device: str,
-    int8: bool,
-    **options: Any,
+    quantize: str | None,
+    dtype: str | None = None,
+    representation: str | None = None,
 ) -> Callable[[], Any] | None:
     """What starts vLLM with a checkpoint; None for our own engine.
 
@@ -80,8 +80,9 @@ def engine_opener(
         arguments: of vLLM, ``NAME=VALUE``.
         model: see `llava_video.load`.
         device: as given.
-        int8: whether linear layers were to get int8 weights.
-        **options: dtype and representation.
+        quantize: as given.
+        dtype: as given.
+        representation: use this one instead of the checkpoint's.
 
     Raises:
         InputError: the options are the other engine's.
@@ -89,10 +90,10 @@ def engine_opener(
     if engine is Engine.OWN:
         _check_own(arguments)
         return None
-    _check_vllm(device, int8=int8)
+    _check_vllm(device, int8=quantize is not None)
     values = read_arguments(arguments)
     vllm = importlib.import_module("llava_video.plugins.vllm.chat_model")
-    return lambda: vllm.VllmModel.load(model, **options, **values)
+    return lambda: vllm.VllmModel.load(model, dtype=dtype, representation=representation, **values)
 
 
 def _check_vllm(device: str, *, int8: bool, cache_dir: Path | None = None) -> None:
