@@ -129,7 +129,7 @@ def measure_plugin(vllm: VllmModel, local: LocalModel, num_frames: int) -> None:
         rounds.setdefault(name, []).append(1000 * (time.perf_counter() - start))
         return result
 
-    tower = local.network.model
+    model = local.network.model
     for video in videos(20, num_frames, local.processor.image_size, seed=999):
         row = about(video, QUESTION)
         (loaded, _) = local._media.load(row, local.processor, AnswerOptions().sampling)
@@ -147,8 +147,8 @@ def measure_plugin(vllm: VllmModel, local: LocalModel, num_frames: int) -> None:
         )
         with torch.inference_mode():
             pixels = torch.tensor(loaded[0].pixels).permute(0, 3, 1, 2)
-            features = timed("vision encoder", lambda pixels=pixels: tower.encode_frames(pixels))
-            timed("projector and packing", lambda features=features: tower.tokens_of(features))
+            features = timed("vision encoder", lambda pixels=pixels: model.encode_frames(pixels))
+            timed("projector and packing", lambda features=features: model.tokens_of(features))
     for name, values in rounds.items():
         print(f"{name:28s} {statistics.median(values):8.2f} ms (median of {len(values)})")
 

@@ -34,7 +34,7 @@ MaxNewTokens = Annotated[
 ]
 MaxBatch = Annotated[int, typer.Option(min=1, help="Answers that are decoded together.")]
 MaxWaiting = Annotated[
-    int, typer.Option(min=0, help="Requests that may wait; others are told to ask later.")
+    int, typer.Option(min=0, help="Answers that may wait; further requests get a 429.")
 ]
 MaxUploadMib = Annotated[
     int, typer.Option(min=1, help="Largest file that can be uploaded or read, in MiB.")

@@ -35,7 +35,7 @@ from llava_video.representation import VideoRepresentation
 LANGUAGE_MODEL = "Qwen2ForCausalLM"
 
 
-class VisionTower(nn.Module):
+class VideoEncoder(nn.Module):
     """What makes tokens of videos and images: `LlavaVideoModel` without its language model."""
 
     encode_frames: ClassVar[Any] = LlavaVideoModel.encode_frames
@@ -58,7 +58,7 @@ class VisionTower(nn.Module):
 class LlavaVideoForVllm(nn.Module, SupportsMultiModal, SupportsLoRA, SupportsPP):
     """LLaVA-Video as vLLM runs it; checkpoints in our layout and in the released one.
 
-    The language model is split over GPUs as vLLM splits Qwen2; each GPU has the whole tower.
+    The language model is split over GPUs as vLLM splits Qwen2; each GPU has the whole encoder.
     """
 
     hf_to_vllm_mapper: ClassVar[WeightsMapper] = WeightsMapper(
@@ -66,7 +66,7 @@ class LlavaVideoForVllm(nn.Module, SupportsMultiModal, SupportsLoRA, SupportsPP)
         orig_to_new_prefix={
             "model.language_model.": "language_model.model.",
             "lm_head.": "language_model.lm_head.",
-            "model.": "tower.",
+            "model.": "encoder.",
         },
     )
     packed_modules_mapping: ClassVar[dict[str, list[str]]] = {
@@ -86,7 +86,7 @@ class LlavaVideoForVllm(nn.Module, SupportsMultiModal, SupportsLoRA, SupportsPP)
         text.tie_word_embeddings = config.tie_word_embeddings  # where vLLM's Qwen2 looks
         marks: Any = self  # of SupportsMultiModal
         with marks._mark_tower_model(vllm_config, {"video", "image"}):
-            self.tower = VisionTower(config)
+            self.encoder = VideoEncoder(config)
         with marks._mark_language_model(vllm_config):
             self.language_model = init_vllm_registered_model(
                 vllm_config=vllm_config,
@@ -103,11 +103,13 @@ class LlavaVideoForVllm(nn.Module, SupportsMultiModal, SupportsLoRA, SupportsPP)
         videos = _pairs(kwargs.get("video_pixels"), kwargs.get("video_facts"))
         for pixels, facts in videos:
             representation = VideoRepresentation.from_dict(facts["representation"])
-            tokens.append(self.tower.tokens_of(self.tower.encode_frames(pixels), representation))
+            tokens.append(
+                self.encoder.tokens_of(self.encoder.encode_frames(pixels), representation)
+            )
         images = _pairs(kwargs.get("image_pixels"), kwargs.get("image_facts"))
         if images:
             tiles, facts_of_each = zip(*images, strict=True)
-            tokens += self.tower.get_image_features(
+            tokens += self.encoder.get_image_features(
                 torch.cat(tiles),
                 [(facts["height"], facts["width"]) for facts in facts_of_each],
                 [len(pixels) for pixels in tiles],
@@ -144,8 +146,8 @@ class LlavaVideoForVllm(nn.Module, SupportsMultiModal, SupportsLoRA, SupportsPP)
         """Which parts take LoRA adapters: the language model."""
         return MultiModelKeys.from_string_field(
             language_model="language_model",
-            connector="tower.projector",
-            tower_model="tower.vision_encoder",
+            connector="encoder.projector",
+            tower_model="encoder.vision_encoder",
         )
 
 
