@@ -226,6 +226,17 @@ class Planner:
         pick, reason = self._pick(options, most)
         return Plan(tuple(options), pick, reason, most)
 
+    def fit_video_tokens(self, max_video_tokens: int) -> tuple[VideoRepresentation, str]:
+        """The representation that a plan picks within a number of video tokens, and why that one.
+
+        Raises:
+            RepresentationError: one frame is more tokens, or does not fit.
+        """
+        plan = replace(self, max_video_tokens=max_video_tokens).plan()
+        if plan.pick is None or plan.pick.representation is None:
+            raise RepresentationError(f"{plan.reason}; allow more video tokens")
+        return plan.pick.representation, plan.reason
+
     def _named(self) -> Iterator[Option]:
         for name in PRESETS:
             try:
@@ -347,21 +358,11 @@ def fit_video_tokens(
     num_new_tokens: int = 256,
     held_bytes: int = 0,
 ) -> tuple[VideoRepresentation, str]:
-    """The representation that a plan picks within a number of video tokens and the free memory.
-
-    Returns:
-        It, and why that one.
-
-    Raises:
-        RepresentationError: one frame is more tokens, or does not fit.
-    """
+    """See `Planner.fit_video_tokens`; within the free memory of a device."""
     free_bytes = free_memory_bytes(device)
     free_bytes = sys.maxsize if free_bytes is None else free_bytes + held_bytes
     planner = planner_of(config, directory, device, free_bytes, num_new_tokens)
-    plan = replace(planner, max_video_tokens=max_video_tokens).plan()
-    if plan.pick is None or plan.pick.representation is None:
-        raise RepresentationError(f"{plan.reason}; allow more video tokens")
-    return plan.pick.representation, plan.reason
+    return planner.fit_video_tokens(max_video_tokens)
 
 
 def spare_bytes(

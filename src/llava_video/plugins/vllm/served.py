@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+import torch
+
+from llava_video.budget.planner import planner_of
 from llava_video.checkpoints.load import find_checkpoint, load_config, load_processor
 from llava_video.plugins.vllm.chat_model import VllmModel, check_vllm
 from llava_video.representation import VideoRepresentation
@@ -28,8 +32,6 @@ class ServedByVllm(ServedModel):
         LlavaVideoError: vLLM or the checkpoint cannot be used.
     """
 
-    held_bytes = UNBOUNDED
-
     def __init__(
         self,
         checkpoint: str,
@@ -45,12 +47,13 @@ class ServedByVllm(ServedModel):
         super().__init__(
             checkpoint,
             name_for_clients(checkpoint, alias),
-            directory,
             config,
             load_processor(directory, config),
+            planner_of(config, directory, torch.device("cpu"), sys.maxsize),
             batch_tokens=UNBOUNDED,
             num_batches_at_once=num_batches_at_once,
         )
+        self._directory = directory
         self._options = {**options, "representation": representation}
         self._model: VllmModel | None = None
 
@@ -65,7 +68,7 @@ class ServedByVllm(ServedModel):
 
     def load(self) -> None:
         """Start vLLM."""
-        self._model = VllmModel.load(self.directory, **self._options)
+        self._model = VllmModel.load(self._directory, **self._options)
 
     def close(self) -> None:
         """End vLLM."""

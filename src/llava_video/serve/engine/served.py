@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
-
-from llava_video.budget.planner import fit_video_tokens, planner_of, spare_bytes
+from llava_video.budget.devices import free_memory_bytes
+from llava_video.budget.planner import Planner, planner_of, spare_bytes
 from llava_video.chat.local_model import LocalModel
 from llava_video.chat.protocol import (
     Answered,
@@ -42,11 +42,6 @@ TIME_TOKENS = 256
 
 class Answers(Protocol):
     """What a `ServedModel` hands conversations to: a `LocalModel`, or vLLM's counterpart."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where it runs."""
-        ...
 
     def count_tokens(self, conversation: Conversation, options: AnswerOptions) -> int:
         """The tokens of a prompt."""
@@ -82,9 +77,9 @@ class ServedModel:
     Args:
         checkpoint: what it was loaded by; see `llava_video.load`.
         name: what clients call it.
-        directory: of its files.
         config: of the model; its representation is the default.
         processor: of the checkpoint.
+        planner: knows the memory that is free before it is loaded.
         batch_tokens: the most tokens, prompts and answers together, that memory has room for at a
             time.
         num_batches_at_once: how many batches may be answered at a time, each by a thread of its
@@ -95,21 +90,20 @@ class ServedModel:
         self,
         checkpoint: str,
         name: str,
-        directory: Path,
         config: LlavaVideoConfig,
         processor: LlavaVideoProcessor,
+        planner: Planner,
         *,
         batch_tokens: int,
         num_batches_at_once: int = 1,
     ) -> None:
         self.checkpoint = checkpoint
         self.name = name
-        self.directory = directory
         self.config = config
         self.processor = processor
         self.batch_tokens = batch_tokens
         self.num_batches_at_once = num_batches_at_once
-        self._fit = lru_cache(maxsize=256)(self._fit_video_tokens)
+        self._fit = lru_cache(maxsize=256)(planner.fit_video_tokens)
 
     @property
     def model(self) -> Answers:
@@ -134,11 +128,6 @@ class ServedModel:
         return True
 
     @property
-    def held_bytes(self) -> int:
-        """Of the device's memory that it has taken already."""
-        raise NotImplementedError
-
-    @property
     def representation(self) -> VideoRepresentation:
         """How frames become tokens unless a request says otherwise."""
         return self.config.representation
@@ -159,17 +148,8 @@ class ServedModel:
 
     def fit_video_tokens(self, max_video_tokens: int) -> VideoRepresentation:
         """The representation that `ask --max-video-tokens` would choose."""
-        return self._fit(max_video_tokens)
-
-    def _fit_video_tokens(self, max_video_tokens: int) -> VideoRepresentation:
-        fitting, _ = fit_video_tokens(
-            self.config,
-            self.directory,
-            self.model.device,
-            max_video_tokens,
-            held_bytes=self.held_bytes,
-        )
-        return fitting
+        representation, _ = self._fit(max_video_tokens)
+        return representation
 
     def predict_tokens(
         self, conversation: Conversation, representation: VideoRepresentation, num_frames: int
@@ -210,9 +190,9 @@ class ServedModel:
 class ServedCheckpoint(ServedModel):
     """A checkpoint that our own engine runs; made by `load_served`."""
 
-    def __init__(self, model: LocalModel, name: str, directory: Path, batch_tokens: int) -> None:
+    def __init__(self, model: LocalModel, name: str, planner: Planner, batch_tokens: int) -> None:
         super().__init__(
-            model.name, name, directory, model.config, model.processor, batch_tokens=batch_tokens
+            model.name, name, model.config, model.processor, planner, batch_tokens=batch_tokens
         )
         self._model = model
 
@@ -224,11 +204,6 @@ class ServedCheckpoint(ServedModel):
     def load(self) -> None:
         """Load the weights."""
         _ = self._model.network
-
-    @property
-    def held_bytes(self) -> int:
-        """The weights, once they are loaded."""
-        return self._model.weights_bytes
 
 
 def predict_tokens(
@@ -286,8 +261,11 @@ def load_served(name: str, *, alias: str | None = None, **options: Any) -> Serve
     directory = find_checkpoint(name)
     model = LocalModel.load(directory, **options)
     model.name = name
-    batch_tokens = count_batch_tokens(model, directory)
-    return ServedCheckpoint(model, name_for_clients(name, alias), directory, batch_tokens)
+    free_bytes = free_memory_bytes(model.device) or sys.maxsize
+    planner = planner_of(model.config, directory, model.device, free_bytes, int8=model.int8)
+    return ServedCheckpoint(
+        model, name_for_clients(name, alias), planner, count_batch_tokens(model, directory)
+    )
 
 
 def count_batch_tokens(model: LocalModel, directory: Path) -> int:
