@@ -75,6 +75,18 @@ def test_adapters_are_merged_into_their_parts(
     assert moved(small_checkpoint, model) == moving
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+def test_a_run_of_one_update_trains(
+    schedule: str, toy_data: Path, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    recipe = recipe_for(
+        "projector", toy_data, small_checkpoint, tmp_path / "run", "max_steps=1",
+        f"schedule={schedule}",
+    )  # fmt: skip
+    assert recipe.warmup_ratio > 0
+    assert "projector" in moved(small_checkpoint, train(recipe, bar=False))
+
+
 def weights(model: Path) -> dict[str, torch.Tensor]:
     return load_file(model / "model.safetensors")
 

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from llava_video.annotate.records import QA, Caption, Rejection, VideoRecord
 from llava_video.errors import InputError
+from llava_video.records.json_lines import append_line
 
 Item = TypeVar("Item", QA, Caption)
 Verdict = Literal["accept", "edit", "reject", "undo"]
@@ -100,8 +101,7 @@ def add_decision(folder: Path, decision: Decision) -> None:
     """Append a decision to its reviewer's file."""
     path = folder / "review" / f"{decision.reviewer}.jsonl"
     path.parent.mkdir(exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(_DECISION.dump_json(decision).decode() + "\n")
+    append_line(path, _DECISION.dump_python(decision, mode="json"))
 
 
 def read_decisions(folder: Path) -> Decisions:

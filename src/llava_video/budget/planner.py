@@ -357,11 +357,12 @@ def fit_video_tokens(
     *,
     num_new_tokens: int = 256,
     held_bytes: int = 0,
+    int8: bool = False,
 ) -> tuple[VideoRepresentation, str]:
     """See `Planner.fit_video_tokens`; within the free memory of a device."""
     free_bytes = free_memory_bytes(device)
     free_bytes = sys.maxsize if free_bytes is None else free_bytes + held_bytes
-    planner = planner_of(config, directory, device, free_bytes, num_new_tokens)
+    planner = planner_of(config, directory, device, free_bytes, num_new_tokens, int8=int8)
     return planner.fit_video_tokens(max_video_tokens)
 
 

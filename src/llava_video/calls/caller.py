@@ -41,6 +41,10 @@ class CallLedger(Protocol):
         """The answer of a finished call."""
         ...
 
+    async def has_answered(self, stage: str, model: str) -> bool:
+        """Whether any call of a stage was answered by a model."""
+        ...
+
     async def limits(self) -> list[int]:
         """Limits of answers that may be part of keys."""
         ...
@@ -200,7 +204,7 @@ class Caller:
             if error.retry_after_seconds is not None:
                 self._pacer.pause(error.retry_after_seconds)
             self._breaker.failed(error)
-            self._check_not_all_refused(error, request)
+            await self._check_not_all_refused(error, request)
             raise
         except LlavaVideoError as error:
             await self._ledger.fail(number, "refused", str(error), may_be_billed=False)
@@ -209,7 +213,7 @@ class Caller:
             await asyncio.shield(self._ledger.fail(number, "cancelled", "", may_be_billed=True))
             raise
 
-    def _check_not_all_refused(self, error: AttemptError, request: Request) -> None:
+    async def _check_not_all_refused(self, error: AttemptError, request: Request) -> None:
         """A refusal of every call of one kind concerns the run, not single videos.
 
         Raises:
@@ -219,7 +223,11 @@ class Caller:
         if error.is_transient or refused is None:  # one was answered
             return
         refused.add(request.item_id)
-        if len(refused) >= _ALL_REFUSED:
+        if len(refused) < _ALL_REFUSED:
+            return
+        if await self._ledger.has_answered(request.stage, request.model):  # in an earlier run
+            self._refused[request.stage] = None
+        else:
             raise EndpointError(
                 f"{request.stage}: every call so far was refused: {error}; "
                 f"{remedy_for(error, request)}"

@@ -144,6 +144,11 @@ class Ledger:
             max_output_tokens=row[10],
         )
 
+    async def has_answered(self, stage: str, model: str) -> bool:
+        """Whether any call of a stage was answered by a model."""
+        sql = "SELECT 1 FROM calls WHERE stage = ? AND model = ? LIMIT 1"
+        return bool(self.query(sql, (stage, model)))
+
     async def limits(self) -> list[int]:
         """Limits of answers that may be part of keys: see `messages.Request.key_at`."""
         found = {row[0] for row in self.query("SELECT max_output_tokens FROM limits")}

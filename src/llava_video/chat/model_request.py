@@ -69,7 +69,9 @@ def load_requested(
         LlavaVideoError: nothing usable is there, or nothing fits.
     """
     from llava_video.budget.devices import parse_device
+    from llava_video.budget.dtypes import choose_dtype
     from llava_video.budget.planner import fit_video_tokens
+    from llava_video.budget.units import parse_dtype
     from llava_video.chat.local.limits import CacheLimits
     from llava_video.chat.local_model import LocalModel
     from llava_video.checkpoints.load import find_checkpoint, load_config
@@ -80,13 +82,21 @@ def load_requested(
     if request.max_video_tokens is not None:
         place = parse_device(request.device)
         directory = directory or find_checkpoint(request.model)
+        config = load_config(directory)
+        if shares is not None:
+            config.dtype = shares.config.dtype
+        elif request.dtype is not None:
+            config.dtype = parse_dtype(request.dtype)
+        elif not request.int8:
+            config.dtype = choose_dtype(config, directory, place)
         wanted, reason = fit_video_tokens(
-            load_config(directory),
+            config,
             directory,
             place,
             request.max_video_tokens // max(1, request.num_videos),
             num_new_tokens=request.num_new_tokens,
             held_bytes=0 if shares is None else shares.weights_bytes,
+            int8=request.int8,
         )
         num_tokens = make_layout(wanted, wanted.max_frames).num_tokens
         each = " for each video" if request.num_videos > 1 else ""

@@ -11,7 +11,7 @@ from typing import Literal, get_args
 from llava_video.errors import InputError, VideoError
 from llava_video.evaluate.annotations.question import Question
 from llava_video.evaluate.annotations.videos import VideoFolder
-from llava_video.evaluate.subtitles import subtitles_of
+from llava_video.evaluate.subtitles import NONE, subtitles_of
 from llava_video.evaluate.tasks.benchmark import Benchmark
 from llava_video.evaluate.tasks.videomme import SUBTITLES
 
@@ -95,11 +95,15 @@ def ask_all(
             seen = part if of_video else (0.0, None)
             for start in range(0, len(group), MAX_TOGETHER):
                 together = group[start : start + MAX_TOGETHER]
-                batch = f"{name} {seen} {start // MAX_TOGETHER}"
+                batch = f"{name} {part} {start // MAX_TOGETHER}"
                 for question in together:
                     text = write(question)
                     if SUBTITLES in text:
-                        text = text.replace(SUBTITLES, subtitles_of(folder, question, shown[0]))
+                        try:
+                            said = subtitles_of(folder, question, shown[0])
+                        except VideoError as error:  # a failure of its questions alone
+                            said, shown = NONE, (None, "", str(error))
+                        text = text.replace(SUBTITLES, said)
                     asked.append(Asked(question, text, *shown, seen, batch, len(together)))
     return asked
 
@@ -113,13 +117,14 @@ def _find(folder: VideoFolder, name: str) -> tuple[Path | None, str, str]:
         return None, "", str(error)
 
 
-def digest_of(path: Path) -> str:
-    """What tells a file from others: its size, its first and its last 64 KiB."""
+def digest_of(path: Path, *, num_parts: int = 2) -> str:
+    """What tells a file from others: its size, its first and its last 64 KiB, and some between."""
     digest = hashlib.blake2b(digest_size=12)
     with path.open("rb") as file:
         size = file.seek(0, 2)
         digest.update(str(size).encode())
-        for start in (0, max(0, size - _HASHED_BYTES)):
-            file.seek(start)
+        last = max(0, size - _HASHED_BYTES)
+        for number in range(num_parts):
+            file.seek(last * number // (num_parts - 1))
             digest.update(file.read(_HASHED_BYTES))
     return digest.hexdigest()

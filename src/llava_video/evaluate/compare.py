@@ -10,7 +10,7 @@ from llava_video.errors import InputError
 from llava_video.evaluate.scoring.outcomes import Outcome, task_folders
 from llava_video.evaluate.scoring.power import differing_share, num_questions_needed
 from llava_video.evaluate.scoring.results import read_task
-from llava_video.evaluate.scoring.scores import Paired, compare_paired
+from llava_video.evaluate.scoring.scores import Paired, compare_paired, valued_outcomes
 from llava_video.evaluate.thumbnails import thumbnails
 from llava_video.pages.blocks import Block, Page, Section, Table, Text, Tiles
 from llava_video.pages.html import to_html
@@ -69,19 +69,26 @@ def compare(first: Path, second: Path) -> list[Comparison]:
         raise InputError(
             f"{first} has {', '.join(before)} and {second} has {', '.join(after)}: no task in both"
         )
-    return [
-        _compare(name, read_task(before[name])[1], read_task(after[name])[1]) for name in shared
-    ]
+    return [_compare(name, before[name], after[name]) for name in shared]
 
 
-def _compare(task: str, first: list[Outcome], second: list[Outcome]) -> Comparison:
-    paired = compare_paired(first, second)
+def _compare(task: str, before: Path, after: Path) -> Comparison:
+    (results, first), (other, second) = read_task(before), read_task(after)
+    failures = results["settings"]["failures"]
+    if other["settings"]["failures"] != failures:
+        raise InputError(
+            f"{task}: one run leaves failed questions out, the other counts them as wrong; "
+            "llava-video eval rescore RUN --failures makes them alike"
+        )
+    paired = compare_paired(first, second, failures)
     if paired is None:
         raise InputError(f"{task}: the two runs scored no question in common; same annotations?")
-    after = {outcome.id: outcome for outcome in second}
-    pairs = [(outcome, after[outcome.id]) for outcome in first if outcome.id in after]
-    changed = [(a, b) for a, b in pairs if None not in (a.value, b.value) and a.value != b.value]
-    return Comparison(task, paired, changed, differing_share(first, second))
+    valued = {outcome.id: (outcome, value) for outcome, value in valued_outcomes(second, failures)}
+    pairs = [
+        (a, value, *valued[a.id]) for a, value in valued_outcomes(first, failures) if a.id in valued
+    ]
+    changed = [(a, b) for a, value, b, other_value in pairs if value != other_value]
+    return Comparison(task, paired, changed, differing_share(first, second, failures))
 
 
 def write_page(comparisons: Sequence[Comparison], first: Path, second: Path, page: Path) -> None:

@@ -15,6 +15,7 @@ from llava_video.evaluate.scoring.outcomes import (
 )
 from llava_video.evaluate.scoring.results import read_task, write_results
 from llava_video.evaluate.scoring.scores import Failures
+from llava_video.evaluate.scoring.submission import known_ids, write_submission
 from llava_video.evaluate.scoring.verdicts import judge_choice
 from llava_video.evaluate.tasks import find_benchmark
 
@@ -48,6 +49,8 @@ def rescore(
         more = ("environments", "seconds_of_last_run")
         about = {name: results[name] for name in (*kept, *more)}
         found[benchmark.name] = write_results(folder, benchmark, outcomes, about)
+        if not benchmark.is_answer_public and settings["limit"] is None:
+            write_submission(folder, outcomes, known_ids(Path(results["annotations"])))
     return found
 
 

@@ -260,6 +260,9 @@ def _open_model(
 
     if settings.baseline == "always-a":
         return get_model("mockllm/always-a")
+    is_address = settings.model.startswith(("http://", "https://"))
+    if is_address or settings.model.startswith(INSPECT):
+        _check_remote(settings, is_address=is_address)
     if settings.model.startswith(INSPECT):
         if settings.baseline in ("first-frame", "shuffled"):
             raise InputError(f"{settings.baseline} is not offered for {INSPECT} models")
@@ -280,6 +283,19 @@ def _open_model(
     )
     cast(Any, model.api).open()  # what is wrong with it fails now, not once per question
     return model
+
+
+def _check_remote(settings: Settings, *, is_address: bool) -> None:
+    """Refuse what a model that runs elsewhere would not do, and a report would say that it did."""
+    given = {
+        "--representation": settings.representation,
+        "--dtype": settings.dtype,
+        "--quantize": settings.quantize,
+        "--num-frames": None if is_address else settings.num_frames,
+    }
+    for option, value in given.items():
+        if value is not None:
+            raise InputError(f"{option} is of checkpoints; {settings.model} runs elsewhere")
 
 
 def _run(
@@ -346,6 +362,11 @@ def _open_judge(judge: Judge, out: Path) -> Model:
     from llava_video.evaluate.harness.models import INSPECT
 
     if judge.model.startswith(INSPECT):
+        if judge.base_url is not None or judge.max_usd is not None:
+            raise InputError(
+                f"--judge-url and --max-usd are for endpoints; {judge.model} is called by "
+                "inspect_ai, which keeps no budget"
+            )
         return get_model(judge.model.removeprefix(INSPECT))
     return get_model(
         f"llava_video_judge/{judge.model}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ def subtitles_of(folder: VideoFolder | None, question: Question, video: Path | N
 
     Raises:
         InputError: the file cannot be read.
+        VideoError: the video cannot be read.
     """
     if folder is None or video is None:
         return NONE
@@ -29,10 +31,15 @@ def subtitles_of(folder: VideoFolder | None, question: Question, video: Path | N
     path = next((p for place in places if (p := place / question.subtitles).is_file()), None)
     if path is None:
         return NONE
-    times = np.linspace(0, probe_video(video).duration_seconds, NUM_TIMES, endpoint=False)
+    times = np.linspace(0, _seconds_of(video), NUM_TIMES, endpoint=False)
     shown = [
         " ".join(subtitle.text.split())
         for subtitle in read_subtitles(path)
         if ((subtitle.start_seconds <= times) & (times < subtitle.end_seconds)).any()
     ]
     return "\n".join(shown) or NONE
+
+
+@lru_cache(maxsize=1)  # questions about a video come in a row
+def _seconds_of(video: Path) -> float:
+    return probe_video(video).duration_seconds

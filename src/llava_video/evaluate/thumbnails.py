@@ -21,15 +21,18 @@ def thumbnails(outcome: Outcome) -> Figures | str:
         return "no video"
     from llava_video.video import read_video
 
-    num_seen = max(1, len(outcome.seen_seconds))
+    seen = outcome.seen_seconds
+    num_shown = min(_MOST_FRAMES, len(seen))
+    some = [seen[round(n * (len(seen) - 1) / max(1, num_shown - 1))] for n in range(num_shown)]
     try:
-        frames = read_video(outcome.file, num_frames=num_seen)
+        if seen:
+            frames = read_video(outcome.file, at_seconds=some)
+        else:  # a model that runs elsewhere does not say
+            frames = read_video(outcome.file, num_frames=1)
     except LlavaVideoError as error:
         return str(error)
-    num_shown = min(_MOST_FRAMES, len(frames))
-    numbers = [round(n * (len(frames) - 1) / max(1, num_shown - 1)) for n in range(num_shown)]
     figures = []
-    for number in numbers:
+    for number in range(len(frames)):
         picture = Image.fromarray(frames.pixels[number])
         picture.thumbnail((_SIDE, _SIDE))
         buffer = io.BytesIO()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
+import http.client
 import os
 import shutil
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -349,8 +349,11 @@ def local_file(source: str | Path) -> Iterator[Path]:
             try:
                 with urllib.request.urlopen(str(source), timeout=FETCH_TIMEOUT_SECONDS) as answer:
                     shutil.copyfileobj(answer, copy)
-            except (urllib.error.URLError, OSError, ValueError) as error:
+                    missing = answer.length  # which the server said and did not send
+            except (http.client.HTTPException, OSError, ValueError) as error:
                 raise InputError(f"{source}: cannot be fetched ({error})") from error
+            if missing:
+                raise InputError(f"{source}: was cut off, {missing:,} bytes are missing; try again")
             copy.flush()
             yield Path(copy.name)
     else:

@@ -18,7 +18,10 @@ def append_line(path: Path, record: dict[str, Any]) -> None:
     Raises:
         OSError: it cannot be written whole.
     """
-    line = f"{dump_json(record)}\n".encode()
+    try:
+        line = f"{dump_json(record)}\n".encode()
+    except UnicodeEncodeError:  # the name of a file that is not UTF-8
+        line = f"{json.dumps(record)}\n".encode()
     with path.open("ab+", buffering=0) as file:
         if file.seek(0, os.SEEK_END):
             file.seek(-1, os.SEEK_END)

@@ -128,8 +128,10 @@ def _run(plan: Plan, checkpoint: Path | None, bar: bool) -> None:
     is_cuda = accelerator.device.type == "cuda"
     groups = parameter_groups(model, recipe)
     optimizer = AdamW(groups, lr=0.0, betas=(0.9, 0.999), fused=is_cuda or None)
-    num_warmup_steps = math.ceil(plan.num_steps * recipe.warmup_ratio)
-    scheduler = get_scheduler(recipe.schedule, optimizer, num_warmup_steps, plan.num_steps)
+    # The rate of the first of them is 0, so that a run of one step has none.
+    num_warmup_steps = min(math.ceil(plan.num_steps * recipe.warmup_ratio), plan.num_steps - 1)
+    name = "constant_with_warmup" if recipe.schedule == "constant" else recipe.schedule
+    scheduler = get_scheduler(name, optimizer, num_warmup_steps, plan.num_steps)
     if checkpoint is not None:
         load_optimizer(checkpoint, model, optimizer)
 

@@ -25,6 +25,12 @@ def test_json_is_found_as_it_is_in_fences_and_between_sentences(value):
     assert parse_json(f"Here: {text} That is all.") == value
 
 
+def test_braces_written_twice_are_no_answer_and_no_error():
+    """Python reads them as a set of dictionaries, which there is none of."""
+    with pytest.raises(ValueError, match="no JSON"):
+        parse_json('{{"pairs": [{"question": "a", "answer": "b"}]}}')
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [

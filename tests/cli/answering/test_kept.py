@@ -119,6 +119,7 @@ def test_ctrl_c_ends_the_answer_and_not_the_model(small_checkpoint: Path) -> Non
 def test_where_no_model_can_be_kept_it_is_said_and_answered_without(
     shell: Shell, folder: Path
 ) -> None:
+    folder.mkdir(exist_ok=True)  # by the first process that is kept, which may be none yet
     folder.chmod(0o755)
     try:
         done = shell("ask", FIRST, NUMBER, "--keep", "5m", "--json")

@@ -22,9 +22,21 @@ def test_a_batch_is_written_with_its_last_answer(tmp_path: Path) -> None:
 
 def test_what_failed_does_not_hold_up_its_batch(tmp_path: Path) -> None:
     kept = KeptAnswers(tmp_path / "a.jsonl")
-    kept.lose("batch", 2)
+    kept.skip("batch", 2)
     kept.add("k", KeptAnswer("A"), "batch", 2)
     assert len(KeptAnswers(tmp_path / "a.jsonl")) == 1
+
+
+def test_what_failed_once_is_kept_when_it_is_answered(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    kept = KeptAnswers(path)
+    kept.add("k1", KeptAnswer("A"), "batch", 2)
+    kept.skip("batch", 2)
+    again = KeptAnswers(path)
+    assert again.find("k1") is not None
+    again.skip("batch", 2)
+    again.add("k2", KeptAnswer("B"), "batch", 2)
+    assert len(KeptAnswers(path)) == 2
 
 
 def test_half_a_line_is_left_out(tmp_path: Path) -> None:

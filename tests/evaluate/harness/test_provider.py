@@ -91,7 +91,13 @@ def test_other_weights_under_the_same_name_are_told_apart(tmp_path: Path) -> Non
         (tmp_path / name).mkdir()
         (tmp_path / name / "model.safetensors").write_bytes(byte * 200_000)
     assert fingerprint(str(tmp_path / "a")) != fingerprint(str(tmp_path / "b"))
-    assert fingerprint("tiny") == ""
+    large = bytes(2_000_000)
+    for name, content in (("c", large), ("d", large[:900_000] + b"1" + large[900_001:])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(content)
+    assert fingerprint(str(tmp_path / "c")) != fingerprint(str(tmp_path / "d"))
+    assert fingerprint("tiny")
+    assert fingerprint("http://127.0.0.1:1/v1#tiny") == ""
 
 
 def test_an_endpoint_gets_the_video_in_video_url(

@@ -174,3 +174,12 @@ def test_seeds() -> None:
     assert num_seeds_needed(0.01, seed_stdev=0.0) == 2
     with pytest.raises(ValueError, match="differing share"):
         num_questions_needed(0.3, 0.2)
+
+
+def test_values_between_the_ends_have_the_interval_of_their_spread() -> None:
+    """As the mean's own symmetric interval, far from the ends."""
+    draw = random.Random(0)
+    values = [min(5.0, max(0.0, draw.gauss(3.0, 0.6))) for _ in range(600)]
+    found = score_of(values, list(range(600)), largest=5.0)
+    plain = mean_of(values, list(range(600)))
+    assert found.high - found.low == pytest.approx(plain.high - plain.low, rel=0.02)

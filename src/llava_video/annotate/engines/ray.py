@@ -72,6 +72,9 @@ class LedgerKeeper:
     async def fail(self, attempt: int, outcome: str, detail: str, may_be_billed: bool) -> None:
         await self._ledger.fail(attempt, outcome, detail, may_be_billed=may_be_billed)
 
+    async def has_answered(self, stage: str, model: str) -> bool:
+        return await self._ledger.has_answered(stage, model)
+
     async def limits(self) -> list[int]:
         return await self._ledger.limits()
 
@@ -111,6 +114,10 @@ class RemoteLedger:
 
     async def fail(self, attempt: int, outcome: str, detail: str, *, may_be_billed: bool) -> None:
         await _own_errors(self._keeper.fail.remote(attempt, outcome, detail, may_be_billed))
+
+    async def has_answered(self, stage: str, model: str) -> bool:
+        found: bool = await _own_errors(self._keeper.has_answered.remote(stage, model))
+        return found
 
     async def limits(self) -> list[int]:
         found: list[int] = await _own_errors(self._keeper.limits.remote())
@@ -341,7 +348,9 @@ def _map_videos(
     """
     ray = _ray()
     resources: dict[str, float] = ray.cluster_resources()
-    num_workers = max(1, min(int(resources.get("CPU", 1)), len(todo)))
+    # Each makes one call at a time at least.
+    most = min(int(resources.get("CPU", 1)), len(todo), recipe.endpoint.concurrency)
+    num_workers = max(1, most)
     # A worker takes a batch up when it has ended the one before, so a batch holds twice the videos
     # that keep its calls going; fewer where some worker would get none.
     share = _share_of(recipe, num_workers).endpoint.concurrency

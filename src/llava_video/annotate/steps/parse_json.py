@@ -49,7 +49,7 @@ def _variants(candidate: str) -> Iterator[Any]:
     if candidate[:1] in ("{", "["):
         try:
             value = ast.literal_eval(candidate)
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             return
         yield value
 

@@ -44,7 +44,10 @@ def compare(videos: list[str], recipe: Recipe, folder: Path) -> dict[str, Any]:
     record = measure(records[0], _NO_LIMITS)
     if record.is_rejected:
         raise InputError(f"{videos[0]}: {record.rejections[0].detail}")
-    ledger = start_run(folder, recipe, common_folder(records))
+    if (folder / "run.json").is_file():  # of a run, whose recipe and videos stay its own
+        ledger = Ledger(folder / "ledger.sqlite", recipe.max_usd)
+    else:
+        ledger = start_run(folder, recipe, common_folder(records))
     with_history, without = asyncio.run(_describe_both(record, recipe, ledger))
     rows = [
         {

@@ -108,8 +108,10 @@ class KeepProcess:
             elif do == "stop":
                 if message["wait_for_answers"]:
                     self._answering.acquire()
-                send(connection, {"done": None})
-                self._leave()
+                try:
+                    send(connection, {"done": None})
+                finally:  # whoever asked may have gone, with the lock of answers taken
+                    self._leave()
             else:
                 with self._request(message["keep_seconds"]):
                     self._reply(connection, do, message)

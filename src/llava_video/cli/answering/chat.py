@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from llava_video.cli.answering import options as o
+from llava_video.errors import InputError
 
 
 def command(
@@ -59,6 +60,8 @@ def command(
         num_frames=num_frames, fps=fps, start=start, end=end, max_new_tokens=max_new_tokens,
         temperature=temperature, top_p=top_p, top_k=top_k, seed=seed, stop=stop,
     )  # fmt: skip
+    if session is not None and system is not None:
+        raise InputError(f"--system: {session} has its own; leave it out")
     files = videos or []
     name = model or ("tiny" if session is None else str(read_record(session)["model"]))
     request = ModelRequest(

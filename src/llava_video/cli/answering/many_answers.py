@@ -17,7 +17,7 @@ from llava_video.chat.questions_file import Question
 from llava_video.cli.answering.one_answer import Ask
 from llava_video.cli.answering.options import TINY_NOTICE
 from llava_video.cli.answering.request import Job
-from llava_video.errors import InputError, LlavaVideoError
+from llava_video.errors import InputError, LlavaVideoError, VideoError
 from llava_video.pages.terminal import harmless
 from llava_video.records.json_lines import append_line, dump_json, read_lines
 
@@ -144,12 +144,36 @@ def answer_each(
         if number + 1 < len(batches):
             next_rows = _rows(ask, *batches[number + 1])
             model.load_ahead(next_rows, ask.options, encode=True)
-        try:
-            for piece in model.answer(rows, ask.options):
-                if isinstance(piece, Answered):
-                    yield job, questions[piece.row], piece
-        except LlavaVideoError as error:
-            yield job, questions[0], error
+        for row, answered in _answer_batch(model, ask, rows):
+            yield job, questions[row], answered
+
+
+def _answer_batch(
+    model: CheckpointModel, ask: Ask, rows: Sequence[Conversation]
+) -> Iterator[tuple[int, Answered | LlavaVideoError]]:
+    """Answers by row; rows of a batch that fails are asked one by one, as some may be answered.
+
+    A batch may be more than the memory holds, where each of its rows fits.
+    """
+    waiting = set(range(len(rows)))
+    try:
+        for piece in model.answer(rows, ask.options):
+            if isinstance(piece, Answered):
+                waiting.remove(piece.row)
+                yield piece.row, piece
+    except VideoError as error:  # all ask about the same one
+        yield 0, error
+    except (LlavaVideoError, RuntimeError) as error:
+        if not isinstance(error, LlavaVideoError):
+            if "OutOfMemory" not in type(error).__name__:
+                raise
+            error = LlavaVideoError(f"{model.name}: the memory is full; show fewer frames")
+        if len(rows) == 1:
+            yield 0, error
+            return
+        for row in sorted(waiting):
+            for _, answered in _answer_batch(model, ask, rows[row : row + 1]):
+                yield row, answered
 
 
 def _rows(ask: Ask, job: Job, questions: Sequence[Question]) -> list[Conversation]:
@@ -193,6 +217,8 @@ def settings_of(ask: Ask) -> Record:
         "representation": ask.representation,
         "max_video_tokens": ask.max_video_tokens,
         "system": ask.system,
+        "dtype": ask.dtype,
+        "quantize": "int8" if ask.int8 else None,
         "subtitles": None if ask.subtitles_file is None else str(ask.subtitles_file),
     }
     known: Record = json.loads(json.dumps(chosen))  # tuples are lists, as they are in the file

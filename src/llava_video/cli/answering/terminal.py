@@ -78,6 +78,10 @@ class Terminal:
         for line in self._lines_of_terminal() if is_terminal else self._lines_of_pipe():
             try:
                 self.handle(line)
+            except KeyboardInterrupt:
+                if not is_terminal:
+                    raise
+                typer.echo("\nstopped; the conversation continues")
             except LlavaVideoError as error:
                 went_well = False
                 typer.echo(harmless(str(error)), err=True)
@@ -129,13 +133,15 @@ class Terminal:
             yield line
 
     def _ask(self, question: str) -> None:
-        pieces = self.session.stream(question)
+        pieces, num_turns = self.session.stream(question), len(self.session.turns)
         try:
             for piece in pieces:
                 typer.echo(harmless(piece.text), nl=False)
         except KeyboardInterrupt:
             pieces.close()
-            typer.echo("\nstopped; the conversation continues, /undo takes this answer back")
+            has_turn = len(self.session.turns) > num_turns
+            more = ", /undo takes this answer back" if has_turn else ""
+            typer.echo(f"\nstopped; the conversation continues{more}")
             return
         turn = self.session.turns[-1]
         typer.echo()

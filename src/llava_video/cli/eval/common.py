@@ -85,11 +85,14 @@ def show_results(results: dict[str, dict[str, Any]], *, as_json: bool) -> None:
         overall = scores["overall"] or {}
         low, high = overall.get("low"), overall.get("high")
         score = found["headline"]
+        interval = "too few videos" if low is None else f"{low:.3f} to {high:.3f}"
+        if found["headline_is"] != "mean over questions":  # whose interval it is
+            interval = ""
         rows.append(
             (
                 name,
                 "not public" if score is None else f"{score:.3f}",
-                "too few videos" if low is None else f"{low:.3f} to {high:.3f}",
+                interval,
                 scores["num_questions"],
                 overall.get("num_clusters", 0),
                 f"{scores['unparsed_share']:.1%}",

@@ -77,7 +77,7 @@ class Batcher:
         async with self._turn:  # whoever waits longest goes first, and so does its batch
             if mine.answered is None:
                 await self._wait_for_others(waiting)
-                del self._waiting[batch, options]
+                self._waiting.pop((batch, options), None)
                 following = next(iter(self._waiting.values()), None)
                 ahead = following.questions[0] if following is not None else None
                 await anyio.to_thread.run_sync(self._answer, waiting.questions, ahead)
@@ -105,9 +105,11 @@ class Batcher:
             model.load_ahead([ahead.conversation], ahead.options)
         try:
             _answer_together(model, batch)
-        except LlavaVideoError as error:
+        except (LlavaVideoError, RuntimeError, MemoryError) as error:  # of a GPU that is full, too
             if len(batch) == 1:
-                batch[0].answered = error
+                said = " ".join(str(error).split()) or type(error).__name__
+                ours = LlavaVideoError(f"{model.name}: {said}")
+                batch[0].answered = error if isinstance(error, LlavaVideoError) else ours
                 return
             for waiting in batch:
                 self._answer([waiting], None)

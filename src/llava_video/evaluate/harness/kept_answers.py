@@ -50,7 +50,7 @@ class KeptAnswers:
         self.path = path
         self.error: InputError | None = None
         self._unwritten: dict[str, dict[str, KeptAnswer]] = defaultdict(dict)
-        self._num_lost: Counter[str] = Counter()
+        self._num_skipped: Counter[str] = Counter()
         self._kept = {
             key: KeptAnswer(**answer)
             for line in read_lines(path)
@@ -79,18 +79,18 @@ class KeptAnswers:
         self._unwritten[batch][key] = answer
         self._write_if_whole(batch, size)
 
-    def lose(self, batch: str, size: int) -> None:
-        """Note that a question of a batch failed: it is asked again by the next run."""
-        self._num_lost[batch] += 1
+    def skip(self, batch: str, size: int) -> None:
+        """Note that a question of a batch has no new answer: it has one, or it failed."""
+        self._num_skipped[batch] += 1
         self._write_if_whole(batch, size)
 
     def _write_if_whole(self, batch: str, size: int) -> None:
-        if len(self._unwritten[batch]) + self._num_lost[batch] >= size:
+        if len(self._unwritten[batch]) + self._num_skipped[batch] >= size:
             self._write(batch)
 
     def _write(self, batch: str) -> None:
         answers = self._unwritten.pop(batch)
-        del self._num_lost[batch]
+        del self._num_skipped[batch]
         if not answers:
             return
         record = {"batch": batch, "answers": {k: asdict(a) for k, a in answers.items()}}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,7 +23,7 @@ from inspect_ai.model import (
 from inspect_ai.tool import ToolChoice, ToolInfo
 
 from llava_video.chat.protocol import Answered, AnswerOptions, ChatModel, Conversation, Sampling
-from llava_video.errors import InputError
+from llava_video.errors import InputError, LlavaVideoError
 from llava_video.evaluate.asked import Part
 from llava_video.evaluate.harness.batcher import Batcher
 from llava_video.types import Frames
@@ -250,11 +249,19 @@ def _output(name: str, answered: Answered) -> ModelOutput:
     )
 
 
+NUM_PARTS_OF_WEIGHTS = 256
+"""That are hashed of a file: training may leave its beginning and its end as they were."""
+
+
 @lru_cache
 def fingerprint(model: str) -> str:
-    """What tells the weights behind a name from others of the same name; empty for no directory."""
+    """What tells the weights behind a name from others of the same name, if they are here."""
+    from llava_video.checkpoints.load import find_checkpoint
     from llava_video.evaluate.asked import digest_of
 
-    folder = Path(model)
+    try:
+        folder = find_checkpoint(model)
+    except LlavaVideoError:  # an endpoint, or a model that was given
+        return ""
     files = sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.json"))
-    return " ".join(digest_of(file) for file in files) if folder.is_dir() else ""
+    return " ".join(digest_of(file, num_parts=NUM_PARTS_OF_WEIGHTS) for file in files)

@@ -47,11 +47,12 @@ def answer_once(
         part = tuple(metadata["part"])
         content = (settings, str(state.sample_id), said, metadata["video_digest"], str(part))
         key = key_of(_identity(), *content, str(num_pictures))
-        found = kept.find(key) if kept is not None else None
-        if found is not None:
-            return _answered(state, found)
         is_ours = isinstance(get_model().api, LlavaVideoAPI)
         batch, size = metadata["batch"], metadata["batch_size"] if is_ours else 1
+        found = kept.find(key) if kept is not None else None
+        if kept is not None and found is not None:
+            kept.skip(batch, size)
+            return _answered(state, found)
         try:
             if is_ours:
                 together = Together(metadata["file"], batch, size, part)
@@ -65,7 +66,7 @@ def answer_once(
         finally:
             if kept is not None:
                 if found is None:
-                    kept.lose(batch, size)
+                    kept.skip(batch, size)
                 else:
                     kept.add(key, found, batch, size)
         return _answered(state, found)
@@ -133,9 +134,11 @@ def _identity() -> str:
     model = get_model()
     if not isinstance(model.api, LlavaVideoAPI):
         return str(model)
-    api = model.api
-    precision = getattr(api.open(), "precision", "")
-    shown = (api.representation, api.num_frames, api.shown, precision)
+    api, opened = model.api, model.api.open()
+    # That which fits into the memory, where none was asked for.
+    representation = str(getattr(opened, "representation", api.representation))
+    precision = getattr(opened, "precision", "")
+    shown = (representation, api.num_frames, api.shown, precision)
     return f"{api.model_name} {fingerprint(api.model_name)} {shown}"
 
 

@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 
 from llava_video.evaluate.scoring.outcomes import Outcome
-from llava_video.evaluate.scoring.scores import valued_outcomes
+from llava_video.evaluate.scoring.scores import Failures, valued_outcomes
 
 Z = 1.959964 + 0.841621
 """Of a two-sided test at 5 % plus that of a power of 80 %."""
@@ -46,8 +46,11 @@ def num_seeds_needed(effect: float, seed_stdev: float, question_stderr: float = 
     return max(2, math.ceil(Z**2 * (seed_stdev**2 + question_stderr**2) / effect**2))
 
 
-def differing_share(first: Sequence[Outcome], second: Sequence[Outcome]) -> float:
+def differing_share(
+    first: Sequence[Outcome], second: Sequence[Outcome], failures: Failures = "excluded"
+) -> float:
     """The share of shared questions on which two runs have different values."""
-    before = {outcome.id: value for outcome, value in valued_outcomes(first)}
-    pairs = [(before[o.id], value) for o, value in valued_outcomes(second) if o.id in before]
+    before = {outcome.id: value for outcome, value in valued_outcomes(first, failures)}
+    after = valued_outcomes(second, failures)
+    pairs = [(before[outcome.id], value) for outcome, value in after if outcome.id in before]
     return sum(a != b for a, b in pairs) / len(pairs) if pairs else 0.0

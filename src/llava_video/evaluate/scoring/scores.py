@@ -118,8 +118,10 @@ def score_of(
         return Mean(center, error, -math.inf, math.inf, len(values), num, False)
     share, quantile = center / largest, t_of_95_percent(num - 1)
     spread = share * (1 - share)
+    # Values between the ends vary less than ends do: they tell as much as more questions would.
+    most = len(values) if all(value in (0, largest) for value in values) else math.inf
     # Where all values are the same, questions about one video count as one.
-    effective = min(spread * (largest / error) ** 2, len(values)) if error else float(num)
+    effective = min(spread * (largest / error) ** 2, most) if error else float(num)
     shrink = quantile**2 / effective
     middle = (share + shrink / 2) / (1 + shrink)
     half = math.sqrt(shrink * spread + shrink**2 / 4) / (1 + shrink)

@@ -64,7 +64,8 @@ def _read(path: Path) -> Iterator[Row]:
     answers_file = (path if path.is_dir() else path.parent) / SUBSET_ANSWERS
     answers = read_json(answers_file) if answers_file.is_file() else {}
     for row in read_rows(path):
-        known = answers.get(row.values.get("q_uid"))
+        name = next((row.values[key] for key in _IDS if key in row.values), None)
+        known = answers.get(name)
         yield row if known is None else replace(row, values={**row.values, "answer": known})
 
 
@@ -72,6 +73,9 @@ def _read_subset(path: Path) -> Iterator[Row]:
     """The rows that have a public answer."""
     return (row for row in _read(path) if row.text("answer", ""))
 
+
+_IDS = ("q_uid", "video_idx", "video_name")
+"""Of a question, as each form calls it."""
 
 _FORMS = (
     Form("egoschema/EgoSchema", ("q_uid", "question", *_NAMES), _parse_original),
