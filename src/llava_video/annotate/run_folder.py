@@ -205,7 +205,8 @@ async def save_end(
     """
     whole, limited = _work_names(record, recipe)
     # A description that was cut off, and that a further try brought whole, is not missing.
-    missing = (r for r in result.rejections if "/try" not in r.subject_id)
+    own = len(record.video_id)  # which may say anything
+    missing = (r for r in result.rejections if "/try" not in r.subject_id[own:])
     name = limited if any(r.reason == "truncated" for r in missing) else whole
     await keeper.save_video(
         *(record.video_id, position, end, name, to_json(result)),
