@@ -122,7 +122,7 @@ class Gate:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
-    def close(self) -> None:
+    def shut(self) -> None:
         self.entered.clear()
         self._open.clear()
 

@@ -41,7 +41,7 @@ def test_requests_that_wait_are_answered_together(gate: Gate) -> None:
     with serving(gate, engine=EngineLimits(batch_rows=3)) as server:
         alone = [server.ask(question).choices[0].message.content for question in questions]
         gate.batches.clear()
-        gate.close()
+        gate.shut()
         pool = ThreadPoolExecutor(5)
         first = pool.submit(server.ask, "Hello")
         assert gate.entered.wait(20)
@@ -56,7 +56,7 @@ def test_requests_that_wait_are_answered_together(gate: Gate) -> None:
 
 def test_other_options_are_answered_apart(gate: Gate) -> None:
     with serving(gate) as server:
-        gate.close()
+        gate.shut()
         pool = ThreadPoolExecutor(4)
         pool.submit(server.ask, "Hello")
         assert gate.entered.wait(20)
@@ -69,7 +69,7 @@ def test_other_options_are_answered_apart(gate: Gate) -> None:
 
 def test_a_full_queue_says_when_to_come_back(gate: Gate) -> None:
     with serving(gate, engine=EngineLimits(batch_rows=1, num_waiting=2)) as server:
-        gate.close()
+        gate.shut()
         pool = ThreadPoolExecutor(3)
         asked = [pool.submit(server.ask, "Hello")]
         assert gate.entered.wait(20)
@@ -88,7 +88,7 @@ def test_a_full_queue_says_when_to_come_back(gate: Gate) -> None:
 
 def test_tokens_that_wait_are_bounded_too(gate: Gate) -> None:
     with serving(gate, engine=EngineLimits(waiting_tokens=3000)) as server:
-        gate.close()
+        gate.shut()
         pool = ThreadPoolExecutor(2)
         first = pool.submit(server.ask, "Hello", max_tokens=1900)
         assert gate.entered.wait(20)
@@ -107,7 +107,7 @@ def leave_in_mid_stream(server: Served, **options: Any) -> None:
 
 def test_a_client_that_leaves_a_stream_frees_its_place(gate: Gate) -> None:
     with serving(gate, engine=EngineLimits(batch_rows=1, num_waiting=1)) as server:
-        gate.close()
+        gate.shut()
         leave_in_mid_stream(server)
         room = server.services.engine.room
         assert eventually(lambda: room.num_running == room.num_waiting == 0)
@@ -118,7 +118,7 @@ def test_a_client_that_leaves_a_stream_frees_its_place(gate: Gate) -> None:
 
 def test_a_client_that_leaves_the_queue_is_never_answered(gate: Gate) -> None:
     with serving(gate) as server:
-        gate.close()
+        gate.shut()
         pool = ThreadPoolExecutor(1)
         first = pool.submit(server.ask, "Hello")
         assert gate.entered.wait(20)
@@ -174,7 +174,7 @@ def test_time_limits_end_a_request(
     gate: Gate, limits: EngineLimits, status: int, said: str
 ) -> None:
     with serving(gate, engine=limits) as server:
-        gate.close()
+        gate.shut()
         pool = ThreadPoolExecutor(1)
         pool.submit(server.post, "Hello")
         assert gate.entered.wait(20)
@@ -191,7 +191,7 @@ def test_time_limits_end_a_request(
 
 def test_an_error_in_mid_stream_is_said_in_the_stream(gate: Gate) -> None:
     with serving(gate, engine=EngineLimits(answer_seconds=0.2)) as server:
-        gate.close()
+        gate.shut()
         response = server.post("Hello", stream=True)
         gate.open()
     lines = [line for line in response.text.split("\n\n") if line]
@@ -214,7 +214,7 @@ class Failing(Gate):
 def test_a_request_that_fails_leaves_its_neighbours_alone(tiny: ServedCheckpoint) -> None:
     gate = Failing(tiny)
     with serving(gate) as server:
-        gate.close()
+        gate.shut()
         pool = ThreadPoolExecutor(4)
         pool.submit(server.post, "Hello")
         assert gate.entered.wait(20)
@@ -240,7 +240,7 @@ def test_jobs_take_their_turn(gate: Gate) -> None:
 def test_a_job_whose_client_has_left_is_not_kept(gate: Gate) -> None:
     with serving(gate) as server:
         room = server.services.engine.room
-        gate.close()
+        gate.shut()
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(server.ask, "Hello")
             assert gate.entered.wait(20)
@@ -257,7 +257,7 @@ def test_a_job_whose_client_has_left_is_not_kept(gate: Gate) -> None:
 
 def test_a_stop_tells_jobs_that_wait(gate: Gate) -> None:
     with serving(gate, drain_seconds=0.2) as server:
-        gate.close()
+        gate.shut()
         with ThreadPoolExecutor(1) as pool:
             pool.submit(server.post, "Hello")
             assert gate.entered.wait(20)
@@ -304,7 +304,7 @@ def test_weights_that_cannot_be_loaded_end_the_server(
 
 def test_a_stop_completes_what_is_inside_and_takes_no_more(gate: Gate) -> None:
     with serving(gate) as server:
-        gate.close()
+        gate.shut()
         pool = ThreadPoolExecutor(2)
         running = pool.submit(server.ask, "Hello")
         assert gate.entered.wait(20)

@@ -56,7 +56,7 @@ def test_the_tape_shows_the_layout_at_token_widths_and_seeks(page: Talking, told
 
 def test_an_answer_streams_and_can_be_stopped(page: Talking, told: Told) -> None:
     page.take()
-    told.close()
+    told.shut()
     page.begin("Say: one two three")
     page.until(lambda: page.text(".turn .text") == "one two three")
     assert page.is_shown("#stop")
@@ -251,7 +251,7 @@ def test_a_video_and_its_subtitles_can_be_dropped(page: Talking, tmp_path: Path)
 
 def test_two_answers_cannot_be_asked_for_at_a_time(page: Talking, told: Told) -> None:
     page.take()
-    told.close()
+    told.shut()
     page.begin("Say: first")
     page.until(lambda: page.text(".turn .text") == "first")
     page.one("#question").send_keys("Say: second\n")

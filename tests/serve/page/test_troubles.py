@@ -94,7 +94,7 @@ def test_a_server_that_ends_in_mid_stream(browser: Any, told: Told) -> None:
         page.url = served.server.url
         page.start()
         page.take()
-        told.close()
+        told.shut()
         page.begin("Say: half an")
         page.until(lambda: page.text(".turn .text") == "half an")
         threading.Timer(3, told.open).start()
