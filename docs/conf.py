@@ -49,7 +49,7 @@ nitpick_ignore_regex = [
     ("py:class", r"(dict|tuple)\[str"),
     ("py:class", r"llava_video\.[\w.]+\.(K|M|T|V|Kind|_\w+)"),
     # What stands in annotations of pydantic's fields and of FastAPI's parameters.
-    ("py:class", r"FieldInfo|NoneType|_Pydantic\w+|MaxLen|MinLen|Ge|Gt|Le|Lt|AllowInfNan"),
+    ("py:class", r"FieldInfo|NoneType|_Pydantic\w+|MaxLen|MinLen|Ge|Gt|Le|Lt|AllowInfNan|FailFast"),
     ("py:class", r"llava_video\.serve\.services\.(Annotated|owner_of|services_of)"),
 ]
 suppress_warnings = ["ref.python"]  # a class name that two rooms have (Recipe) gets no link
