@@ -32,12 +32,11 @@ def thumbnails(outcome: Outcome) -> Figures | str:
     except LlavaVideoError as error:
         return str(error)
     figures = []
-    for number in range(len(frames)):
-        picture = Image.fromarray(frames.pixels[number])
+    for pixels, seconds in zip(frames.pixels, frames.timestamps_seconds, strict=True):
+        picture = Image.fromarray(pixels)
         picture.thumbnail((_SIDE, _SIDE))
         buffer = io.BytesIO()
         picture.save(buffer, "JPEG", quality=80)
         data = base64.b64encode(buffer.getvalue()).decode()
-        seconds = frames.timestamps_seconds[number]
         figures.append(Figure(f"data:image/jpeg;base64,{data}", f"{seconds:.1f} s"))
     return Figures(figures, are_small=True)

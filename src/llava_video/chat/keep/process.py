@@ -110,7 +110,7 @@ class KeepProcess:
                     self._answering.acquire()
                 try:
                     send(connection, {"done": None})
-                finally:  # whoever asked may have gone, with the lock of answers taken
+                finally:  # the client may have gone, with the lock of answers taken
                     self._leave()
             else:
                 with self._request(message["keep_seconds"]):

@@ -108,7 +108,7 @@ class EngineLoop:
                 continue
             try:
                 outputs = self._engine.step()
-            except Exception as error:  # noqa: BLE001  whoever waits for an answer gets it
+            except Exception as error:  # noqa: BLE001  callers that wait get it
                 self._fail(error)
                 continue
             for output in outputs:
@@ -140,12 +140,12 @@ class EngineLoop:
                 return False
             try:
                 task()
-            except Exception as error:  # noqa: BLE001  whoever waits for an answer gets it
+            except Exception as error:  # noqa: BLE001  callers that wait get it
                 self._fail(error)
         return True
 
     def _fail(self, error: Exception) -> None:
-        """The engine has died: all who wait are told, and whoever comes later."""
+        """The engine has died: all who wait are told, and later callers."""
         self._failure = LlavaVideoError(f"vLLM's engine failed: {' '.join(str(error).split())}")
         self._failure.__cause__ = error
         receivers, self._receivers = list(self._receivers.values()), {}

@@ -56,7 +56,7 @@ class Ticket:
     has_left: bool = False
 
     def give_up(self) -> None:
-        """Say that nobody waits for it any more."""
+        """Say that its client has left."""
         self.has_left = True
 
     def deliver(self, event: Event) -> None:
@@ -73,7 +73,7 @@ class Job:
     result: Future[Any] = field(default_factory=Future)
 
     def give_up(self) -> None:
-        """Say that nobody waits for it any more."""
+        """Say that its client has left."""
         self.result.cancel()
 
 
