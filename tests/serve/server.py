@@ -104,11 +104,11 @@ def serving(model: ServedModel, *, key: str | None = None, **changes: Any) -> It
 
 
 class Gate:
-    """A checkpoint whose answers wait at each piece until they are let through.
+    """A checkpoint whose answers wait before each event until they are let through.
 
     Attributes:
-        batches: options and number of rows of each call.
-        entered: set once an answer has begun.
+        batches: number of rows of each call.
+        entered: set once an answer waits here.
     """
 
     def __init__(self, inner: ServedCheckpoint) -> None:
@@ -139,6 +139,7 @@ class Gate:
         self.batches.append(len(conversations))
         self.leaving = leaving
         for event in self.inner.answer(conversations, options, leaving=leaving):
-            yield event
-            self.entered.set()
-            assert self._open.wait(30)
+            if not self._open.is_set():
+                self.entered.set()
+                assert self._open.wait(30)
+            yield event  # the last thing: whoever has the answer finds nothing waiting here
