@@ -60,7 +60,7 @@ class Scripted:
 SETTINGS = {
     "calls": (Scripted(2.0), 16),
     "requests per minute": (Scripted(1.0, rpm=240), 32),
-    "processes": (Scripted(0.05), 32),
+    "process": (Scripted(0.05), 32),
 }
 """What a run waits for, the endpoint, and calls at a time."""
 
@@ -227,13 +227,13 @@ def predict_and_run(
 
 FLEETS = {
     "16 cores, gpt-4o at 5,000 RPM, 2M TPM": Fleet(
-        16, 1, 200, 5_000, 2_000_000, upload_bytes_per_second=125e6
+        16, 200, 5_000, 2_000_000, upload_bytes_per_second=125e6
     ),
     "16 cores, gpt-4o at 10,000 RPM, 30M TPM": Fleet(
-        16, 1, 1000, 10_000, 30_000_000, upload_bytes_per_second=125e6
+        16, 1000, 10_000, 30_000_000, upload_bytes_per_second=125e6
     ),
-    "16 cores, 8 GPUs that serve 256 calls": Fleet(16, 1, 256, upload_bytes_per_second=125e6),
-    "8 x 16 cores (Ray), 128 GPUs, 4096 calls": Fleet(128, 128, 4096, upload_bytes_per_second=1e9),
+    "16 cores, 8 GPUs that serve 256 calls": Fleet(16, 256, upload_bytes_per_second=125e6),
+    "3 x 16 cores (Ray), 40 GPUs, 1280 calls": Fleet(48, 1280, upload_bytes_per_second=1e9),
 }
 
 
@@ -282,7 +282,9 @@ if __name__ == "__main__":
     parser.add_argument("--clips", type=Path, help="folder of measure to keep its clips in")
     parser.add_argument("--answer-seconds", type=float, default=5.0, help="of fleets")
     parser.add_argument("--picture-seconds", type=float, default=0.02, help="of a core, of fleets")
-    parser.add_argument("--call-seconds", type=float, default=0.004, help="of a process, of fleets")
+    parser.add_argument(
+        "--call-seconds", type=float, default=0.004, help="of a call, of fleets"
+    )
     options = parser.parse_args()
     if options.what == "measure":
         measure(options.videos, options.settings, options.clips)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from typing import Protocol
 
 import stamina
 
 from llava_video.calls.annotator import Annotator, AttemptError, remedy_for
 from llava_video.calls.endpoint import Endpoint
-from llava_video.calls.ledger import CallInfo, LedgerError
+from llava_video.calls.ledger import CallInfo, Ledger, LedgerError
 from llava_video.calls.messages import Reply, Request, Usage
 from llava_video.calls.pricing import Price, PriceTable, request_tokens, upper_usd
 from llava_video.calls.rate_limit import LONGEST_PAUSE_SECONDS, Breaker, Pacer
@@ -34,38 +33,6 @@ ENDS_THE_RUN = (EndpointError, BudgetError, LedgerError, InterruptedRunError)
 """Errors that concern every call; all others cost one video."""
 
 
-class CallLedger(Protocol):
-    """The part of a ledger that calls need; `ledger.Ledger`, or a remote one."""
-
-    async def find(self, key: str) -> Reply | None:
-        """The answer of a finished call."""
-        ...
-
-    async def has_answered(self, stage: str, model: str) -> bool:
-        """Whether any call of a stage was answered by a model."""
-        ...
-
-    async def limits(self) -> list[int]:
-        """Limits of answers that may be part of keys."""
-        ...
-
-    async def remember_limit(self, max_output_tokens: int) -> None:
-        """Add one of `limits`."""
-        ...
-
-    async def reserve(self, info: CallInfo) -> int:
-        """Reserve the upper bound of a call and record it."""
-        ...
-
-    async def settle(self, attempt: int, reply: Reply, usd: float) -> None:
-        """Commit the answer."""
-        ...
-
-    async def fail(self, attempt: int, outcome: str, detail: str, *, may_be_billed: bool) -> None:
-        """Commit the failure."""
-        ...
-
-
 def call_info(request: Request, key: str, price: Price) -> CallInfo:
     """What the ledger records about a request before it is sent."""
     return CallInfo(
@@ -76,7 +43,7 @@ def call_info(request: Request, key: str, price: Price) -> CallInfo:
     )
 
 
-async def find_answer(ledger: CallLedger, request: Request) -> tuple[Reply | None, str]:
+async def find_answer(ledger: Ledger, request: Request) -> tuple[Reply | None, str]:
     """The answer in a ledger, and the key to ask under where there is none.
 
     An answer that was cut off at a lower limit than today's does not count, unless the next sample
@@ -123,7 +90,7 @@ class Caller:
     """
 
     def __init__(
-        self, annotator: Annotator, ledger: CallLedger, settings: Endpoint, prices: PriceTable
+        self, annotator: Annotator, ledger: Ledger, settings: Endpoint, prices: PriceTable
     ) -> None:
         self._annotator = annotator
         self._ledger = ledger

@@ -2,7 +2,10 @@
 
 import io
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -18,33 +21,40 @@ from tests.annotate.running import outputs, recipe_for, run_quietly
 ray = pytest.importorskip("ray", reason="needs the scale extra: pip install 'llava-video[scale]'")
 
 
-def processes_connected_to(port):
-    """Process ids, this one's aside, that hold a connection to a port of this machine."""
-    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    sockets = {f"socket:[{row[9]}]" for row in rows if int(row[2].split(":")[1], 16) == port}
+def worker_processes():
+    """Process ids of workers that annotate, of any cluster of this machine."""
     found = []
     for folder in Path("/proc").iterdir():
-        if folder.name.isdigit() and int(folder.name) != os.getpid():
+        if folder.name.isdigit():
             try:
-                links = {str(link.readlink()) for link in (folder / "fd").iterdir()}
+                name = (folder / "cmdline").read_bytes()
             except OSError:
                 continue  # it has ended
-            if links & sockets:
+            if name.startswith(b"ray::") and b"AnnotateWorker" in name:
                 found.append(int(folder.name))
     return found
 
 
 def kill_one_worker(fake, killed):
     for _ in range(6000):
-        if fake.num_requests >= 3 and (workers := processes_connected_to(fake.port)):
+        if fake.num_requests >= 3 and (workers := worker_processes()):
             os.kill(workers[0], signal.SIGKILL)
             killed.append(workers[0])
             return
         time.sleep(0.01)
 
 
+@pytest.fixture
+def cluster():
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the worker to kill in /proc")
-def test_ray_writes_what_the_local_engine_writes_though_a_worker_is_killed(videos, tmp_path):
+def test_ray_writes_what_the_local_engine_writes_though_a_worker_is_killed(
+    videos, tmp_path, cluster
+):
     with FakeEndpoint(delay_seconds=0.1) as fake:
         recipe = recipe_for(fake, endpoint__concurrency=2)
         run_quietly(videos, recipe, tmp_path / "local")
@@ -52,18 +62,58 @@ def test_ray_writes_what_the_local_engine_writes_though_a_worker_is_killed(video
         fake.num_requests = 0
         killed = []
         killer = threading.Thread(target=kill_one_worker, args=(fake, killed), daemon=True)
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-        try:
-            killer.start()
-            result = run_quietly(videos, recipe, tmp_path / "ray", engine="ray")
-        finally:
-            ray.shutdown()
+        killer.start()
+        result = run_quietly(videos, recipe, tmp_path / "ray", engine="ray")
         killer.join(10)
     assert killed
     assert result.stopped_by is None
     assert outputs(tmp_path / "ray") == outputs(tmp_path / "local")
-    # What was in flight in the killed worker is asked again; what had been committed is not.
-    assert num_calls <= fake.num_requests <= num_calls + 1
+    assert fake.num_requests == num_calls  # the answers that the dead worker waited for came too
+
+
+def test_two_workers_with_one_question_pay_once(videos, tmp_path, cluster):
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    for name in "ab":
+        shutil.copy(next(videos.rglob("*.mp4")), copies / f"{name}.mp4")
+    with FakeEndpoint(delay_seconds=0.2) as fake:
+        recipe = recipe_for(fake, endpoint__concurrency=4)
+        run_quietly(copies, recipe, tmp_path / "local")
+        num_calls = fake.num_requests
+        result = run_quietly(copies, recipe, tmp_path / "ray", engine="ray")
+    assert len(result.records) == 2
+    assert fake.num_requests == 2 * num_calls
+    assert outputs(tmp_path / "ray") == outputs(tmp_path / "local")
+
+
+def test_ctrl_c_waits_for_the_calls_in_flight_and_the_run_resumes(videos, tmp_path):
+    out = tmp_path / "ray"
+    with FakeEndpoint(delay_seconds=0.5) as fake:
+        recipe = recipe_for(fake, endpoint__concurrency=2)
+        recipe.write_to(tmp_path)
+        command = (
+            *(sys.executable, "-m", "llava_video", "annotate", "run", videos, "--out", out),
+            *("--recipe", tmp_path / "recipe.yaml", "--engine", "ray"),
+        )
+        # As in a terminal: the signal goes to Ray's processes too.
+        process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        while fake.num_requests < 3:
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+        assert process.returncode != 0
+        assert "interrupted; run the same command again to resume" in said
+        assert "Traceback" not in said
+        before = fake.num_requests
+        assert run_quietly(videos, recipe, out).stopped_by is None
+        after = fake.num_requests
+        run_quietly(videos, recipe, tmp_path / "local")
+    assert after == fake.num_requests - after
+    assert 3 <= before < after
+    assert outputs(out) == outputs(tmp_path / "local")
 
 
 def kill_the_ledgers_actor(fake, path, killed):
@@ -91,7 +141,7 @@ def processes_that_hold(path):
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the actor to kill in /proc")
 def test_when_the_ledgers_actor_is_killed_one_line_says_so_and_the_run_resumes(
-    videos, tmp_path, capfd
+    videos, tmp_path, capfd, cluster
 ):
     shown = io.StringIO()
     with FakeEndpoint(delay_seconds=0.2) as fake:
@@ -100,14 +150,10 @@ def test_when_the_ledgers_actor_is_killed_one_line_says_so_and_the_run_resumes(
         killed = []
         arguments = (fake, out / "ledger.sqlite", killed)
         killer = threading.Thread(target=kill_the_ledgers_actor, args=arguments, daemon=True)
-        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-        try:
-            killer.start()
-            result = run(
-                [str(videos)], recipe, out, engine="ray", console=Console(file=shown, width=200)
-            )
-        finally:
-            ray.shutdown()
+        killer.start()
+        result = run(
+            [str(videos)], recipe, out, engine="ray", console=Console(file=shown, width=200)
+        )
         killer.join(10)
         assert killed
         assert isinstance(result.stopped_by, LedgerError)

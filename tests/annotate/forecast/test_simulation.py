@@ -39,9 +39,7 @@ def test_decoding_takes_the_cores():
 
 def test_one_process_makes_one_call_at_a_time():
     rates = Rates(picture_seconds=0, call_seconds=0.1, latency_seconds={"": (0.0,)})
-    for processes, expected in ((1, 10.0), (4, 2.5)):
-        fleet = Fleet(num_cores=4, num_processes=processes)
-        assert simulate(videos(100, CALL), fleet, rates).seconds == pytest.approx(expected)
+    assert simulate(videos(100, CALL), Fleet(num_cores=4), rates).seconds == pytest.approx(10.0)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +127,7 @@ def test_of_a_large_run_a_part_stands_for_all():
 def test_no_run_is_faster_than_its_bounds(number, concurrency, num_cores, pictures):
     rates = Rates(0.01, 0.002, {"": (0.3, 0.7)})
     run = videos(number, *(PlannedCall("level1", count) for count in pictures))
-    found = simulate(run, Fleet(num_cores, 1, concurrency), rates)
+    found = simulate(run, Fleet(num_cores, concurrency), rates)
     num_calls = number * len(pictures)
     work = (number * sum(pictures) * 0.01 + num_calls * 0.002) / num_cores
     alone = sum(pictures) * 0.01 + len(pictures) * (0.002 + 0.7)

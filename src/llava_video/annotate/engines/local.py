@@ -155,7 +155,7 @@ async def run_local(
     annotator = make_annotator(recipe.endpoint)
     caller = Caller(annotator, ledger, recipe.endpoint, load_prices(recipe.endpoint.prices_file))
     try:
-        async with make_progress() as progress, _interruptible(caller, progress):
+        async with make_progress() as progress, interruptible(caller.stop, progress):
             work = await split_work(records, recipe, ledger)
             try:
                 await probe_before(work, recipe, caller, progress.say)
@@ -171,7 +171,9 @@ def _finished(work: Work) -> dict[str, VideoRecord]:
 
 
 @asynccontextmanager
-async def _interruptible(caller: Caller, progress: Progress) -> AsyncIterator[None]:
+async def interruptible(
+    stop_calls: Callable[[LlavaVideoError], object], progress: Progress
+) -> AsyncIterator[None]:
     """The first Ctrl-C lets calls in flight finish; the second one stops at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -179,7 +181,7 @@ async def _interruptible(caller: Caller, progress: Progress) -> AsyncIterator[No
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
-        caller.stop(InterruptedRunError("interrupted; run the same command again to resume"))
+        stop_calls(InterruptedRunError("interrupted; run the same command again to resume"))
         progress.say("waiting for the calls in flight; Ctrl-C again leaves them")
         loop.remove_signal_handler(signal.SIGINT)
 

@@ -1,11 +1,10 @@
 """The cluster engine: the same steps on Ray Data, with output identical to the local engine.
 
 Measuring videos for selection is a ``map``; choosing among them compares numbers of all and
-stays on the driver. The chosen videos flow through ``map_batches`` on a pool of actors, each of
-which runs the local steps with its share of the concurrency. One more actor on the driver's node
-holds the ledger, so every call of every worker is committed in one place, the budget is one budget,
-and a worker that dies loses only calls that were in flight: its videos restart on another worker
-and find their finished calls.
+stays on the driver. The chosen videos flow through ``map_batches`` on a pool of workers, which
+decode them and run the local steps. The calls of all workers are made by one actor on the driver's
+node, which holds the ledger: there is one budget, one pace and one answer to a question, and a call
+whose worker dies is completed and committed all the same.
 """
 
 from __future__ import annotations
@@ -15,11 +14,12 @@ import logging
 import math
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from llava_video.annotate.engines.local import Outcome, annotate_video
+from llava_video.annotate.engines.local import Outcome, annotate_video, interruptible
 from llava_video.annotate.engines.progress import Progress
 from llava_video.annotate.probe import probe_before
 from llava_video.annotate.recipe import Recipe, Selection
@@ -36,10 +36,11 @@ from llava_video.annotate.run_folder import (
 )
 from llava_video.annotate.steps.context import StepContext
 from llava_video.annotate.videos.select import measure
-from llava_video.calls.caller import ENDS_THE_RUN, Caller
-from llava_video.calls.ledger import CallInfo, Ledger, LedgerError, Tries
+from llava_video.calls.annotator import AttemptError
+from llava_video.calls.caller import ENDS_THE_RUN, Caller, InterruptedRunError
+from llava_video.calls.ledger import Ledger, LedgerError, Tries
 from llava_video.calls.make_annotator import make_annotator
-from llava_video.calls.messages import Reply
+from llava_video.calls.messages import Reply, Request
 from llava_video.calls.pricing import load_prices
 from llava_video.calls.totals import Totals
 from llava_video.errors import InputError, LlavaVideoError
@@ -53,38 +54,54 @@ _LOST = (
 )
 
 
-class LedgerKeeper:
-    """The actor that holds the ledger, with the ledger's methods."""
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error on its way between processes: its type by name, and what it says."""
 
-    def __init__(self, path: str, max_usd: float | None) -> None:
-        self._ledger = Ledger(Path(path), max_usd)
+    kind: str
+    message: str
+
+    @classmethod
+    def of(cls, error: AttemptError | LlavaVideoError) -> Failure:
+        """One of `ENDS_THE_RUN`, or a call without an answer."""
+        kinds = (kind.__name__ for kind in ENDS_THE_RUN if isinstance(error, kind))
+        return cls(next(kinds, AttemptError.__name__), str(error))
+
+    def to_error(self) -> LlavaVideoError:
+        """The error, to be raised here."""
+        for kind in ENDS_THE_RUN:
+            if kind.__name__ == self.kind:
+                return kind(self.message)
+        return AttemptError(self.message, "failed", is_transient=False)
+
+
+class RunActor:
+    """The actor that makes the calls of all workers, and holds the ledger."""
+
+    def __init__(self, path: str, recipe: dict[str, Any]) -> None:
+        read = Recipe.model_validate(recipe)
+        self._ledger = Ledger(Path(path), read.max_usd)
+        self._annotator = make_annotator(read.endpoint)
+        prices = load_prices(read.endpoint.prices_file)
+        self._caller = Caller(self._annotator, self._ledger, read.endpoint, prices)
         self._ends: dict[str, str] = {}
 
-    async def find(self, key: str) -> Reply | None:
-        return await self._ledger.find(key)
-
-    async def reserve(self, info: CallInfo) -> int:
-        return await self._ledger.reserve(info)
-
-    async def settle(self, attempt: int, reply: Reply, usd: float) -> None:
-        await self._ledger.settle(attempt, reply, usd)
-
-    async def fail(self, attempt: int, outcome: str, detail: str, may_be_billed: bool) -> None:
-        await self._ledger.fail(attempt, outcome, detail, may_be_billed=may_be_billed)
-
-    async def has_answered(self, stage: str, model: str) -> bool:
-        return await self._ledger.has_answered(stage, model)
-
-    async def limits(self) -> list[int]:
-        return await self._ledger.limits()
-
-    async def remember_limit(self, max_output_tokens: int) -> None:
-        await self._ledger.remember_limit(max_output_tokens)
+    async def call(self, request: Request) -> Reply | Failure:
+        """See `Caller.call`, whose errors are returned."""
+        try:
+            return await self._caller.call(request)
+        except (AttemptError, *ENDS_THE_RUN) as error:
+            return Failure.of(error)
 
     async def save_video(self, *values: Any, is_unanswered: bool) -> None:
+        """See `Ledger.save_video`."""
         await self._ledger.save_video(*values, is_unanswered=is_unanswered)
         video_id, _, end = values[:3]
         self._ends[video_id] = end
+
+    async def stop(self, reason: str) -> None:
+        """Send nothing more; calls in flight are waited for."""
+        self._caller.stop(InterruptedRunError(reason))
 
     async def news(self) -> tuple[Totals, dict[str, str]]:
         """Sums, and how videos have ended since the last time."""
@@ -92,39 +109,30 @@ class LedgerKeeper:
         return self._ledger.totals(), ends
 
     async def aclose(self) -> None:
+        """Finish all writes."""
+        await self._annotator.aclose()
         await self._ledger.aclose()
 
 
-class RemoteLedger:
-    """The workers' side of a `LedgerKeeper`."""
+class RemoteRun:
+    """A worker's side of a `RunActor`.
 
-    def __init__(self, keeper: Any) -> None:
-        self._keeper = keeper
+    Args:
+        actor: its handle.
+        num_calls: that it is given at a time, so that pictures do not pile up there.
+    """
 
-    async def find(self, key: str) -> Reply | None:
-        found: Reply | None = await _own_errors(self._keeper.find.remote(key))
-        return found
+    def __init__(self, actor: Any, num_calls: int) -> None:
+        self._actor = actor
+        self._slots = asyncio.Semaphore(num_calls)
 
-    async def reserve(self, info: CallInfo) -> int:
-        number: int = await _own_errors(self._keeper.reserve.remote(info))
-        return number
-
-    async def settle(self, attempt: int, reply: Reply, usd: float) -> None:
-        await _own_errors(self._keeper.settle.remote(attempt, reply, usd))
-
-    async def fail(self, attempt: int, outcome: str, detail: str, *, may_be_billed: bool) -> None:
-        await _own_errors(self._keeper.fail.remote(attempt, outcome, detail, may_be_billed))
-
-    async def has_answered(self, stage: str, model: str) -> bool:
-        found: bool = await _own_errors(self._keeper.has_answered.remote(stage, model))
-        return found
-
-    async def limits(self) -> list[int]:
-        found: list[int] = await _own_errors(self._keeper.limits.remote())
-        return found
-
-    async def remember_limit(self, max_output_tokens: int) -> None:
-        await _own_errors(self._keeper.remember_limit.remote(max_output_tokens))
+    async def call(self, request: Request) -> Reply:
+        """See `Caller.call`."""
+        async with self._slots:
+            answer: Reply | Failure = await self._of(self._actor.call.remote(request))
+        if isinstance(answer, Failure):
+            raise answer.to_error()
+        return answer
 
     async def save_video(
         self,
@@ -136,37 +144,39 @@ class RemoteLedger:
         *,
         is_unanswered: bool = False,
     ) -> None:
+        """See `Ledger.save_video`."""
         values = (video_id, position, stage, fingerprint, record)
-        await _own_errors(self._keeper.save_video.remote(*values, is_unanswered=is_unanswered))
+        await self._of(self._actor.save_video.remote(*values, is_unanswered=is_unanswered))
 
+    async def _of(self, reference: Any) -> Any:
+        """The result of a remote call.
 
-async def _own_errors(reference: Any) -> Any:
-    """The result of a remote call; errors that end a run keep their type.
+        Raises:
+            LedgerError: the actor is gone, or its ledger cannot be written.
+        """
+        from ray.exceptions import RayActorError, RayTaskError
 
-    Raises:
-        LedgerError: the actor that holds the ledger is gone, so no call may be paid for.
-    """
-    from ray.exceptions import RayActorError, RayTaskError
-
-    try:
-        return await reference
-    except RayActorError as error:
-        raise LedgerError(_LOST) from error
-    except RayTaskError as error:
-        if isinstance(error.cause, ENDS_THE_RUN):
-            raise type(error.cause)(str(error.cause)) from error
-        raise
+        try:
+            return await reference
+        except RayActorError as error:
+            raise LedgerError(_LOST) from error
+        except RayTaskError as error:
+            if isinstance(error.cause, LedgerError):
+                raise LedgerError(str(error.cause)) from error
+            raise
 
 
 class AnnotateWorker:
-    """One actor of the pool: annotates batches of videos with the local steps."""
+    """One of the pool: annotates batches of videos with the local steps."""
 
     def __init__(
-        self, recipe: dict[str, Any], keeper: Any, num_workers: int, tries: dict[str, Tries]
+        self, recipe: dict[str, Any], actor: Any, num_calls: int, tries: dict[str, Tries]
     ) -> None:
-        self._recipe = _share_of(Recipe.model_validate(recipe), num_workers)
-        self._keeper = keeper
+        self._recipe = Recipe.model_validate(recipe)
+        self._actor = actor
+        self._num_calls = num_calls
         self._tries = tries
+        self._stopped_by: Failure | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
         """Rows of ``position`` and ``record`` in, rows of ``end`` and ``record`` out."""
@@ -174,32 +184,30 @@ class AnnotateWorker:
         return asyncio.run(self._annotate(positions, list(batch["record"])))
 
     async def _annotate(self, positions: list[int], texts: list[str]) -> dict[str, list[str]]:
-        prices = load_prices(self._recipe.endpoint.prices_file)
-        annotator = make_annotator(self._recipe.endpoint)
-        caller = Caller(annotator, RemoteLedger(self._keeper), self._recipe.endpoint, prices)
-        context = StepContext(self._recipe, caller, self._tries)
-        try:
-            ends = await asyncio.gather(
-                *(self._one(p, t, context) for p, t in zip(positions, texts, strict=True))
-            )
-        finally:
-            await annotator.aclose()
+        run = RemoteRun(self._actor, self._num_calls)
+        ends = await asyncio.gather(
+            *(self._one(p, t, run) for p, t in zip(positions, texts, strict=True))
+        )
         return {
             "position": [str(position) for position in positions],
-            "end": [end for end, _, _ in ends],
-            "record": [record for _, record, _ in ends],
-            "reason": [reason for _, _, reason in ends],
+            "end": [end for end, _ in ends],
+            "record": [record for _, record in ends],
+            "kind": [self._stopped_by.kind if self._stopped_by else ""] * len(ends),
+            "message": [self._stopped_by.message if self._stopped_by else ""] * len(ends),
         }
 
-    async def _one(self, position: int, text: str, context: StepContext) -> tuple[str, str, str]:
+    async def _one(self, position: int, text: str, run: RemoteRun) -> tuple[str, str]:
+        if self._stopped_by is not None:  # nothing is decoded for calls that are not made
+            return STOPPED, text
         record = from_json(text)
+        context = StepContext(self._recipe, run, self._tries)
         try:
             end, result = await annotate_video(record, context, lambda video_id, stage: None)
-            ledger = RemoteLedger(self._keeper)
-            await save_end(ledger, context.recipe, position, record, end, result)
+            await save_end(run, self._recipe, position, record, end, result)
         except ENDS_THE_RUN as error:
-            return STOPPED, text, f"{type(error).__name__}: {error}"
-        return end, to_json(result), ""
+            self._stopped_by = self._stopped_by or Failure.of(error)
+            return STOPPED, text
+        return end, to_json(result)
 
 
 def measure_with_ray(
@@ -209,6 +217,7 @@ def measure_with_ray(
 
     Raises:
         InputError: Ray is not installed.
+        LlavaVideoError: Ray has failed.
     """
     ray = _ray()
     rows = [
@@ -217,8 +226,9 @@ def measure_with_ray(
     ]
     num_blocks = max(1, len(rows) // _VIDEOS_PER_BLOCK)
     found = ray.data.from_items(rows, override_num_blocks=num_blocks).map(_measure_row)
-    for row in found.iter_rows():
-        yield int(row["position"]), from_json(row["record"])
+    with _ray_errors():
+        for row in found.iter_rows():
+            yield int(row["position"]), from_json(row["record"])
 
 
 def _measure_row(row: dict[str, Any]) -> dict[str, Any]:
@@ -237,8 +247,8 @@ async def run_ray(
 
     Args:
         records: after selection; their paths must be readable on every node.
-        recipe: all choices; concurrency and limits are shared among the workers.
-        ledger: closed here and reopened by the ledger's actor, which is its only writer then.
+        recipe: all choices.
+        ledger: closed here and reopened by the actor, which is its only writer then.
         make_progress: makes what shows the run, from a function that says its sums.
     """
     work = await split_work(records, recipe, ledger)
@@ -252,20 +262,18 @@ async def run_ray(
         for record in records:
             end = work.finished.get(record.video_id, (WAITING, record))[0]
             progress.stage(record.video_id, REJECTED if end == UNSELECTED else end)
+        state.progress = progress
         try:
             await _probe(work, recipe, ledger, progress)
             tries = ledger.tries()
             await ledger.aclose()
-            state.progress = progress
-            await asyncio.to_thread(_map_videos, todo, recipe, ledger.path, tries, state)
+            await _annotate_all(todo, recipe, ledger.path, tries, state)
         except ENDS_THE_RUN as error:
             stops.append(error)
     for row in state.rows.values():
         record = from_json(row["record"])
         if row["end"] == STOPPED:
-            kind, _, message = row["reason"].partition(": ")
-            [error_type] = [known for known in ENDS_THE_RUN if known.__name__ == kind]
-            stops.append(error_type(message))
+            stops.append(Failure(row["kind"], row["message"]).to_error())
         else:
             results[record.video_id] = record
     return Outcome.of(records, results, stops)
@@ -296,7 +304,7 @@ class _State:
         self._show(from_json(row["record"]).video_id, row["end"])
 
     def tell(self, totals: Totals, ends: dict[str, str]) -> None:
-        """What the ledger's actor has committed since the last time."""
+        """What the actor has committed since the last time."""
         self.totals = totals
         for video_id, end in ends.items():
             self._show(video_id, end)
@@ -334,82 +342,95 @@ def _ray() -> Any:
     return ray
 
 
-def _map_videos(
-    todo: list[dict[str, Any]],
-    recipe: Recipe,
-    path: Path,
-    tries: dict[str, Tries],
-    state: _State,
-) -> None:
-    """Annotate videos on workers, and add each to the state as it ends.
+@contextmanager
+def _ray_errors() -> Iterator[None]:
+    """What Ray raises, as our own errors.
 
     Raises:
-        LedgerError: the ledger's actor is gone, or Ray itself has failed.
+        LedgerError: the actor is gone, or Ray itself has failed.
     """
-    ray = _ray()
-    resources: dict[str, float] = ray.cluster_resources()
-    # Each makes one call at a time at least.
-    most = min(int(resources.get("CPU", 1)), len(todo), recipe.endpoint.concurrency)
-    num_workers = max(1, most)
-    # A worker takes a batch up when it has ended the one before, so a batch holds twice the videos
-    # that keep its calls going; fewer where some worker would get none.
-    share = _share_of(recipe, num_workers).endpoint.concurrency
-    batch_size = min(2 * share, math.ceil(len(todo) / num_workers))
-    # The ledger is a file of this machine, so its actor stays here; it needs no core of its own.
+    from ray.exceptions import RayActorError, RayError
+
+    try:
+        yield
+    except RayActorError as error:
+        raise LedgerError(_LOST) from error
+    except RayError as error:
+        reason = " ".join(str(error).split())[-300:]
+        raise LedgerError(f"Ray failed ({reason}); run again to resume") from error
+
+
+async def _annotate_all(
+    todo: list[dict[str, Any]], recipe: Recipe, path: Path, tries: dict[str, Tries], state: _State
+) -> None:
+    """Start the actor and the workers, and add each video to the state as it ends.
+
+    Raises:
+        LedgerError: the actor is gone, or Ray itself has failed.
+    """
+    ray = await asyncio.to_thread(_ray)
+    concurrency = recipe.endpoint.concurrency
+    # The ledger is a file of this machine, so the actor stays here; it needs no core of its own.
     here = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(
         ray.get_runtime_context().get_node_id(), soft=False
     )
-    keeper: Any = (
-        ray.remote(LedgerKeeper)
-        .options(num_cpus=0, scheduling_strategy=here, max_concurrency=1000)
-        .remote(str(path), recipe.max_usd)
+    actor: Any = (
+        ray.remote(RunActor)
+        # Besides twice the calls, that many videos are saved, and a few ask for news.
+        .options(num_cpus=0, scheduling_strategy=here, max_concurrency=8 * concurrency + 100)
+        .remote(str(path), recipe.model_dump(mode="json"))
     )
+    assert state.progress is not None
+    try:
+        async with interruptible(lambda why: actor.stop.remote(str(why)), state.progress):
+            await asyncio.to_thread(_map_videos, todo, recipe, actor, tries, state)
+    finally:
+        ray.kill(actor)  # ends the workers' waiting too, where a second Ctrl-C has brought us here
+
+
+def _map_videos(
+    todo: list[dict[str, Any]],
+    recipe: Recipe,
+    actor: Any,
+    tries: dict[str, Tries],
+    state: _State,
+) -> None:
+    ray = _ray()
+    resources: dict[str, float] = ray.cluster_resources()
+    concurrency = recipe.endpoint.concurrency
+    num_workers = max(1, min(int(resources.get("CPU", 1)), len(todo), concurrency))
+    # A worker takes a batch up when it has ended the one before, so a batch holds twice the videos
+    # that keep its share of the calls going; fewer where some worker would get none.
+    share = math.ceil(concurrency / num_workers)
+    batch_size = min(2 * share, math.ceil(len(todo) / num_workers))
     is_over = threading.Event()
-    watcher = threading.Thread(target=_watch, args=(keeper, state, is_over), daemon=True)
+    watcher = threading.Thread(target=_watch, args=(actor, state, is_over), daemon=True)
     watcher.start()
     try:
-        found = ray.data.from_items(
-            todo, override_num_blocks=math.ceil(len(todo) / batch_size)
-        ).map_batches(
-            AnnotateWorker,
-            fn_constructor_args=(recipe.model_dump(mode="json"), keeper, num_workers, tries),
-            batch_size=batch_size,
-            compute=ray.data.ActorPoolStrategy(size=num_workers),
-            num_cpus=1,
-        )
-        for row in found.iter_rows():
-            state.add(row)
-        state.tell(*ray.get(keeper.news.remote()))
-        ray.get(keeper.aclose.remote())
-    except ray.exceptions.RayActorError as error:
-        raise LedgerError(_LOST) from error
-    except ray.exceptions.RayError as error:
-        reason = " ".join(str(error).split())[-300:]
-        raise LedgerError(f"Ray failed ({reason}); run again to resume") from error
+        with _ray_errors():
+            found = ray.data.from_items(
+                todo, override_num_blocks=math.ceil(len(todo) / batch_size)
+            ).map_batches(
+                AnnotateWorker,
+                fn_constructor_args=(recipe.model_dump(mode="json"), actor, 2 * share, tries),
+                batch_size=batch_size,
+                compute=ray.data.ActorPoolStrategy(size=num_workers),
+                num_cpus=1,
+            )
+            for row in found.iter_rows():
+                state.add(row)
+            state.tell(*ray.get(actor.news.remote()))
+            ray.get(actor.aclose.remote())
     finally:
         is_over.set()
         watcher.join()
-        ray.kill(keeper)
 
 
-def _watch(keeper: Any, state: _State, is_over: threading.Event) -> None:
+def _watch(actor: Any, state: _State, is_over: threading.Event) -> None:
     """Show calls and videos as they end: rows come back a whole batch at a time."""
     ray = _ray()
     while not is_over.wait(_NEWS_EVERY_SECONDS):
         try:
-            state.tell(*ray.get(keeper.news.remote()))
+            state.tell(*ray.get(actor.news.remote()))
         except ray.exceptions.RayError:
             return  # what reads the rows meets the same error
-
-
-def _share_of(recipe: Recipe, num_workers: int) -> Recipe:
-    """The recipe with one worker's share of the concurrency and of the limits."""
-    endpoint = recipe.endpoint
-    share = endpoint.model_copy(
-        update={
-            "concurrency": max(1, endpoint.concurrency // num_workers),
-            "rpm": endpoint.rpm / num_workers if endpoint.rpm else None,
-            "tpm": endpoint.tpm / num_workers if endpoint.tpm else None,
-        }
-    )
-    return recipe.model_copy(update={"endpoint": share})

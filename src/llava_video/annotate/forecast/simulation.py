@@ -73,8 +73,7 @@ class Fleet:
 
     Attributes:
         num_cores: of all machines.
-        num_processes: that make calls: 1, or the workers of Ray.
-        concurrency: calls at a time, of all processes.
+        concurrency: calls at a time.
         rpm: requests per minute, or None.
         tpm: tokens per minute, or None.
         upload_bytes_per_second: of all machines, or None.
@@ -84,7 +83,6 @@ class Fleet:
     """
 
     num_cores: int = 1
-    num_processes: int = 1
     concurrency: int = 16
     rpm: float | None = None
     tpm: float | None = None
@@ -204,7 +202,7 @@ class _Run:
         self._random = random.Random(seed)
         self._resources: dict[str, Any] = {
             "cores": simpy.PriorityResource(env, fleet.num_cores),
-            "processes": simpy.Resource(env, fleet.num_processes),
+            "process": simpy.Resource(env, 1),
             "calls": simpy.Resource(env, fleet.concurrency),
             "upload": simpy.PriorityResource(env, 1),
         }
@@ -287,15 +285,15 @@ class _Run:
         raise _FailedError
 
     def _process(self) -> Generator[simpy.Event, Any, None]:
-        """The event loop of a process, which needs a core."""
+        """The event loop of the process that makes all calls, which needs a core."""
         seconds = self._rates.call_seconds
         if not seconds:
             return
-        with self._resources["processes"].request() as loop:
+        with self._resources["process"].request() as loop:
             yield loop
             # Threads share cores, so that a call does not wait for all that are to decode.
             yield from self._use("cores", seconds, priority=0)
-            self._used_seconds["processes"] += seconds
+            self._used_seconds["process"] += seconds
 
     def _attempt(self, call: PlannedCall) -> Generator[simpy.Event, Any, bool]:
         """One attempt in a slot; returns whether it was answered."""

@@ -1,0 +1,79 @@
+"""The actor of a run without Ray: what its workers ask of it."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llava_video.annotate.engines.ray import Failure, RunActor
+from llava_video.calls.annotator import AttemptError
+from llava_video.calls.caller import ENDS_THE_RUN
+from llava_video.calls.messages import Reply, Request
+from tests.annotate.fake_endpoint import FakeEndpoint
+from tests.annotate.running import recipe_for
+
+REQUEST = Request("level1", "a", "gpt-4o", "p", "Describe.", ("What is it?",), (), 100)
+
+
+def make_actor(folder: Path, fake: FakeEndpoint, **changes: Any) -> RunActor:
+    recipe = recipe_for(fake, **changes)
+    return RunActor(str(folder / "ledger.sqlite"), recipe.model_dump(mode="json"))
+
+
+def test_videos_are_told_once_as_they_end(tmp_path: Path) -> None:
+    async def run(actor: RunActor) -> list[dict[str, str]]:
+        told = []
+        await actor.save_video("a", 0, "done", "print", "{}", is_unanswered=False)
+        await actor.save_video("b", 1, "failed", "print", "{}", is_unanswered=False)
+        told.append((await actor.news())[1])
+        await actor.save_video("c", 2, "rejected", "print", "{}", is_unanswered=False)
+        told += [(await actor.news())[1], (await actor.news())[1]]
+        assert (await actor.news())[0].num_calls == 0
+        await actor.aclose()
+        return told
+
+    with FakeEndpoint() as fake:
+        told = asyncio.run(run(make_actor(tmp_path, fake)))
+    assert told == [{"a": "done", "b": "failed"}, {"c": "rejected"}, {}]
+
+
+def test_workers_that_ask_the_same_at_once_share_one_call(tmp_path: Path) -> None:
+    async def run(actor: RunActor) -> list[Reply | Failure]:
+        found = await asyncio.gather(*(actor.call(REQUEST) for _ in range(3)))
+        assert (await actor.news())[0].num_calls == 1
+        await actor.aclose()
+        return found
+
+    with FakeEndpoint(delay_seconds=0.05) as fake:
+        first, *others = asyncio.run(run(make_actor(tmp_path, fake)))
+    assert fake.num_requests == 1
+    assert isinstance(first, Reply)
+    assert others == [first, first]
+
+
+def test_nothing_is_sent_after_a_stop(tmp_path: Path) -> None:
+    async def run(actor: RunActor) -> Reply | Failure:
+        await actor.stop("interrupted")
+        found = await actor.call(REQUEST)
+        await actor.aclose()
+        return found
+
+    with FakeEndpoint() as fake:
+        found = asyncio.run(run(make_actor(tmp_path, fake)))
+    assert found == Failure("InterruptedRunError", "interrupted")
+    assert fake.num_requests == 0
+
+
+@pytest.mark.parametrize("kind", ENDS_THE_RUN)
+def test_what_ends_a_run_keeps_its_type_between_processes(kind: type[Exception]) -> None:
+    class Own(kind):  # type: ignore[misc, valid-type]
+        pass
+
+    found = Failure.of(Own("a reason")).to_error()
+    assert (type(found), str(found)) == (kind, "a reason")
+
+
+def test_a_call_without_an_answer_stays_one() -> None:
+    found = Failure.of(AttemptError("refused", "400", is_transient=False)).to_error()
+    assert (type(found), str(found)) == (AttemptError, "refused")
