@@ -282,9 +282,7 @@ if __name__ == "__main__":
     parser.add_argument("--clips", type=Path, help="folder of measure to keep its clips in")
     parser.add_argument("--answer-seconds", type=float, default=5.0, help="of fleets")
     parser.add_argument("--picture-seconds", type=float, default=0.02, help="of a core, of fleets")
-    parser.add_argument(
-        "--call-seconds", type=float, default=0.004, help="of a call, of fleets"
-    )
+    parser.add_argument("--call-seconds", type=float, default=0.004, help="of a call, of fleets")
     options = parser.parse_args()
     if options.what == "measure":
         measure(options.videos, options.settings, options.clips)
