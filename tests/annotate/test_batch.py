@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from llava_video.annotate.batch import Wave, read_results, write_wave
+from llava_video.annotate.batch import Note, Wave, read_results, write_wave
 from llava_video.calls.ledger import CallInfo, open_ledger
 from llava_video.errors import BudgetError, InputError
 from tests.annotate.fake_endpoint import FakeEndpoint, completion, write_answer
@@ -62,7 +62,7 @@ def test_files_keep_to_the_limits_and_to_those_before_them(tmp_path):
     def write(**limits):
         wave = Wave(tmp_path, **limits)
         for number in range(7):
-            wave.add(f"{number:08d}\n".encode(), info)
+            wave.add(f"{number:08d}\n".encode(), Note(info, 0))
         assert not list(tmp_path.glob("*.jsonl")) or paths
         return wave.finish()
 
@@ -133,6 +133,11 @@ def test_an_answer_that_is_no_completion_joins_the_next_wave(videos, tmp_path):
     assert open_ledger(out).totals().num_unknown == 2  # answered, so they may have been billed
     [again] = write_wave([str(videos)], recipe, out)
     assert sorted(again.read_text().splitlines()) == sorted(path.read_text().splitlines())
+    with pytest.raises(InputError, match="3 of its calls were not read back"):
+        write_wave([str(videos)], recipe, out)  # or the same calls would be paid for in two waves
+    assert read_results(out, [tmp_path / "output.jsonl"])["known"] == 3  # of the wave before
+    assert read_results(out, answer_files([again]))["settled"] == 3
+    assert write_wave([str(videos)], recipe, out)
 
 
 def test_a_wave_that_the_version_before_wrote_is_read_back(videos, tmp_path):

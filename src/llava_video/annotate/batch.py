@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,32 @@ class _Row(BaseModel):
         return value or {}
 
 
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A call in a wave.
+
+    Attributes:
+        info: for the ledger.
+        num_attempts: that waves before it made.
+    """
+
+    info: CallInfo
+    num_attempts: int
+
+    def to_json(self) -> str:
+        """A line of a ``.calls`` file."""
+        return dump_json(dataclasses.asdict(self.info) | {"num_attempts": self.num_attempts})
+
+    @classmethod
+    def from_json(cls, line: str) -> Note:
+        """The note of a line."""
+        values = json.loads(line)
+        if "video_id" in values:  # as version 0.1 wrote them
+            values["item_id"] = values.pop("video_id")
+        num_attempts = values.pop("num_attempts", 0)
+        return cls(CallInfo(**values), num_attempts)
+
+
 class Wave:
     """Files of requests below the API's limits; none exists before `finish`.
 
@@ -86,7 +113,7 @@ class Wave:
         self._files = ExitStack()
         self._unfinished = folder
 
-    def add(self, line: bytes, info: CallInfo) -> None:
+    def add(self, line: bytes, note: Note) -> None:
         """Append a request to the last file, or to a new one where it would get too large."""
         max_bytes, max_requests = self._limits
         if (
@@ -98,7 +125,7 @@ class Wave:
             self._unfinished = self._files.enter_context(writing(path))
             self._notes.append([])
             self._num_bytes = 0
-        self._notes[-1].append(dump_json(dataclasses.asdict(info)))
+        self._notes[-1].append(note.to_json())
         self._num_bytes += len(line)
         with self._unfinished.open("ab") as file:
             file.write(line)
@@ -154,7 +181,8 @@ class BatchCaller:
                 self.num_over_budget += 1
             else:
                 self._usd_left -= info.upper_usd
-                self._wave.add(await asyncio.to_thread(self._line, request, key), info)
+                note = Note(info, _num_attempts(self._ledger, key))
+                self._wave.add(await asyncio.to_thread(self._line, request, key), note)
         raise WaitingError(f"{request.item_id}: waits for a batch")
 
     def _line(self, request: Request, key: str) -> bytes:
@@ -210,9 +238,13 @@ async def _write_wave(folder: Path, recipe: Recipe, records: list[VideoRecord]) 
 
 def _check_all_read(batch: Path, ledger: Ledger) -> None:
     """Refuse a new wave while calls of an earlier one were not read back."""
-    ended = {row[0] for row in ledger.query("SELECT DISTINCT key FROM attempts")}
+    answered = {row[0] for row in ledger.query("SELECT key FROM calls")}
+    attempts = dict(ledger.query("SELECT key, COUNT(*) FROM attempts GROUP BY key"))
     for path in sorted(batch.glob("wave*.jsonl")):
-        num_open = sum(info.key not in ended for info in _notes(path.with_suffix(".calls")))
+        num_open = sum(
+            note.info.key not in answered and attempts.get(note.info.key, 0) <= note.num_attempts
+            for note in _notes(path.with_suffix(".calls"))
+        )
         if num_open:
             raise InputError(
                 f"{path}: {num_open} of its calls were not read back; give its output and error "
@@ -233,47 +265,47 @@ def read_results(folder: Path, files: list[Path]) -> dict[str, int]:
 async def _read_results(folder: Path, files: list[Path]) -> dict[str, int]:
     open_ledger(folder).close()  # there has to be one
     ledger = Ledger(folder / "ledger.sqlite")
-    notes = sorted((folder / "batch").glob("*.calls"))
-    infos = {info.key: info for path in notes for info in _notes(path)}
+    waves = sorted((folder / "batch").glob("*.calls"))
+    notes = {note.info.key: note for path in waves for note in _notes(path)}
     prices = load_prices(_prices_file(folder))
     counts = {"settled": 0, "known": 0, "failed": 0, "foreign": 0}
     try:
         for path in files:
             for row in _read_rows(path):
-                info = infos.get(row.custom_id)
-                if info is None:
-                    counts["foreign"] += 1
-                elif await ledger.find(info.key) is not None:
-                    counts["known"] += 1
-                else:
-                    settled = await _settle(ledger, info, row, prices)
-                    counts["settled" if settled else "failed"] += 1
+                note = notes.get(row.custom_id)
+                counts["foreign" if note is None else await _commit(ledger, note, row, prices)] += 1
     finally:
         await ledger.aclose()
     return counts
 
 
-async def _settle(ledger: Ledger, info: CallInfo, row: _Row, prices: PriceTable) -> bool:
-    attempt = await ledger.reserve(info)
+async def _commit(ledger: Ledger, note: Note, row: _Row, prices: PriceTable) -> str:
+    """Commit a line of a batch's output; returns how it counts."""
+    info = note.info
+    if await ledger.find(info.key) is not None:
+        return "known"
     try:
         reply, price = read_completion(row.response.body), prices.of(info.model)
     except ValueError:
+        if _num_attempts(ledger, info.key) > note.num_attempts:
+            return "known"  # the file was read before, or an older one is
         status = row.response.status_code
         detail = json.dumps(row.error or row.response.body)[:_MOST_DETAIL]
+        attempt = await ledger.reserve(info)
         await ledger.fail(attempt, str(status or "batch"), detail, may_be_billed=status == 200)
-        return False
+        return "failed"
     usd = price.usd(used_tokens(reply, info, price)) * prices.batch_discount
-    await ledger.settle(attempt, reply, usd)
-    return True
+    await ledger.settle(await ledger.reserve(info), reply, usd)
+    return "settled"
 
 
-def _notes(path: Path) -> Iterator[CallInfo]:
+def _num_attempts(ledger: Ledger, key: str) -> int:
+    return int(ledger.query("SELECT COUNT(*) FROM attempts WHERE key = ?", (key,))[0][0])
+
+
+def _notes(path: Path) -> Iterator[Note]:
     """The calls of one file, as `Wave` wrote them down."""
-    for line in path.read_text(encoding="utf-8").strip().split("\n"):
-        values = json.loads(line)
-        if "video_id" in values:  # as version 0.1 wrote them
-            values["item_id"] = values.pop("video_id")
-        yield CallInfo(**values)
+    return map(Note.from_json, path.read_text(encoding="utf-8").strip().split("\n"))
 
 
 def _prices_file(folder: Path) -> str | None:
