@@ -68,15 +68,18 @@ class Note:
 
     Attributes:
         info: for the ledger.
-        num_attempts: that waves before it made.
+        num_attempts: that were made before.
+        custom_id: names it in the files that come back.
     """
 
     info: CallInfo
     num_attempts: int
+    custom_id: str
 
     def to_json(self) -> str:
         """A line of a ``.calls`` file."""
-        return dump_json(dataclasses.asdict(self.info) | {"num_attempts": self.num_attempts})
+        own = {"num_attempts": self.num_attempts, "custom_id": self.custom_id}
+        return dump_json(dataclasses.asdict(self.info) | own)
 
     @classmethod
     def from_json(cls, line: str) -> Note:
@@ -85,7 +88,8 @@ class Note:
         if "video_id" in values:  # as version 0.1 wrote them
             values["item_id"] = values.pop("video_id")
         num_attempts = values.pop("num_attempts", 0)
-        return cls(CallInfo(**values), num_attempts)
+        custom_id = values.pop("custom_id", values["key"])
+        return cls(CallInfo(**values), num_attempts, custom_id)
 
 
 class Wave:
@@ -181,14 +185,15 @@ class BatchCaller:
                 self.num_over_budget += 1
             else:
                 self._usd_left -= info.upper_usd
-                note = Note(info, _num_attempts(self._ledger, key))
-                self._wave.add(await asyncio.to_thread(self._line, request, key), note)
+                number = _num_attempts(self._ledger, key)
+                note = Note(info, number, f"{key}-{number}")
+                self._wave.add(await asyncio.to_thread(self._line, request, note), note)
         raise WaitingError(f"{request.item_id}: waits for a batch")
 
-    def _line(self, request: Request, key: str) -> bytes:
+    def _line(self, request: Request, note: Note) -> bytes:
         url = "/v1/chat/completions"
         line = {
-            "custom_id": key,
+            "custom_id": note.custom_id,
             "method": "POST",
             "url": url,
             "body": request.body(self._limit_field),
@@ -266,7 +271,7 @@ async def _read_results(folder: Path, files: list[Path]) -> dict[str, int]:
     open_ledger(folder).close()  # there has to be one
     ledger = Ledger(folder / "ledger.sqlite")
     waves = sorted((folder / "batch").glob("*.calls"))
-    notes = {note.info.key: note for path in waves for note in _notes(path)}
+    notes = {note.custom_id: note for path in waves for note in _notes(path)}
     prices = load_prices(_prices_file(folder))
     counts = {"settled": 0, "known": 0, "failed": 0, "foreign": 0}
     try:
@@ -288,7 +293,7 @@ async def _commit(ledger: Ledger, note: Note, row: _Row, prices: PriceTable) -> 
         reply, price = read_completion(row.response.body), prices.of(info.model)
     except ValueError:
         if _num_attempts(ledger, info.key) > note.num_attempts:
-            return "known"  # the file was read before, or an older one is
+            return "known"  # the file was read before
         status = row.response.status_code
         detail = json.dumps(row.error or row.response.body)[:_MOST_DETAIL]
         attempt = await ledger.reserve(info)
