@@ -154,8 +154,9 @@ def test_a_wave_that_the_version_before_wrote_is_read_back(videos, tmp_path):
     notes = path.with_suffix(".calls")
     assert notes.read_text().count('"item_id"') == 3
     old = notes.read_text().replace('"item_id"', '"video_id"')
-    notes.write_text(re.sub(r',"(num_attempts|custom_id)":("[^"]*"|\d+)', "", old))
-    path.write_text(re.sub(r'("custom_id":"\w+)-0"', r'\1"', path.read_text()))
+    notes.write_text(re.sub(r', "(num_attempts|custom_id)": ("[^"]*"|\d+)', "", old))
+    assert "custom_id" not in notes.read_text()
+    path.write_text(re.sub(r'("custom_id": "\w+)-0"', r'\1"', path.read_text()))
     found = read_results(out, answer_files([path]))
     assert found["settled"] + found["failed"] == 3
     assert open_ledger(out).query("SELECT DISTINCT item_id FROM attempts ORDER BY 1") == [

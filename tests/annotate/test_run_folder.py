@@ -1,12 +1,16 @@
 """Which videos are done: one answer for every engine."""
 
 import asyncio
+import io
 import os
+import shutil
 
 import pytest
+from rich.console import Console
 
 from llava_video.annotate.recipe import load_recipe
 from llava_video.annotate.records import Facts, VideoRecord, from_json
+from llava_video.annotate.run import run
 from llava_video.annotate.run_folder import (
     DONE,
     FAILED,
@@ -17,6 +21,8 @@ from llava_video.annotate.run_folder import (
     split_work,
 )
 from llava_video.calls.ledger import Ledger
+from tests.annotate.fake_endpoint import FakeEndpoint
+from tests.annotate.running import recipe_for, run_quietly
 
 
 @pytest.fixture
@@ -100,3 +106,18 @@ def test_unselected_videos_are_kept_and_others_forgotten(records, tmp_path):
     assert [(video, end, from_json(text)) for video, end, _, text in saved] == [
         (DONE, UNSELECTED, first)
     ]
+
+
+def test_a_video_that_joins_leaves_the_others_as_they_were(videos, tmp_path):
+    out, more = tmp_path / "run", tmp_path / "more"
+    more.mkdir()
+    shutil.copy(videos / "v0.mp4", more / "v0.mp4")
+    with FakeEndpoint() as fake:
+        recipe = recipe_for(fake)
+        run_quietly(videos, recipe, out)
+        num_calls = fake.num_requests
+        found = run([str(videos), str(more)], recipe, out, console=Console(file=io.StringIO()))
+    names = [record.video_id for record in found.records]
+    assert names[:3] == ["v0", "v1", "v2"]
+    assert names[3].endswith("more/v0")
+    assert fake.num_requests == num_calls  # a copy, whose answers are known too

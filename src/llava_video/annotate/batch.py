@@ -211,7 +211,7 @@ def write_wave(names: list[str], recipe: Recipe, folder: Path) -> list[Path]:
         InputError: the wave before was not read back.
         BudgetError: calls wait, and none fits into the budget.
     """
-    records = check_run(names, recipe, is_sent=False)
+    records = check_run(names, recipe, folder, is_sent=False)
     return asyncio.run(_write_wave(folder, recipe, records))
 
 

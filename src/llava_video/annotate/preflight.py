@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from llava_video.annotate.recipe import Recipe
+from llava_video.annotate.run_folder import known_ids
 from llava_video.annotate.records import VideoRecord
 from llava_video.annotate.steps.ask import instructions, type_groups
 from llava_video.annotate.steps.filter import check_filters
@@ -16,12 +17,15 @@ from llava_video.errors import InputError
 from llava_video.recipes import nearest
 
 
-def check_run(names: list[str], recipe: Recipe, *, is_sent: bool = True) -> list[VideoRecord]:
+def check_run(
+    names: list[str], recipe: Recipe, folder: Path | None = None, *, is_sent: bool = True
+) -> list[VideoRecord]:
     """Check a run; returns its videos.
 
     Args:
         names: files, folders, globs, manifests.
         recipe: all choices.
+        folder: of the run; videos that it has keep their ids, though others join them.
         is_sent: whether calls go to the endpoint now, and not into files.
 
     Raises:
@@ -29,7 +33,7 @@ def check_run(names: list[str], recipe: Recipe, *, is_sent: bool = True) -> list
             there, no video, or an endpoint without a key or an address.
     """
     check_recipe(recipe, is_sent=False)
-    records = find_videos(names)
+    records = find_videos(names, {} if folder is None else known_ids(folder))
     if is_sent:
         check_endpoint(recipe.endpoint)
     return records

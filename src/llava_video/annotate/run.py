@@ -65,7 +65,7 @@ def run(
         InputError: there is no video to annotate, or the arguments contradict each other.
     """
     console = console or Console(stderr=True)
-    records = check_run(names, recipe)
+    records = check_run(names, recipe, folder)
     measure_all: Measure = measure_here
     if engine == "ray":
         from llava_video.annotate.engines.ray import measure_with_ray

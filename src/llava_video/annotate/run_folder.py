@@ -15,6 +15,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,6 +119,18 @@ def start_run(folder: Path, recipe: Recipe, root: Path) -> Ledger:
     write_whole(folder / "run.json", dump_json({"version": 1, "root": str(root)}) + "\n")
     recipe.write_to(folder)
     return ledger
+
+
+def known_ids(folder: Path) -> dict[str, str]:
+    """Ids of the videos of a run by `os.path.realpath`; none where there is no run yet."""
+    if not (folder / "ledger.sqlite").is_file():
+        return {}
+    ledger = open_ledger(folder)
+    try:
+        rows = ledger.query("SELECT json_extract(record, '$.path'), video_id FROM videos")
+    finally:
+        ledger.close()
+    return {os.path.realpath(path): video_id for path, video_id in rows}
 
 
 def _remember_limit(folder: Path, ledger: Ledger) -> None:

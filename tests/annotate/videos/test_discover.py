@@ -31,6 +31,14 @@ def test_ids_keep_the_suffix_where_it_tells_two_apart(tmp_path):
     assert [r.video_id for r in find_videos([str(tmp_path)])] == ["one.mp4", "one.webm"]
 
 
+def test_known_videos_keep_their_ids_though_others_join(tmp_path):
+    first, other, above = (touch(tmp_path / name) for name in ("a/one.mp4", "b/one.mp4", "one.mp4"))
+    known = {os.path.realpath(first): "one"}
+    assert [r.video_id for r in find_videos([str(first), str(other)], known)] == ["one", "b/one"]
+    assert [r.video_id for r in find_videos([str(first), str(above)], known)] == ["one", "one.mp4"]
+    assert [r.video_id for r in find_videos([str(other)], known)] == ["one"]  # it was moved
+
+
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
 def test_manifests_bring_ids_sources_and_views(suffix, tmp_path):
     path = tmp_path / f"list.{suffix}"

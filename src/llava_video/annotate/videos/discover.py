@@ -8,8 +8,9 @@ import io
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from llava_video.annotate.records import VideoRecord
@@ -20,7 +21,9 @@ _MANIFEST_SUFFIXES = (".jsonl", ".csv")
 _COLUMNS = ("id", "path", "source", "category", "views")
 
 
-def find_videos(names: list[str]) -> list[VideoRecord]:
+def find_videos(
+    names: list[str], known_ids: Mapping[str, str] = MappingProxyType({})
+) -> list[VideoRecord]:
     """One record per video, in the order named; folders are searched through, in name order.
 
     Args:
@@ -28,6 +31,7 @@ def find_videos(names: list[str]) -> list[VideoRecord]:
             where known, ``id``, ``source``, ``category``, ``views``; paths are relative to the
             manifest). A file that a manifest names and that is missing becomes a rejected record
             later; one that is named directly is an error now.
+        known_ids: of videos that a run has, by `os.path.realpath`; they stay.
 
     Raises:
         InputError: a name matches nothing, or a manifest cannot be read.
@@ -42,7 +46,7 @@ def find_videos(names: list[str]) -> list[VideoRecord]:
     for row in rows:
         if not _is_text(row["path"]):
             raise InputError(f"{row['path']!a}: its name is not UTF-8; rename the file")
-    ids = _ids([row["path"] for row in rows])
+    ids = _ids([row["path"] for row in rows], known_ids)
     records = [
         VideoRecord(
             video_id=row.get("id") or video_id,
@@ -129,13 +133,16 @@ def _json_row(line: str, path: Path, number: int) -> dict[str, Any]:
     return row
 
 
-def _ids(paths: list[str]) -> list[str]:
-    """Paths below the common folder without suffix, or with it where two differ in nothing else."""
+def _ids(paths: list[str], known_ids: Mapping[str, str]) -> list[str]:
+    """Known ids; else paths below the common folder without suffix, or with it where that is taken."""
     resolved = [Path(path).resolve() for path in paths]
     root = Path(os.path.commonpath([path.parent for path in resolved]))
     relative = [path.relative_to(root) for path in resolved]
-    counts = Counter(path.with_suffix("") for path in relative)
-    return [
-        (path if counts[path.with_suffix("")] > 1 else path.with_suffix("")).as_posix()
-        for path in relative
-    ]
+    counts = Counter(path.with_suffix("").as_posix() for path in relative)
+    known = [known_ids.get(str(path)) for path in resolved]
+    counts.update(name for name in known if name)  # a video that is not named again has none
+    ids = []
+    for own, below in zip(known, relative, strict=True):
+        name = below.with_suffix("").as_posix()
+        ids.append(own or (below.as_posix() if counts[name] > 1 else name))
+    return ids
