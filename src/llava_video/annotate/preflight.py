@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from llava_video.annotate.recipe import Recipe
-from llava_video.annotate.run_folder import known_ids
 from llava_video.annotate.records import VideoRecord
+from llava_video.annotate.run_folder import known_ids
 from llava_video.annotate.steps.ask import instructions, type_groups
 from llava_video.annotate.steps.filter import check_filters
 from llava_video.annotate.steps.prompts import PROMPTS, load_prompt, question_types

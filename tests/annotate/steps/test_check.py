@@ -48,6 +48,35 @@ def test_verdicts_that_do_not_fit_are_asked_again_then_noted(videos, tmp_path):
     assert len(record.qas) == 4
 
 
+def test_checks_that_were_cut_off_are_named_and_made_again_with_a_higher_limit(videos, tmp_path):
+    def write(body):
+        is_cut_off = body["max_completion_tokens"] < 900
+        if schema_name(body) == "answer":
+            return {"message": {}, "finish_reason": "length"} if is_cut_off else '{"answer": "?"}'
+        if schema_name(body) == "verdicts":
+            claims = [line for line in texts_in(body)[1].splitlines() if line[:1].isdigit()]
+            text = json.dumps({"verdicts": ["supported"] * len(claims)})
+            cut_off = {"message": {"content": text[:20]}, "finish_reason": "length"}
+            return cut_off if is_cut_off else text
+        return write_answer(body)
+
+    checks = {"faithfulness__enabled": True, "blind__enabled": True}
+    with FakeEndpoint(write=write) as fake:
+        recipe = recipe_for(fake, endpoint__max_output_tokens=800, **checks)
+        [record] = run_quietly(videos / "v0.mp4", recipe, tmp_path / "out").records
+        assert {r.reason for r in record.rejections} == {"truncated"}
+        assert [r.subject_id for r in record.rejections] == [
+            "v0/faithfulness",
+            *(f"{qa.qa_id}/blind" for qa in record.qas),
+        ]
+        num_calls = fake.num_requests
+        more = recipe_for(fake, endpoint__max_output_tokens=1000, **checks)
+        [record] = run_quietly(videos / "v0.mp4", more, tmp_path / "out").records
+    assert record.rejections == ()
+    assert all(qa.tags == ("supported",) for qa in record.qas)
+    assert fake.num_requests == num_calls + 1 + 4 * len(record.qas)
+
+
 def knowing_blind(body):
     """Knows the count question without the video, in a sentence, and guesses A for the other."""
     if schema_name(body) != "answer":

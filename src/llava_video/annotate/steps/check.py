@@ -7,6 +7,7 @@ import dataclasses
 import re
 from typing import Any
 
+from llava_video.annotate.answers.captions import judge_reply
 from llava_video.annotate.records import QA, Rejection, VideoRecord
 from llava_video.annotate.steps.context import StepContext
 from llava_video.annotate.steps.option_order import draw
@@ -44,10 +45,8 @@ async def check_faithfulness(record: VideoRecord, context: StepContext) -> Video
         pictures_spread, record.path, rules.max_frames, facts, context.recipe.describe
     )
     verdicts = await _verdicts(record, claims, pictures, context)
-    if verdicts is None:
-        return record.noting(
-            Rejection(f"{record.video_id}/faithfulness", "check", "unparsable", "no verdicts")
-        )
+    if isinstance(verdicts, Rejection):
+        return record.noting(verdicts)
     notes = [
         Rejection(description.caption_id, "check", "contradicted_sentence", "tagged", sentence)
         for sentence, verdict in zip(sentences, verdicts, strict=False)
@@ -65,7 +64,7 @@ async def check_faithfulness(record: VideoRecord, context: StepContext) -> Video
 
 async def _verdicts(
     record: VideoRecord, claims: list[str], pictures: list[Picture], context: StepContext
-) -> list[str] | None:
+) -> list[str] | Rejection:
     prompt = context.prompt("faithfulness")
     numbered = "\n".join(f"{number}. {claim}" for number, claim in enumerate(claims, 1))
     parts: list[Part] = [fill(prompt.user, claims=numbered)]
@@ -83,12 +82,14 @@ async def _verdicts(
             model=context.recipe.faithfulness.model,
             subject=Subject(record.path, claims=tuple(claims)),
         )
-        found = _field((await context.caller.call(request)).text, "verdicts")
+        reply = await context.caller.call(request)
+        found = _field(reply.text, "verdicts")
         if isinstance(found, list) and len(found) == len(claims):
             verdicts = [str(verdict).strip().lower() for verdict in found]
             if set(verdicts) <= set(VERDICTS):
                 return verdicts
-    return None
+        reason = judge_reply(reply, request.max_output_tokens) or ("unparsable", "no verdicts")
+    return Rejection(f"{record.video_id}/faithfulness", "check", *reason, reply.text)
 
 
 async def check_blind(record: VideoRecord, context: StepContext) -> VideoRecord:
@@ -102,16 +103,18 @@ async def check_blind(record: VideoRecord, context: StepContext) -> VideoRecord:
         *(_trial(record, qa, n, context) for qa in record.qas for n in range(rules.trials)),
         return_exceptions=True,
     )
-    hits: list[bool] = []
+    hits: list[bool | Rejection] = []
     for result in results:
         if isinstance(result, BaseException):
             raise result
         hits.append(result)
     kept, gone = [], []
     for number, qa in enumerate(record.qas):
-        right = sum(hits[number * rules.trials : (number + 1) * rules.trials])
+        trials = hits[number * rules.trials : (number + 1) * rules.trials]
+        right = trials.count(True)
         if right < rules.trials:
             kept.append(qa)
+            gone += [trial for trial in trials if isinstance(trial, Rejection)][:1]
         elif rules.action == "tag":
             kept.append(dataclasses.replace(qa, tags=(*qa.tags, "answerable_blind")))
         else:
@@ -120,7 +123,7 @@ async def check_blind(record: VideoRecord, context: StepContext) -> VideoRecord:
     return dataclasses.replace(record, qas=tuple(kept)).noting(*gone)
 
 
-async def _trial(record: VideoRecord, qa: QA, trial: int, context: StepContext) -> bool:
+async def _trial(record: VideoRecord, qa: QA, trial: int, context: StepContext) -> bool | Rejection:
     prompt = context.prompt("blind")
     choices = sorted(qa.options, key=lambda option: draw(trial, f"{qa.qa_id} {option}"))
     if choices:
@@ -139,7 +142,10 @@ async def _trial(record: VideoRecord, qa: QA, trial: int, context: StepContext) 
         model=context.recipe.blind.model,
         subject=Subject(record.path, claims=tuple(choices)),
     )
-    answer = str(_field((await context.caller.call(request)).text, "answer") or "").strip()
+    reply = await context.caller.call(request)
+    if (unusable := judge_reply(reply, request.max_output_tokens)) is not None:
+        return Rejection(f"{qa.qa_id}/blind", "check", *unusable, reply.text)
+    answer = str(_field(reply.text, "answer") or "").strip()
     if choices:
         return chosen_letter(answer, choices) == letter_of(qa.answer, choices)
     return jaccard(shingles(answer), shingles(qa.answer)) >= _SAME_ANSWER

@@ -134,7 +134,7 @@ def _json_row(line: str, path: Path, number: int) -> dict[str, Any]:
 
 
 def _ids(paths: list[str], known_ids: Mapping[str, str]) -> list[str]:
-    """Known ids; else paths below the common folder without suffix, or with it where that is taken."""
+    """Known ids; else paths below the common folder, without suffix unless that is taken."""
     resolved = [Path(path).resolve() for path in paths]
     root = Path(os.path.commonpath([path.parent for path in resolved]))
     relative = [path.relative_to(root) for path in resolved]
