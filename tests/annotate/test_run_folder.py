@@ -1,6 +1,7 @@
 """Which videos are done: one answer for every engine."""
 
 import asyncio
+import dataclasses
 import io
 import os
 import shutil
@@ -106,6 +107,15 @@ def test_unselected_videos_are_kept_and_others_forgotten(records, tmp_path):
     assert [(video, end, from_json(text)) for video, end, _, text in saved] == [
         (DONE, UNSELECTED, first)
     ]
+
+
+def test_what_a_manifest_says_of_a_video_is_always_todays(records, tmp_path):
+    recipe = load_recipe("open")
+    split(tmp_path, records, recipe, ends=(DONE,))
+    again = [dataclasses.replace(record, source="ego4d", category="cook") for record in records]
+    work, _ = split(tmp_path, again, recipe)
+    _, found = work.finished[DONE]
+    assert (found.source, found.category, found.warnings) == ("ego4d", "cook", ("seen",))
 
 
 def test_a_video_that_joins_leaves_the_others_as_they_were(videos, tmp_path):

@@ -12,6 +12,7 @@ Its files::
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import hashlib
 import json
@@ -46,6 +47,10 @@ UNSELECTED = "unselected"
 WAITING = "waiting"
 UNANSWERED = "unanswered"
 """How the work on a video ended: all but `DONE`, `REJECTED` and `UNSELECTED` are resumed."""
+
+
+_NAMED = ("path", "source", "category", "views")
+"""What the command or a manifest says of a video, today's as of today."""
 
 
 class KeepsVideos(Protocol):
@@ -191,7 +196,8 @@ async def split_work(records: list[VideoRecord], recipe: Recipe, ledger: Ledger)
             await save_end(ledger, recipe, position, record, UNSELECTED, record)
             finished[record.video_id] = (UNSELECTED, record)
         elif end in (DONE, REJECTED) and name in _work_names(record, recipe):
-            finished[record.video_id] = (end, from_json(text))
+            named = {name: getattr(record, name) for name in _NAMED}
+            finished[record.video_id] = (end, dataclasses.replace(from_json(text), **named))
         else:
             todo.append((position, record))
     ledger.forget_videos({record.video_id for record in records})
