@@ -15,6 +15,7 @@ PRELOADED = [
     "llava_video.annotate.run",
     "llava_video.checkpoints.load",
     "llava_video.cli.app",
+    "llava_video.evaluate.run",
     "llava_video.train.run",
 ]
 

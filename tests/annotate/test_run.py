@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 import random
-import signal
 import sqlite3
 import time
 from collections import Counter
@@ -70,7 +68,7 @@ def run_with_kills(
         if child.exitcode is not None:
             assert child.exitcode == 0
             return num_kills
-        os.kill(child.pid, signal.SIGKILL)
+        child.kill()
         child.join()
         num_kills += 1
         settled = Counter({key: fake.answered[key] for key in committed_keys(out)})

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 
 import pytest
 
@@ -88,7 +89,7 @@ def test_once_a_run_stops_nothing_more_is_sent(videos, tmp_path):
         return Failure(401, "bad key")
 
     # Both first calls are on their way before either is answered.
-    with FakeEndpoint(fail=fail, delay_seconds=0.5) as fake:
+    with FakeEndpoint(fail=fail, delay_seconds=1.0) as fake:
         # The pause after the first answer holds the third video's call back until the run stops.
         recipe = recipe_for(fake, endpoint__concurrency=2, endpoint__max_wait_seconds=3.0)
         result = run_quietly(videos, recipe, tmp_path / "out")
@@ -123,9 +124,11 @@ def test_an_exhausted_quota_is_no_rate_limit(one, tmp_path):
 
 
 def test_an_endpoint_that_is_down_is_named_and_the_run_can_go_on(one, tmp_path):
-    with FakeEndpoint() as fake:
-        recipe = recipe_for(fake, endpoint__attempts=3)
-    result = run_quietly(one, recipe, tmp_path / "out")  # the server is gone
+    with socket.socket() as deaf, FakeEndpoint() as fake:
+        deaf.bind(("127.0.0.1", 0))  # and nobody listens
+        address = f"http://127.0.0.1:{deaf.getsockname()[1]}/v1"
+        recipe = recipe_for(fake, endpoint__base_url=address, endpoint__attempts=3)
+        result = run_quietly(one, recipe, tmp_path / "out")
     assert isinstance(result.stopped_by, EndpointError)
     assert "cannot reach http://127.0.0.1" in str(result.stopped_by)
     assert totals(tmp_path / "out").num_unknown == 0  # a refused connection costs nothing
@@ -294,7 +297,7 @@ def test_no_words_of_a_model_stop_the_run(text, question, one, tmp_path):
 
 
 def test_a_slow_answer_is_a_timeout_that_may_have_been_billed(one, tmp_path):
-    with FakeEndpoint(delay_seconds=0.5) as fake:
+    with FakeEndpoint(delay_seconds=60) as fake:
         recipe = recipe_for(fake, endpoint__timeout_seconds=0.1, endpoint__attempts=2)
         result = run_quietly(one, recipe, tmp_path / "out")
     rejection = result.records[0].rejections[0]
@@ -345,7 +348,7 @@ def test_a_budget_needs_a_price(one, tmp_path):
 
 
 def test_concurrency_is_kept_and_levels_stay_in_order(videos, tmp_path):
-    with FakeEndpoint(delay_seconds=0.005) as fake:
+    with FakeEndpoint(delay_seconds=0.05) as fake:
         run_quietly(videos, recipe_for(fake, endpoint__concurrency=2), tmp_path / "out")
         assert fake.most_at_a_time == 2
 

@@ -59,6 +59,19 @@ def test_thumbnails_are_the_frames_that_were_seen(session: lv.Session, tmp_path:
         assert np.abs(picture - pixels).mean() < 4
 
 
+def test_thumbnails_of_a_video_with_a_long_path(tmp_path: Path) -> None:
+    file = tmp_path / ("a folder with a long name " * 6) / "clip.mp4"
+    file.parent.mkdir()
+    shutil.copy(SAMPLES / "three_shapes.mp4", file)
+    talk = lv.chat(file)
+    talk.ask("What moves?")
+    [seen] = talk.videos
+    assert seen.source == str(file)
+    assert len(read_seen(seen, talk.options.sampling)) == len(seen.timestamps_seconds)
+    talk.save(tmp_path / "talk.json")
+    assert lv.Session.load(tmp_path / "talk.json", talk.model).videos == (seen,)
+
+
 def test_a_video_with_other_frames_is_not_shown_as_if_it_had_been_seen(
     session: lv.Session, tmp_path: Path
 ) -> None:

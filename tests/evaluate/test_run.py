@@ -1,10 +1,8 @@
 """A whole evaluation: scores, failures, baselines, resuming, and what is refused beforehand."""
 
 import json
-import multiprocessing
 import os
 import random
-import signal
 import time
 from collections import Counter
 from pathlib import Path
@@ -19,6 +17,7 @@ from llava_video.evaluate.run import Settings, evaluate
 from llava_video.evaluate.scoring.outcomes import read_outcomes
 from llava_video.records.json_lines import append_line, read_lines
 from tests.evaluate.runs import scripted, text_of, video_of, write_questions
+from tests.forked import fork
 
 
 def right_about_q0(prompt: str) -> str:
@@ -255,19 +254,16 @@ def test_killed_at_random_moments_and_run_again_it_is_the_same(tmp_path: Path) -
         folder.mkdir()
         write_questions(folder, num_videos=8)
     _run_until_killed(whole, 0.0)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
     rng = random.Random(os.urandom(8))
     num_kills = 0
     while num_kills < 3:
-        process = context.Process(target=_run_until_killed, args=(killed, 0.05))
-        process.start()
+        process = fork(_run_until_killed, killed, 0.05)
         before = len(read_lines(killed / "asked.jsonl"))
         while process.is_alive() and len(read_lines(killed / "asked.jsonl")) <= before:
             time.sleep(0.01)
         time.sleep(rng.uniform(0, 0.5))
         if process.is_alive():
-            os.kill(process.pid, signal.SIGKILL)
+            process.kill()
             num_kills += 1
         process.join()
         if process.exitcode == 0:

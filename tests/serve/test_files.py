@@ -4,6 +4,7 @@ import contextlib
 import io
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx2 as httpx
 import pytest
@@ -54,9 +55,10 @@ def test_old_files_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = store(files)
     later = time.monotonic() + 61
     # The clock on the wall is set back; that of the files is another.
-    monkeypatch.setattr(time, "time", lambda: 0.0)
+    clock = SimpleNamespace(time=lambda: 0.0, monotonic=time.monotonic)
+    monkeypatch.setattr("llava_video.serve.files.time", clock)
     assert files.of("one") == [file]
-    monkeypatch.setattr(time, "monotonic", lambda: later)
+    clock.monotonic = lambda: later
     assert files.of("one") == []
     assert not file.path.exists()
 

@@ -21,7 +21,7 @@ from llava_video.train.devices import make_accelerator
 from llava_video.train.log import LOG_FILE, Log
 from llava_video.train.loop import Loop
 
-SMALL = ["num_clips=2", "watching_steps=2", "reading_steps=1", "workers=0", "batch=2"]
+SMALL = ["num_clips=2", "watching_steps=2", "reading_steps=1", "workers=0", "batch=2", "threads=1"]
 
 
 def recipe_of(name: str, *changes: str) -> TinyRecipe:

@@ -1,9 +1,9 @@
 """Two processes learn what one process learns from the same rows."""
 
+import itertools
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -72,10 +72,13 @@ def alone(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+PORTS = itertools.count(20_000 + os.getpid() * 7 % 10_000)
+"""Below those that the system gives to others, as rank 0 listens only seconds later."""
+
+
 def train_in_two_processes(recipe: str, words: list[str], folder: Path) -> None:
     """What ``torchrun`` starts: the environment of each process is all that it adds."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = next(PORTS)
     processes = []
     for rank in ("0", "1"):
         environment = {

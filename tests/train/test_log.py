@@ -25,8 +25,9 @@ def lines_of(folder: Path) -> list[dict[str, float]]:
 
 
 def test_the_bar_shows_training_and_what_comes_before_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     (tmp_path / LOG_FILE).write_text('{"step": 1, "loss": 0.75}\n{"step": 2, "lo')
     with Log(tmp_path, make_accelerator(), bar=True) as log:
         assert list(log.track("reference", iter("ab"), 2)) == ["a", "b"]

@@ -1,10 +1,12 @@
 """A run trains what its recipe says, stops where it must, and resumes where it stopped."""
 
 import json
+import os
 import resource
 import shutil
-import time
+import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +21,7 @@ from llava_video.train.plan import make_plan
 from llava_video.train.recipe import Recipe, load_recipe
 from llava_video.train.run import merge, train
 from tests.cli.run import Shell
-from tests.forked import fork_module
+from tests.forked import fork
 
 
 def changes(data: Path, checkpoint: Path, out: Path, *more: str) -> list[str]:
@@ -143,6 +145,18 @@ def test_an_adapter_keeps_what_was_trained_inside_its_layers(
         merge(run / "adapter", tmp_path / "other")
 
 
+def train_to_the_first_checkpoint(name: str, words: list[str]) -> None:
+    """Train, and be killed once a checkpoint is written."""
+    save = loop.save_checkpoint
+
+    def save_and_die(*values: Any) -> None:
+        save(*values)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    loop.save_checkpoint = save_and_die
+    train(load_recipe(name, words), bar=False)
+
+
 @pytest.mark.parametrize(
     ("name", "change", "data"),
     [
@@ -161,12 +175,10 @@ def test_a_killed_run_goes_on_bit_for_bit(
 
     out = tmp_path / "killed"
     words = changes(toy_data, small_checkpoint, out, *more)
-    process = fork_module("llava_video", ["train", name, *words], {}, tmp_path / "log")
-    while newest_checkpoint(out / "checkpoints") is None and process.is_alive():
-        time.sleep(0.02)
-    process.kill()
-    process.join()
-    assert not (out / "model").exists(), "it was killed before its end"
+    process = fork(train_to_the_first_checkpoint, name, words)
+    process.join(300)
+    assert process.exitcode == -signal.SIGKILL
+    assert newest_checkpoint(out / "checkpoints") is not None
     half_written = out / "checkpoints" / "checkpoint-99"
     half_written.mkdir()
     (half_written / "model.safetensors").write_bytes(b"")

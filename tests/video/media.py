@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -72,6 +73,9 @@ def write_video(
             silence.sample_rate = 48000
             container.mux(sound.encode(silence))
             container.mux(sound.encode())
+    if codec == "libsvtav1" and hasattr(os, "sched_setscheduler"):
+        # As root this encoder makes its caller a real-time thread, which starves all others.
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
     return path
 
 

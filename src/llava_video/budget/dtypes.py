@@ -17,6 +17,7 @@ import torch
 from llava_video.budget.devices import free_memory_bytes
 from llava_video.budget.inference_memory import dtype_of
 from llava_video.budget.planner import planner_of
+from llava_video.budget.units import parse_dtype
 from llava_video.checkpoints.safetensors_files import stored_bytes
 from llava_video.errors import InputError
 from llava_video.model.configuration import LlavaVideoConfig
@@ -87,6 +88,34 @@ def choose_dtype(config: LlavaVideoConfig, directory: Path, device: torch.device
         if planner.needed_bytes(planner.judge(config.representation)) > free_bytes:
             return stored
     return torch.float32
+
+
+def settle_dtype(
+    config: LlavaVideoConfig,
+    directory: Path,
+    device: torch.device,
+    wanted: str | None,
+    *,
+    int8: bool = False,
+) -> None:
+    """Set the dtype of a configuration to the one that is asked for, or to `choose_dtype`'s.
+
+    Args:
+        config: of the checkpoint.
+        directory: its files.
+        device: where it is to run.
+        wanted: a name, or None.
+        int8: whether linear layers are to have int8 weights; then nothing is chosen.
+
+    Raises:
+        InputError: there is no such dtype, or the device cannot compute in it.
+    """
+    dtype = parse_dtype(wanted)
+    if dtype is not None:
+        check_dtype(dtype, device)
+        config.dtype = dtype
+    elif not int8 and (chosen := choose_dtype(config, directory, device)) != dtype_of(config):
+        config.dtype = chosen
 
 
 def check_dtype(dtype: torch.dtype, device: torch.device) -> None:

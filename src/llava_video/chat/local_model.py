@@ -14,10 +14,9 @@ from transformers import Cache
 from transformers.utils import logging as transformers_logging
 
 from llava_video.budget.devices import AUTO, free_memory_bytes, parse_device
-from llava_video.budget.dtypes import check_dtype, choose_dtype
+from llava_video.budget.dtypes import settle_dtype
 from llava_video.budget.inference_memory import dtype_of
 from llava_video.budget.planner import fit_memory, spare_bytes
-from llava_video.budget.units import parse_dtype
 from llava_video.chat.influence import measure_influence
 from llava_video.chat.local.answer_text import AnswerText
 from llava_video.chat.local.feature_files import FeatureFiles
@@ -156,10 +155,8 @@ class LocalModel:
             raise InputError(f"with int8 weights the rest is float32, not {dtype}")
         if shares is not None:
             config.dtype = shares.config.dtype
-        elif dtype is not None:
-            config.dtype = _usable_dtype(dtype, place)
-        elif not int8 and (chosen := choose_dtype(config, directory, place)) != dtype_of(config):
-            config.dtype = chosen
+        else:
+            settle_dtype(config, directory, place, dtype, int8=int8)
         config.representation, changed = fit_memory(
             config,
             directory,
@@ -419,13 +416,6 @@ class LocalModel:
             most = self.config.representation.max_frames  # fewer than the checkpoint's own
             sampling = replace(sampling, num_frames=min(sampling.num_frames, most))
         return processor, sampling
-
-
-def _usable_dtype(name: str, device: torch.device) -> torch.dtype:
-    dtype = parse_dtype(name)
-    assert dtype is not None
-    check_dtype(dtype, device)
-    return dtype
 
 
 def _shown(row: Row, processor: LlavaVideoProcessor) -> tuple[ShownVideo, ...]:

@@ -69,9 +69,8 @@ def load_requested(
         LlavaVideoError: nothing usable is there, or nothing fits.
     """
     from llava_video.budget.devices import parse_device
-    from llava_video.budget.dtypes import choose_dtype
+    from llava_video.budget.dtypes import settle_dtype
     from llava_video.budget.planner import fit_video_tokens
-    from llava_video.budget.units import parse_dtype
     from llava_video.chat.local.limits import CacheLimits
     from llava_video.chat.local_model import LocalModel
     from llava_video.checkpoints.load import find_checkpoint, load_config
@@ -85,10 +84,8 @@ def load_requested(
         config = load_config(directory)
         if shares is not None:
             config.dtype = shares.config.dtype
-        elif request.dtype is not None:
-            config.dtype = parse_dtype(request.dtype)
-        elif not request.int8:
-            config.dtype = choose_dtype(config, directory, place)
+        else:
+            settle_dtype(config, directory, place, request.dtype, int8=request.int8)
         wanted, reason = fit_video_tokens(
             config,
             directory,

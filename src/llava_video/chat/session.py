@@ -181,9 +181,14 @@ class Session:
             from llava_video.chat.local_model import LocalModel
 
             model = LocalModel.load(read.model)
-        session = cls(model, system=read.system, options=read.options)
-        session.turns = list(read.turns)
-        session._next_files = read.next_files
+        return cls.continuing(read, model)
+
+    @classmethod
+    def continuing(cls, transcript: Transcript, model: ChatModel) -> Session:
+        """Continue what was said and shown."""
+        session = cls(model, system=transcript.system, options=transcript.options)
+        session.turns = list(transcript.turns)
+        session._next_files = transcript.next_files
         return session
 
     def export(self, file: str | Path) -> None:

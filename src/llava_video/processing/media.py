@@ -161,7 +161,7 @@ def _sample_file(
             )
         except (VideoError, InputError) as error:
             raise type(error)(str(error).replace(str(file), name_of(video))) from error
-    return replace(frames, source=name_of(video))
+    return replace(frames, source=source_of(video))
 
 
 def read_folder(
@@ -303,11 +303,15 @@ def read_picture(picture: Picture) -> NDArray[np.uint8]:
             raise InputError(f"{name}: cannot be read as an image ({reason})") from error
 
 
+def source_of(video: str | Path) -> str:
+    """What `Frames.source` says of a file or an address: all of it, but no bytes of ``data:``."""
+    name = str(video)
+    return f"{name.partition(',')[0]},..." if name.startswith(DATA) else name
+
+
 def name_of(source: str | Path) -> str:
     """The name of a file or an address for messages; ``data:`` and long names are cut short."""
-    name = str(source)
-    if name.startswith(DATA):
-        name = f"{name.partition(',')[0]},..."
+    name = source_of(source)
     return name if len(name) <= LONGEST_SHOWN_NAME else f"{name[:LONGEST_SHOWN_NAME]}..."
 
 

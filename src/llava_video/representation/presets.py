@@ -199,7 +199,8 @@ def parse_representation(text: str, base: VideoRepresentation | None = None) -> 
 
     Args:
         text: for example ``64,729,3,2``, ``llava-video-slowfast``, ``64,729,3,2 evs=0.5`` or only
-            ``evs=0.5``, which changes nothing else.
+            ``evs=0.5``, which changes nothing else. What ``str`` of a representation says is read
+            too, and holds everything.
         base: other values (pooling, newlines, ...), as a rule those of the checkpoint; by
             default the paper's average pooling without newlines.
 
@@ -212,6 +213,8 @@ def parse_representation(text: str, base: VideoRepresentation | None = None) -> 
         representation = PRESETS[name].representation
     elif selection and not name:
         representation = base
+    elif name[:1].isdigit() and " " in name:
+        return VideoRepresentation.from_text(text)
     elif any(character.isalpha() for character in name):
         near = difflib.get_close_matches(name, PRESETS, n=1)
         hint = f"did you mean {near[0]}?" if near else "see `llava-video presets`"

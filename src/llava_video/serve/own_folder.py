@@ -27,11 +27,14 @@ def own_folder(parent: Path | None = None) -> Iterator[Path]:
     parent = parent or Path(tempfile.gettempdir())
     for folder in parent.glob(f"{PREFIX}*"):
         _remove_if_left(folder)
-    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=parent) as name:
-        folder = Path(name)
-        with (folder / _LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield folder
+    while True:
+        with tempfile.TemporaryDirectory(prefix=PREFIX, dir=parent) as name:
+            folder = Path(name)
+            with (folder / _LOCK).open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if os.fstat(lock.fileno()).st_nlink:  # else another has taken it for left
+                    yield folder
+                    return
 
 
 def _remove_if_left(folder: Path) -> None:

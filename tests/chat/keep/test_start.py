@@ -94,7 +94,7 @@ def test_without_a_request_it_ends_and_takes_its_socket_along(place: Place) -> N
 
 
 def test_a_process_leaves_the_socket_of_its_successor_alone(place: Place, tmp_path: Path) -> None:
-    start(place, keep_seconds=1.0)
+    start(place, keep_seconds=5.0)
     place.socket.unlink()  # as a cleaner of temporary files does
     place.socket.touch()
     wait_until(lambda: not place.is_held())

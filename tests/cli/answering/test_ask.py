@@ -312,6 +312,12 @@ def test_a_video_on_standard_input(
     )
 
 
+def test_answers_in_a_file_name_their_video(shell: Shell, tmp_path: Path) -> None:
+    done = shell("ask", "-", "What?", "--out", tmp_path / "answers.jsonl")
+    assert done.code == 2
+    assert "--out names the video of each answer, and - has none" in done.err
+
+
 def test_help_imports_no_torch() -> None:
     code = (
         "import sys; sys.argv = ['llava-video', {verb!r}, '--help']\n"

@@ -18,6 +18,7 @@ from PIL import Image
 
 import llava_video as lv
 from llava_video.pages.terminal import harmless
+from llava_video.representation import make_layout
 from tests.cli.run import Done, Shell
 
 SAMPLES = Path(lv.__file__).parent / "assets" / "samples"
@@ -101,6 +102,23 @@ def test_a_session_is_saved_and_continued(talk: Talk, tmp_path: Path) -> None:
     assert [turn.question for turn in session.turns] == [DIRECTION, NUMBER]
     (took,) = TOOK.findall(done.out)
     assert int(took[3]) > 160  # both turns are in the prompt
+
+
+def test_a_session_keeps_its_options_but_those_that_are_given(talk: Talk, tmp_path: Path) -> None:
+    file = tmp_path / "talk.json"
+    first = ("--representation", "8,64,1,2", "--temperature", "0.7", "--seed", "3", "--fps", "2")
+    assert talk(DIRECTION, f"/save {file}", words=first).code == 0
+    second = ("--session", file, "--temperature", "0", "--end", "1.5")
+    assert talk(f"/save {file}", words=second).code == 0
+    options = lv.Session.load(file).options
+    assert str(options.representation) == "8,64,1,2 average"
+    assert (options.temperature, options.seed) == (0.0, 3)
+    assert (options.sampling.fps, options.sampling.end_seconds) == (2.0, 1.5)
+    limit = ("--session", file, "--max-video-tokens", "100")
+    assert talk(f"/save {file}", words=limit).code == 0
+    chosen = lv.Session.load(file).options.representation
+    assert chosen is not None
+    assert make_layout(chosen, chosen.max_frames).num_tokens <= 100
 
 
 def test_a_session_whose_video_is_gone_is_one_line(talk: Talk, video: Path, tmp_path: Path) -> None:

@@ -201,6 +201,19 @@ def test_options_for_one_question_are_refused(shell: Shell, folder: Path) -> Non
         assert "are for one question" in done.err
 
 
+def test_edited_subtitles_are_other_settings(shell: Shell, folder: Path, tmp_path: Path) -> None:
+    video = next(folder.glob("*.mp4"))
+    subtitles = tmp_path / "a.srt"
+    words = ("ask", video, "What?", "--subtitles", subtitles, "--out", tmp_path / "answers.jsonl")
+    assert shell(*words).code == 2  # there are none yet
+    subtitles.write_text("1\n00:00:00,000 --> 00:00:01,000\nHello\n")
+    assert shell(*words).code == 0
+    subtitles.write_text("1\n00:00:00,000 --> 00:00:01,000\nGoodbye\n")
+    done = shell(*words)
+    assert "asked for with subtitles" in done.err
+    assert done.code == 2
+
+
 def test_subtitles_are_those_of_one_video(shell: Shell, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "a.srt").write_text("1\n00:00:00,000 --> 00:00:02,000\nHello\n")
     done = shell("ask", folder, "What?", "--subtitles", tmp_path / "a.srt")

@@ -2,7 +2,7 @@
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.serve.server import Served, video_url
+from tests.serve.server import Served, eventually, video_url
 
 
 def values_of(server: Served) -> dict[str, float]:
@@ -26,7 +26,7 @@ def test_the_model_is_listed(server: Served) -> None:
 
 def test_health_and_readiness(server: Served) -> None:
     assert server.http.get("/health").text == "ok"
-    assert server.http.get("/ready").status_code == 200
+    assert eventually(lambda: server.http.get("/ready").status_code == 200)
 
 
 def test_metrics_add_up(server: Served) -> None:

@@ -1,6 +1,7 @@
 """Processes that read files: what they inherit, and that each ends, whatever it does."""
 
 import os
+import resource
 import signal
 import sys
 import time
@@ -78,13 +79,21 @@ def children_of(process: int) -> list[int]:
     ]
 
 
+def is_locked(process: int) -> bool:
+    """Whether it has given up the rest; from then on it ends with its parent."""
+    try:
+        return resource.prlimit(process, resource.RLIMIT_FSIZE)[0] == 0
+    except ProcessLookupError:
+        return False
+
+
 def while_reading(guard: MediaGuard, number: int, act: object) -> MediaRefused:
     """Read a slow file, and do something once a process is at it."""
     caught: list[MediaRefused] = []
     thread = Thread(target=lambda: caught.append(read_slow(guard, number)))
     thread.start()
     until = time.monotonic() + 30
-    while not children_of(server_of(guard)) and time.monotonic() < until:
+    while not any(map(is_locked, children_of(server_of(guard)))) and time.monotonic() < until:
         time.sleep(0.005)
     act(guard)  # type: ignore[operator]
     thread.join(60)

@@ -29,7 +29,7 @@ def receive(read: Callable[..., Any], sent: bytes, *, is_open: bool = False) -> 
         theirs.sendall(sent)
         if not is_open:
             theirs.close()
-        return read(ours, time.monotonic() + 0.2, "film.mp4")
+        return read(ours, time.monotonic() + (0.2 if is_open else 30), "film.mp4")
 
 
 def message(header: Any, *parts: bytes) -> bytes:

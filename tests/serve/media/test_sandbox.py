@@ -19,7 +19,7 @@ from llava_video.serve.media import sandbox
 
 own, other, port, parent = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 file = os.open(own, os.O_RDONLY)
-sandbox.give_up_privileges()
+sandbox.give_up_privileges(os.getppid())
 sandbox.set_limits(max_memory_bytes=64 << 20, max_cpu_seconds=5)
 is_locked = sandbox.lock_files(file)
 

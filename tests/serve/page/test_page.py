@@ -23,6 +23,11 @@ And <b>here</b> it ends & stays.
 """
 
 
+def label_of_first(page: Talking) -> str:
+    """What the first frame on the tape is called."""
+    return page.one("#tape .frame").get_attribute("aria-label")
+
+
 def test_it_says_at_once_what_tiny_cannot_do(page: Talking) -> None:
     assert "about real videos its answers mean nothing" in page.text("#notice")
 
@@ -30,7 +35,7 @@ def test_it_says_at_once_what_tiny_cannot_do(page: Talking) -> None:
 def test_a_question_is_answered_as_the_api_answers_it(page: Talking, site: Served) -> None:
     question = "Which shape moves up?"
     page.take()
-    assert page.one("#player").get_property("videoWidth") > 0
+    page.until(lambda: page.one("#player").get_property("videoWidth") > 0)
     said = page.ask(question)
     sent = {"type": "video_url", "video_url": {"url": THREE_SHAPES.name}}
     assert said == site.ask(sent, question).choices[0].message.content
@@ -103,9 +108,7 @@ def test_a_part_is_chosen_with_the_handles(page: Talking, told: Told) -> None:
     page.press(*["\ue014"] * 20)  # right
     page.one("#part-end").send_keys(*["\ue012"] * 17)  # left
     page.until(lambda: "Only 0:02 to 0:05" in page.text("#part-text"))
-    page.until(lambda: page.one("#budget").get_attribute("aria-busy") == "false")
-    label = page.all("#tape .frame")[0].get_attribute("aria-label")
-    assert label.startswith("Frame 1 at 0:02")
+    page.until(lambda: label_of_first(page).startswith("Frame 1 at 0:02"))
     page.ask("What moves?")
     times = frames_of(told)
     assert min(times) >= 2
@@ -125,6 +128,7 @@ def test_the_budget_is_shown_before_it_is_spent(page: Talking, told: Told) -> No
     slider = page.one("#most-tokens")
     slider.send_keys(*["\ue012"] * 20)
     page.until(lambda: page.text("#tokens-text") != f"{own.num_tokens} tokens")
+    page.until(lambda: page.one("#budget").get_attribute("aria-busy") == "false")
     limit = int(page.text("#most-tokens-text").removeprefix("at most "))
     shown = int(page.text("#tokens-text").removesuffix(" tokens"))
     assert shown <= limit < own.num_tokens

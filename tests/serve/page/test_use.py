@@ -39,13 +39,19 @@ def test_everything_is_done_by_keyboard(page: Talking, told: Told) -> None:
     tab_to(page, "Start of the part")
     page.press(RIGHT, RIGHT)
     page.until(lambda: "0:00.2" in page.text("#part-text"))
-    page.until(lambda: page.one("#budget").get_attribute("aria-busy") == "false")
+    page.until(
+        lambda: (
+            "at 0:00.2" in page.one("#tape .frame").get_attribute("aria-label")
+            and page.one("#budget").get_attribute("aria-busy") == "false"
+        )
+    )
     tab_to(page, page.all("#tape .frame")[0].get_attribute("aria-label"))
     page.press(RIGHT, RIGHT, ENTER)
     page.until(lambda: page.all("#tape .frame")[2].get_attribute("aria-current") == "true")
     tab_to(page, "question")
     page.press("Say: at 0:03", ENTER)
     page.until(lambda: page.all(".turn .time"))
+    page.until(lambda: page.is_shown("#ask") and not page.all(".turn.busy"))  # it is drawn anew
     tab_to(page, "Go to 0:03")
     page.press(ENTER)
     page.until(lambda: abs(page.seconds() - 3) < 0.01)

@@ -35,14 +35,12 @@ class Told(Gate):
         (conversation,) = conversations
         told = text_of(conversation).partition(SAY)[2]
         words = re.findall(r"\s*\S+", told)
+        yield from (Piece(0, word) for word in words)  # also while the gate is shut
         for event in super().answer(conversations, options, leaving=leaving):
             if not told:
                 yield event
             elif isinstance(event, Answered):
                 yield replace(event, text="".join(words))
-            elif words:
-                yield from (Piece(event.row, word) for word in words)
-                words = []
 
 
 def text_of(conversation: Conversation) -> str:

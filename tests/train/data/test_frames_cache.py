@@ -1,5 +1,6 @@
 """A video is decoded once, and what is kept is never anything but its frames."""
 
+import itertools
 import multiprocessing
 import os
 import signal
@@ -98,10 +99,9 @@ def test_a_video_that_is_gone_or_a_full_disk_is_named(video: Path, tmp_path: Pat
 def work(cache: Path, video: Path, num_frames: int) -> None:
     """Write and read entries of many requests, over and over."""
     pixels = np.full((64, 64, 64, 3), num_frames, np.uint8)
-    while True:
-        for number in range(200):
-            found = FramesCache(cache).get(video, number, lambda: Frames.from_array(pixels))
-            assert len(np.unique(found.pixels)) == 1
+    for number in itertools.count():
+        found = FramesCache(cache).get(video, number, lambda: Frames.from_array(pixels))
+        assert len(np.unique(found.pixels)) == 1
 
 
 def test_workers_that_are_killed_leave_whole_entries(video: Path, tmp_path: Path) -> None:

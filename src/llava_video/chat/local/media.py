@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from llava_video.chat.local.byte_cache import ByteCache
 from llava_video.chat.protocol import Conversation, Sampling
-from llava_video.processing.media import DATA, Medium, media_of, name_of, read_picture, show_tiles
+from llava_video.processing.media import DATA, Medium, media_of, read_picture, show_tiles, source_of
 from llava_video.processing.processor import LlavaVideoProcessor
 from llava_video.processing.prompt import ImageSlot, Slot
 from llava_video.processing.tiles import cut_tiles
@@ -125,7 +125,7 @@ class MediaLoader:
             loaded = self.kept.get_or_make(key, decode)
         assert isinstance(loaded, LoadedVideo)
         # One file may have several names.
-        frames = replace(loaded.frames, source=name_of(source))
+        frames = replace(loaded.frames, source=source_of(source))
         return LoadedVideo(frames, loaded.digest), num_decoded
 
     def _load_image(

@@ -71,7 +71,7 @@ def command(
 
     if as_json and (stream or why):
         raise InputError("--json prints everything at the end; leave out --stream and --why")
-    with standard_input_as_file(words or []) as names:
+    with standard_input_as_file(words or [], has_out=out is not None) as names:
         request = read_request(names, questions, has_out=out is not None)
         from llava_video.cli.answering.one_answer import Ask, answer_together
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from llava_video.errors import InputError
 
 
 def command(
+    context: typer.Context,
     videos: Annotated[
         list[str] | None,
         typer.Argument(help="Videos and images, shown together with the first question."),
@@ -51,9 +53,8 @@ def command(
     """
     from llava_video.chat.media_files import kind_of
     from llava_video.chat.model_request import ModelRequest
-    from llava_video.chat.protocol import AnswerOptions
     from llava_video.chat.session import Session
-    from llava_video.chat.session_file import read_record
+    from llava_video.chat.session_file import load_transcript
     from llava_video.cli.answering.terminal import Terminal
 
     options = o.make_options(
@@ -63,9 +64,13 @@ def command(
     if session is not None and system is not None:
         raise InputError(f"--system: {session} has its own; leave it out")
     files = videos or []
-    name = model or ("tiny" if session is None else str(read_record(session)["model"]))
+    saved = None if session is None else load_transcript(session)
+    if saved is not None:
+        options = o.change_options(saved.options, options, context)
+        if max_video_tokens is None and saved.options.representation is not None:
+            representation = representation or str(saved.options.representation)
     request = ModelRequest(
-        name,
+        model or ("tiny" if saved is None else saved.model),
         device,
         dtype=dtype,
         int8=quantize is not None,
@@ -73,15 +78,15 @@ def command(
         max_video_tokens=max_video_tokens,
         num_frames=num_frames,
         num_videos=sum(kind_of(file) == "video" for file in files),
-        num_new_tokens=max_new_tokens,
+        num_new_tokens=options.max_new_tokens,
     )
     loaded = o.open_model(request, keep).model
-    if session is None:
+    if representation is not None or max_video_tokens is not None:
+        options = replace(options, representation=loaded.representation)  # /save notes it
+    if saved is None:
         talk = Session(loaded, files, system=system, options=options)
     else:
-        talk = Session.load(session, loaded)
-        if options != AnswerOptions():
-            talk.options = options
+        talk = Session.continuing(replace(saved, options=options), loaded)
         talk.show(*files)
     if not Terminal(talk, loaded).run():
         raise typer.Exit(1)

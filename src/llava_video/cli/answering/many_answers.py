@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from llava_video.chat.media_files import FileIdentity
 from llava_video.chat.protocol import Answered, AnswerOptions, CheckpointModel, Conversation
 from llava_video.chat.questions_file import Question
 from llava_video.cli.answering.one_answer import Ask
@@ -92,6 +93,7 @@ def answer_jobs(ask: Ask, jobs: Sequence[Job], out: Path | None, *, as_json: boo
     """
     if ask.subtitles_file is not None and len(jobs) > 1:
         raise InputError(f"--subtitles are those of one video, {len(jobs)} are asked about")
+    _ = ask.context  # a file that cannot be read should not wait for a model
     file = None if out is None else AnswersFile(out, settings_of(ask))
     done = set() if file is None else file.answered()
     remaining = [job for job in (_without(job, done) for job in jobs) if job.questions]
@@ -99,7 +101,6 @@ def answer_jobs(ask: Ask, jobs: Sequence[Job], out: Path | None, *, as_json: boo
         typer.echo(f"{out}: {len(done)} answers are there already", err=True)
     if not remaining:
         return
-    _ = ask.context  # a file that cannot be read should not wait for a model
     model = ask.open().model
     failed: set[Job] = set()
     console = Console(stderr=True, highlight=False)
@@ -219,10 +220,15 @@ def settings_of(ask: Ask) -> Record:
         "system": ask.system,
         "dtype": ask.dtype,
         "quantize": "int8" if ask.int8 else None,
-        "subtitles": None if ask.subtitles_file is None else str(ask.subtitles_file),
+        "subtitles": ask.subtitles_file and _described(ask.subtitles_file),
     }
     known: Record = json.loads(json.dumps(chosen))  # tuples are lists, as they are in the file
     return {name: value for name, value in known.items() if value is not None}
+
+
+def _described(file: Path) -> str:
+    """A file by its name and what is in it, which may be edited between two runs."""
+    return f"{file} ({FileIdentity.of(file).sha256[:12]})"
 
 
 def _without(job: Job, done: Set[tuple[str, str, str]]) -> Job:

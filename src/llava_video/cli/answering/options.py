@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -123,6 +123,37 @@ def make_options(
         seed=seed,
         stop=tuple(stop or ()),
         sampling=Sampling(num_frames, fps, start, end),
+    )
+
+
+_OF_SAMPLING = {
+    "num_frames": "num_frames",
+    "fps": "fps",
+    "start": "start_seconds",
+    "end": "end_seconds",
+}
+_OF_ANSWERS = ("max_new_tokens", "temperature", "top_p", "top_k", "seed", "stop")
+
+
+def change_options(
+    saved: AnswerOptions, options: AnswerOptions, context: typer.Context
+) -> AnswerOptions:
+    """Saved options, and in place of them those that the command line gives.
+
+    Raises:
+        InputError: they contradict each other.
+    """
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = {name for name, source in sources.items() if source and source.name != "DEFAULT"}
+    sampling = {
+        field: getattr(options.sampling, field)
+        for name, field in _OF_SAMPLING.items()
+        if name in given
+    }
+    return replace(
+        saved,
+        sampling=replace(saved.sampling, **sampling),
+        **{name: getattr(options, name) for name in _OF_ANSWERS if name in given},
     )
 
 

@@ -111,15 +111,21 @@ def _named(video: Path, names: Sequence[str] | dict[str, list[Question]]) -> str
 
 
 @contextmanager
-def standard_input_as_file(words: Sequence[str]) -> Iterator[list[str]]:
+def standard_input_as_file(words: Sequence[str], *, has_out: bool = False) -> Iterator[list[str]]:
     """Words in which ``-`` is a file that holds what comes on standard input.
 
+    Args:
+        words: of the command line.
+        has_out: whether answers go to a file.
+
     Raises:
-        InputError: nothing comes, or there is no room for it.
+        InputError: nothing comes, there is no room for it, or a file of answers could not name it.
     """
     if STANDARD_INPUT not in words:
         yield list(words)
         return
+    if has_out:
+        raise InputError("--out names the video of each answer, and - has none; save it first")
     if sys.stdin.isatty():
         raise InputError("- is a video on standard input; pipe one in, as in `ask - < clip.mp4`")
     with TemporaryDirectory(prefix="llava-video-") as folder:

@@ -36,9 +36,9 @@ _REQUEST_SECONDS = 30.0
 _JPEG_QUALITY = 80
 
 
-def run_job(connection: socket.socket) -> None:
+def run_job(connection: socket.socket, parent: int) -> None:
     """Receive a job, do it and send the result; returns where the process should end."""
-    sandbox.give_up_privileges()
+    sandbox.give_up_privileges(parent)
     _, files, _, _ = socket.recv_fds(connection, 1, 1)
     job = wire.receive(connection, time.monotonic() + _REQUEST_SECONDS)
     limits = job["limits"]

@@ -74,6 +74,7 @@ class _ForkServer:
                 os.close(file)
             return True
         job, leash = (socket.socket(fileno=file) for file in files)
+        parent = os.getpid()
         try:
             process = os.fork()
         except OSError:  # no process to be had: both are closed, and the server sees that
@@ -81,13 +82,13 @@ class _ForkServer:
             leash.close()
             return True
         if process == 0:
-            self._become_decoder(job, leash)
+            self._become_decoder(job, leash, parent)
         job.close()
         self._leashes[process] = leash
         self._selector.register(leash, selectors.EVENT_READ, process)
         return True
 
-    def _become_decoder(self, job: socket.socket, leash: socket.socket) -> NoReturn:
+    def _become_decoder(self, job: socket.socket, leash: socket.socket, parent: int) -> NoReturn:
         try:
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -99,7 +100,7 @@ class _ForkServer:
                 other.close()
             for file in (1, 2):  # where the server's log is
                 os.dup2(0, file)
-            decoder.run_job(job)
+            decoder.run_job(job, parent)
         except BaseException:  # noqa: BLE001  (nobody reads what it would print)
             os._exit(1)
         os._exit(0)

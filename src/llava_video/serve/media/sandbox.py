@@ -41,13 +41,19 @@ _ADDRESS_SPACE = 3
 """Address space per byte of memory: stacks and arenas of threads are reserved, not used."""
 
 
-def give_up_privileges() -> None:
-    """Start a session of its own; die with the parent; gain nothing by programs that are run."""
+def give_up_privileges(parent: int) -> None:
+    """Start a session of its own; die with the parent; gain nothing by programs that are run.
+
+    Args:
+        parent: process id of the one that has forked this one.
+    """
     os.setsid()
     if IS_LINUX:
         libc = ctypes.CDLL(None, use_errno=True)
         libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
         libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    if os.getppid() != parent:  # it died before its death meant anything
+        raise SystemExit
 
 
 def set_limits(*, max_memory_bytes: int, max_cpu_seconds: int) -> None:
