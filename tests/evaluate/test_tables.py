@@ -1,6 +1,7 @@
 """Tables: rows on the same questions, paired differences, seeds, files that agree."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -72,6 +73,16 @@ def test_the_files_say_the_same(tmp_path: Path) -> None:
     assert "https://" not in (tmp_path / "out/table.html").read_text()
     texts = [t.text for t in ElementTree.parse(tmp_path / "out/table.svg").iter(f"{SVG}text")]
     assert texts == ["t", "one", lines[0].overall.text, "two", lines[1].overall.text]
+
+
+def test_a_benchmark_that_is_a_mean_over_types_has_a_column_for_it(tmp_path: Path) -> None:
+    recipe = recipe_of(tmp_path, [{"name": "one", "model": "m0"}])
+    [line] = make_tables(recipe, open_model=open_model)
+    line = replace(line, by_type={"a": 0.5, "b": 1.0})
+    table = as_table(recipe.model_copy(update={"task": "mlvu"}), [line])
+    [row] = table.rows
+    assert dict(zip(table.head, row, strict=True))["over types"] == "0.750"
+    assert "over types" not in as_table(recipe, [line]).head
 
 
 def test_rows_of_a_curve_are_joined_in_a_plot(tmp_path: Path) -> None:

@@ -199,8 +199,14 @@ def power_in_words(lines: Sequence[Line]) -> list[str]:
 
 
 def as_table(recipe: TableRecipe, lines: Sequence[Line]) -> Table:
-    """The table, as it is printed and written."""
-    head = ("", "V", "frames", "video tokens", "accuracy", "more", "seconds")
+    """The table, as it is printed and written.
+
+    Beside the mean over questions, which has an interval, stands the mean over types where the
+    benchmark is known by that.
+    """
+    over_types = find_benchmark(recipe.task).mean_over_types
+    types = ("over types",) if over_types else ()
+    head = ("", "V", "frames", "video tokens", "accuracy", *types, "more", "seconds")
     rows = [
         (
             line.name,
@@ -208,12 +214,13 @@ def as_table(recipe: TableRecipe, lines: Sequence[Line]) -> Table:
             line.num_frames,
             line.num_video_tokens,
             line.overall.text,
+            *([f"{statistics.mean(line.by_type.values()):.3f}"] if over_types else []),
             "" if line.more is None else _signed(line.more),
             f"{line.seconds:.0f}",
         )
         for line in lines
     ]
-    return Table(head, rows, "llrrrrr", title=recipe.title)
+    return Table(head, rows, "ll" + "r" * (len(head) - 2), title=recipe.title)
 
 
 def by_type(lines: Sequence[Line]) -> Table:
