@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from PIL import Image
 from llava_video.calls.endpoint import Endpoint
 from llava_video.chat.endpoint import EndpointModel
 from llava_video.chat.protocol import Answered, AnswerOptions, Piece, Sampling, answer_one
+from llava_video.chat.session import Session
 from llava_video.errors import EndpointError, InputError, VideoError
 from tests.chat.fresh import assistant, user, video
 from tests.chat.streaming_endpoint import StreamingEndpoint
@@ -179,3 +180,16 @@ def test_what_cannot_be_answered_is_refused(server: StreamingEndpoint) -> None:
     gone = EndpointModel(Endpoint(model="x", base_url="http://127.0.0.1:9/v1", attempts=1))
     with pytest.raises(EndpointError, match="cannot be reached"):
         answer_one(gone, [user("What?")])
+
+
+@pytest.mark.parametrize("videos_as", ["frames", "data_url"])
+def test_a_session_with_a_server_is_exported(
+    videos_as: Literal["frames", "data_url"], server: StreamingEndpoint, file: Path, tmp_path: Path
+) -> None:
+    session = Session(model_at(server, videos_as=videos_as), [file])
+    session.ask("What?")
+    session.export(tmp_path / "talk.html")
+    page = (tmp_path / "talk.html").read_text()
+    assert "It is red." in page
+    assert ("the server makes tokens of them" in page) == (videos_as == "frames")
+    assert ("data:image/jpeg" in page) == (videos_as == "frames")

@@ -20,6 +20,7 @@ import openai
 
 from llava_video.calls.endpoint import Endpoint
 from llava_video.calls.messages import Picture
+from llava_video.chat.media_files import is_address
 from llava_video.chat.protocol import (
     Answered,
     AnswerOptions,
@@ -32,13 +33,12 @@ from llava_video.chat.protocol import (
 )
 from llava_video.errors import EndpointError, InputError, VideoError
 from llava_video.processing.media import (
-    DATA,
     KEYS,
     Medium,
     media_of,
-    name_of,
     read_frames,
     read_picture,
+    source_of,
 )
 from llava_video.types import Frames
 from llava_video.video import probe_video
@@ -203,7 +203,7 @@ class EndpointModel:
     ) -> tuple[ShownVideo, list[dict[str, Any]]]:
         if self._videos_as == "frames":
             frames = _frames_of(medium.source, options)
-            return _shown(frames), _frame_parts(frames)
+            return ShownVideo.of(frames), _frame_parts(frames)
         if not isinstance(medium.source, str | Path):
             raise InputError(
                 f"{self.name}: frames in memory cannot be sent as a file; send videos as frames"
@@ -213,10 +213,9 @@ class EndpointModel:
                 f"{self.name} gets whole files, and a part was asked for; send videos as frames"
             )
         url = _url_of(medium.source, inside=self._videos_as == "data_url")
-        name, is_here = name_of(medium.source), "://" not in str(medium.source)
-        is_here = is_here and not str(medium.source).startswith(DATA)
+        is_here = not is_address(str(medium.source))
         duration = probe_video(medium.source).duration_seconds if is_here else 0.0
-        shown = ShownVideo(name, duration, (), 0, "the server's")
+        shown = ShownVideo(source_of(medium.source), duration, (), 0, "")
         return shown, [{"type": "video_url", "video_url": {"url": url}}]
 
     def _failure(self, error: openai.OpenAIError | httpx2.HTTPError) -> EndpointError:
@@ -303,17 +302,6 @@ def _frames_of(source: Any, options: AnswerOptions) -> Frames:
     )
 
 
-def _shown(frames: Frames) -> ShownVideo:
-    return ShownVideo(
-        source=frames.source,
-        duration_seconds=frames.duration_seconds,
-        timestamps_seconds=tuple(map(float, frames.timestamps_seconds)),
-        num_tokens=0,
-        representation="the server's",
-        warnings=frames.warnings,
-    )
-
-
 def _frame_parts(frames: Frames) -> list[dict[str, Any]]:
     """Each frame as a picture after its time."""
     parts: list[dict[str, Any]] = []
@@ -326,7 +314,7 @@ def _frame_parts(frames: Frames) -> list[dict[str, Any]]:
 
 def _image_part(source: Any) -> dict[str, Any]:
     if isinstance(source, str | Path):
-        if "://" not in str(source):
+        if not is_address(str(source)):
             read_picture(source)  # a file that is no image is refused here, by name
         url = _url_of(source, inside=True)
     else:
@@ -336,7 +324,7 @@ def _image_part(source: Any) -> dict[str, Any]:
 
 def _url_of(source: str | Path, *, inside: bool) -> str:
     """An address as it is; of a local file, one that holds it or names it."""
-    if "://" in str(source) or str(source).startswith(DATA):
+    if is_address(str(source)):
         return str(source)
     file = Path(source)
     if not inside:

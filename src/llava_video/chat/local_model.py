@@ -420,14 +420,7 @@ class LocalModel:
 
 def _shown(row: Row, processor: LlavaVideoProcessor) -> tuple[ShownVideo, ...]:
     return tuple(
-        ShownVideo(
-            source=medium.frames.source,
-            duration_seconds=medium.frames.duration_seconds,
-            timestamps_seconds=tuple(map(float, medium.frames.timestamps_seconds)),
-            num_tokens=row.num_tokens_of(index),
-            representation=str(processor.representation),
-            warnings=medium.frames.warnings,
-        )
+        ShownVideo.of(medium.frames, row.num_tokens_of(index), str(processor.representation))
         for index, medium in enumerate(row.loaded)
         if isinstance(medium, LoadedVideo)
     )

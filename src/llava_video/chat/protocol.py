@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 
 from llava_video.errors import InputError
 from llava_video.representation import VideoRepresentation
+from llava_video.types import Frames
 
 Conversation = Sequence[Mapping[str, Any]]
 """Messages as transformers writes them: ``{"role", "content": text or list of parts}``; the last
@@ -107,9 +108,10 @@ class ShownVideo:
     Attributes:
         source: its file, address or name.
         duration_seconds: length of the whole video.
-        timestamps_seconds: when each of the T frames was shown, from the start of the video.
-        num_tokens: V.
-        representation: how frames became tokens.
+        timestamps_seconds: when each of the T frames was shown, from the start of the video; none
+            where a server chose them.
+        num_tokens: V; 0 where a server does not say.
+        representation: how frames became tokens; empty where a server chose it.
         warnings: what is wrong with the file, one sentence each.
     """
 
@@ -119,6 +121,18 @@ class ShownVideo:
     num_tokens: int
     representation: str
     warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, frames: Frames, num_tokens: int = 0, representation: str = "") -> ShownVideo:
+        """A video of which a model saw these frames."""
+        return cls(
+            source=frames.source,
+            duration_seconds=frames.duration_seconds,
+            timestamps_seconds=tuple(map(float, frames.timestamps_seconds)),
+            num_tokens=num_tokens,
+            representation=representation,
+            warnings=frames.warnings,
+        )
 
 
 @dataclass(frozen=True, slots=True)

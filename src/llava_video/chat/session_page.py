@@ -68,6 +68,7 @@ def make_page(session: Transcript, read: ReadSeen | None = None) -> Page:
             *(
                 _section_of_video(video, (read or read_seen)(video, sampling))
                 for video, sampling in views.items()
+                if video.timestamps_seconds  # else a server chose the frames
             ),
             *([_section_of_images(images)] if images else []),
         ],
@@ -119,10 +120,10 @@ def check_seen(video: ShownVideo, frames: Frames) -> None:
 def layout_text(video: ShownVideo) -> str:
     """How its frames became tokens, in one line."""
     seconds = video.timestamps_seconds
-    return (
-        f"{len(seconds)} frames of {video.duration_seconds:.2f} s, {video.num_tokens:,} video "
-        f"tokens, V = {video.representation}"
-    )
+    shown = f"{len(seconds)} frames of {video.duration_seconds:.2f} s"
+    if not video.representation:
+        return f"{shown}; the server makes tokens of them"
+    return f"{shown}, {video.num_tokens:,} video tokens, V = {video.representation}"
 
 
 def _section_of_turn(number: int, turn: Turn) -> Section:

@@ -207,8 +207,8 @@ def as_table(recipe: TableRecipe, lines: Sequence[Line]) -> Table:
     over_types = find_benchmark(recipe.task).mean_over_types
     types = ("over types",) if over_types else ()
     head = ("", "V", "frames", "video tokens", "accuracy", *types, "more", "seconds")
-    rows = [
-        (
+    rows: list[list[str | int]] = [
+        [
             line.name,
             "; ".join(line.representations) or "own",
             line.num_frames,
@@ -217,7 +217,7 @@ def as_table(recipe: TableRecipe, lines: Sequence[Line]) -> Table:
             *([f"{statistics.mean(line.by_type.values()):.3f}"] if over_types else []),
             "" if line.more is None else _signed(line.more),
             f"{line.seconds:.0f}",
-        )
+        ]
         for line in lines
     ]
     return Table(head, rows, "ll" + "r" * (len(head) - 2), title=recipe.title)

@@ -69,7 +69,13 @@ def make_request(
         prompt["mm_processor_kwargs"] = {OPTION: processor.representation.to_dict()}
     return Request(
         prompt,
-        tuple(_shown(own, processor) for own in loaded if isinstance(own, LoadedVideo)),
+        tuple(
+            ShownVideo.of(
+                own.frames, slot_of(own, processor).num_tokens, str(processor.representation)
+            )
+            for own in loaded
+            if isinstance(own, LoadedVideo)
+        ),
         sum(len(own.pixels) for own in loaded),
     )
 
@@ -81,15 +87,3 @@ def _name_of(loaded: Loaded) -> str:
     frames = loaded.frames
     about = f"{loaded.digest} {frames.timestamps_seconds.tolist()} {frames.duration_seconds}"
     return hashlib.blake2b(about.encode(), digest_size=20).hexdigest()
-
-
-def _shown(loaded: LoadedVideo, processor: LlavaVideoProcessor) -> ShownVideo:
-    frames = loaded.frames
-    return ShownVideo(
-        source=frames.source,
-        duration_seconds=frames.duration_seconds,
-        timestamps_seconds=tuple(map(float, frames.timestamps_seconds)),
-        num_tokens=slot_of(loaded, processor).num_tokens,
-        representation=str(processor.representation),
-        warnings=frames.warnings,
-    )
