@@ -21,7 +21,6 @@ MEMORY_DISK = Path("/dev/shm")
 """A disk in memory: what is measured is not the disk of the machine."""
 
 WIDTHS = {"7b": 3584, "0.5b": 896, "small": 112}
-LAYERS = {"0.5b": 24}
 SIZES = tuple(WIDTHS)
 SMALL_VISION = 144
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from llava_video.errors import InputError
 from llava_video.representation import VideoRepresentation
-from llava_video.types import Frames
+
+if TYPE_CHECKING:  # a shell that asks a kept model imports no numpy
+    from llava_video.types import Frames
 
 Conversation = Sequence[Mapping[str, Any]]
 """Messages as transformers writes them: ``{"role", "content": text or list of parts}``; the last

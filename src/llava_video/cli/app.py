@@ -79,14 +79,13 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
-    ctx: typer.Context,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+    _debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
     _version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
     ] = False,
 ) -> None:
-    ctx.obj = debug
+    """Options of all commands; `main` reads ``--debug`` before this is called."""
 
 
 def main() -> None:

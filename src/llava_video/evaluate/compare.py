@@ -8,7 +8,7 @@ from pathlib import Path
 
 from llava_video.errors import InputError
 from llava_video.evaluate.scoring.outcomes import Outcome, task_folders
-from llava_video.evaluate.scoring.power import differing_share, num_questions_needed
+from llava_video.evaluate.scoring.power import num_questions_needed
 from llava_video.evaluate.scoring.results import read_task
 from llava_video.evaluate.scoring.scores import Paired, compare_paired, valued_outcomes
 from llava_video.evaluate.thumbnails import thumbnails
@@ -28,13 +28,11 @@ class Comparison:
         task: its name.
         paired: the difference.
         changed: ``(before, after)`` of questions with another value.
-        differing: share of questions with another value.
     """
 
     task: str
     paired: Paired
     changed: Sequence[tuple[Outcome, Outcome]]
-    differing: float
 
     def in_words(self) -> str:
         """The difference in one line."""
@@ -47,11 +45,11 @@ class Comparison:
 
     def power_in_words(self) -> str:
         """How many questions would show a difference of one point."""
-        if self.differing <= _POINT:
+        if self.paired.differing_share <= _POINT:
             return "Too few questions differ to say how many would show one point."
-        needed = num_questions_needed(_POINT, self.differing)
+        needed = num_questions_needed(_POINT, self.paired.differing_share)
         return (
-            f"The runs differ on {self.differing:.1%} of the questions: at that share "
+            f"The runs differ on {self.paired.differing_share:.1%} of the questions: at that share "
             f"{needed:,} questions about as many videos would show a difference of one point."
         )
 
@@ -88,7 +86,7 @@ def _compare(task: str, before: Path, after: Path) -> Comparison:
         (a, value, *valued[a.id]) for a, value in valued_outcomes(first, failures) if a.id in valued
     ]
     changed = [(a, b) for a, value, b, other_value in pairs if value != other_value]
-    return Comparison(task, paired, changed, differing_share(first, second, failures))
+    return Comparison(task, paired, changed)
 
 
 def write_page(comparisons: Sequence[Comparison], first: Path, second: Path, page: Path) -> None:

@@ -19,7 +19,6 @@ from llava_video.evaluate.interval_plot import plot_intervals
 from llava_video.evaluate.run import Settings, evaluate
 from llava_video.evaluate.scoring.outcomes import Outcome, read_outcomes
 from llava_video.evaluate.scoring.power import (
-    differing_share,
     num_questions_needed,
     num_seeds_needed,
 )
@@ -178,7 +177,9 @@ def power_in_words(lines: Sequence[Line]) -> list[str]:
     said = []
     for line in others:
         share = statistics.mean(
-            differing_share(a, b) for a, b in zip(first.outcomes, line.outcomes, strict=False)
+            paired.differing_share
+            for a, b in zip(first.outcomes, line.outcomes, strict=False)
+            if (paired := compare_paired(a, b)) is not None
         )
         if share <= _POINT:
             said.append(f"{line.name}: differs on {share:.1%} of the questions only.")

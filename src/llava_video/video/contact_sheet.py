@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from llava_video.types import Frames
 
+_COLUMNS = 8
 _THUMBNAIL_WIDTH = 192
 _GAP = 8
 _LABEL_HEIGHT = 20
@@ -21,17 +22,16 @@ def thumbnail_size(height: int, width: int) -> tuple[int, int]:
     return max(1, round(_THUMBNAIL_WIDTH * height / width)), _THUMBNAIL_WIDTH
 
 
-def draw_contact_sheet(frames: Frames, *, columns: int = 8) -> Image.Image:
+def draw_contact_sheet(frames: Frames) -> Image.Image:
     """Draw all frames as thumbnails in reading order, the time and index under each.
 
     Args:
         frames: what to show.
-        columns: thumbnails per row, fewer where there are fewer frames.
 
     Returns:
         An RGB image.
     """
-    columns = max(1, min(columns, len(frames)))
+    columns = min(_COLUMNS, len(frames))
     rows = math.ceil(len(frames) / columns)
     thumbnail_height, _ = thumbnail_size(frames.height, frames.width)
     cell_width, cell_height = _THUMBNAIL_WIDTH + _GAP, thumbnail_height + _LABEL_HEIGHT + _GAP

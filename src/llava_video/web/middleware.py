@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -42,11 +42,11 @@ _LONGEST_LENGTH = 15
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def log_lines(stream: TextIO | None = None) -> Log:
-    """A log that writes one JSON object a line, by default to standard error."""
+def log_lines() -> Log:
+    """A log that writes one JSON object a line to standard error."""
 
     def log(record: LogRecord) -> None:
-        print(json.dumps(record, ensure_ascii=True), file=stream or sys.stderr, flush=True)
+        print(json.dumps(record, ensure_ascii=True), file=sys.stderr, flush=True)
 
     return log
 

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ def place(folder: Path) -> Iterator[Place]:
 
 def start(place: Place, keep_seconds: float = 60.0) -> int:
     """The process of a place, started where there is none."""
-    with connect_or_start(place, KEY, keep_seconds, SAID.append) as connection:
+    with closing(connect_or_start(place, KEY, keep_seconds, SAID.append)) as connection:
         assert connection.program == PROGRAM
         return connection.pid
 
@@ -136,7 +137,7 @@ def test_a_request_that_fails_by_surprise_is_one_line_and_the_process_stays(plac
     connection = connect(place)
     assert isinstance(connection, Connection)
     with (
-        connection,
+        closing(connection),
         pytest.raises(BrokenOffError, match=rf"^the kept model broke off \(process {pid} "),
     ):
         list(connection.ask({"what": "is this?"}))

@@ -17,62 +17,12 @@ Verdict = tuple[str, str]
 _LAST_CHARACTER = re.compile(r"[^\w.!?…。！？｡।؟⋯,;:/&(\[–—-]*$")
 _ENDS = ".!?…。！？｡।؟⋯"
 _OPEN_ENDS = (",", ";", ":", "-", "–", "—", "(", "[", "/", "&", "“", "«", "、", "，")
-# Words that no sentence ends with.
-_OPEN_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "and",
-        "or",
-        "but",
-        "of",
-        "with",
-        "to",
-        "from",
-        "into",
-        "onto",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "been",
-        "his",
-        "her",
-        "their",
-        "its",
-        "my",
-        "our",
-        "that",
-        "which",
-        "who",
-        "whose",
-        "while",
-        "as",
-        "at",
-        "by",
-        "for",
-        "in",
-        "on",
-        "than",
-        "then",
-        "because",
-        "when",
-        "where",
-        "if",
-        "so",
-        "very",
-        "both",
-        "this",
-        "these",
-        "between",
-        "towards",
-        "toward",
-        "through",
-        "near",
-    ]
-)
+_WORDS = """a an the and or but of with to from into onto is are was were be been his her their
+its my our that which who whose while as at by for in on than then because when where
+if so very both this these between towards toward through near"""
+_OPEN_WORDS = frozenset(_WORDS.split())
+"""No sentence ends with them."""
+
 # What servers call the end that a content filter makes.
 _FILTERED = (
     "content_filter",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
@@ -146,7 +147,7 @@ class KeptModel:
             "keep_seconds": self._keep_seconds,
             **message,
         }
-        with self._connect() as connection:
+        with closing(self._connect()) as connection:
             try:
                 for kind, content in connection.ask(whole):
                     if kind == "note":

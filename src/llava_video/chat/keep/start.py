@@ -10,10 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from llava_video.chat.keep.place import (
@@ -54,17 +53,6 @@ class Connection:
         self._lines = connection.makefile("rb")
         self.program = ""
         self.pid = 0
-
-    def __enter__(self) -> Connection:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """End the request; what is still being answered is cancelled."""
@@ -261,7 +249,7 @@ def ask_once(place: Place, message: Message, wait_seconds: float = START_SECONDS
     connection = connect(place, wait_seconds)
     if connection is None:
         return None
-    with connection:
+    with closing(connection):
         try:
             return [content for kind, content in connection.ask(message) if kind == "done"][-1]
         except BrokenOffError:

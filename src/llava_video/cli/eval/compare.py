@@ -30,8 +30,9 @@ def command(
     write_page(found, first, second, path)
     if as_json:
         plain = [
-            {"task": each.task, "paired": asdict(each.paired), "differing_share": each.differing}
-            for each in found
+            {"task": one.task, "paired": asdict(one.paired), "differing_share": share}
+            for one in found
+            for share in [one.paired.differing_share]
         ]
         typer.echo(json.dumps(plain))
     else:

@@ -293,6 +293,11 @@ class Paired:
     num_worse: int
     num_only_in_one: int
 
+    @property
+    def differing_share(self) -> float:
+        """Of the questions on which the two runs have different values."""
+        return (self.num_better + self.num_worse) / self.difference.num_values
+
 
 def compare_paired(
     first: Sequence[Outcome], second: Sequence[Outcome], failures: Failures = "excluded"

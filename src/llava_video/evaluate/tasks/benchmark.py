@@ -116,11 +116,6 @@ def dotted(ending: str) -> Prompt:
     return lambda question: question.with_options(ending)
 
 
-def as_written(ending: str) -> Prompt:
-    """Question and options as the annotations have them, with an ending behind them."""
-    return lambda question: (question.written or question.with_options()) + ending
-
-
 _MARK = re.compile(r"^\s*\(?([A-Z])[.):]\)?\s*(.*)$")
 
 

@@ -310,11 +310,10 @@ def _wanted(name: str, sampling: Sampling, max_frames: int, limits: MediaLimits)
     Raises:
         MediaRefused: it is beyond the limits.
     """
-    most = min(max_frames, limits.max_frames)
     if not 1 <= max_frames <= limits.max_frames:
         raise MediaRefused(f"{name}: 1 to {limits.max_frames} frames are read", 400)
-    if sampling.num_frames is not None and sampling.num_frames > most:
-        raise MediaRefused(f"{name}: at most {most} frames are read", 400)
+    if sampling.num_frames is not None and sampling.num_frames > max_frames:
+        raise MediaRefused(f"{name}: at most {max_frames} frames are read", 400)
     if sampling.fps is not None and not _LEAST_FPS <= sampling.fps <= _MOST_FPS:
         raise MediaRefused(f"{name}: fps is {_LEAST_FPS:g} to {_MOST_FPS:g}", 400)
     at_rate = sampling.fps is not None

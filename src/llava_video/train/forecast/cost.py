@@ -9,14 +9,11 @@ gradient of the input and for that of the weight, where it is needed.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import torch
-from torch import nn
-
+from llava_video.budget.latency import text_layer_values, vision_layer_values
 from llava_video.checkpoints.load import fit_representation
 from llava_video.errors import InputError
-from llava_video.model import LlavaVideoConfig, LlavaVideoForConditionalGeneration
+from llava_video.model import LlavaVideoConfig
 from llava_video.representation import make_layout
 from llava_video.train.memory import Batch, TrainingMemory, estimate_memory
 from llava_video.train.recipe import Recipe
@@ -135,8 +132,6 @@ def sample_flops(
     recipe: Recipe, config: LlavaVideoConfig, work: Work, num_video_tokens: int
 ) -> float:
     """FLOPs of one sample: forward, and what the recipe needs backward."""
-    with torch.device("meta"):
-        model: Any = LlavaVideoForConditionalGeneration(config).model
     text, vision, rates = config.text, config.vision, recipe.learning_rates
     num_tokens = num_video_tokens + work.num_text_tokens
     num_patches = work.num_frames * config.grid_side**2
@@ -144,21 +139,13 @@ def sample_flops(
     sees, projects = rates.vision_encoder is not None, rates.projector is not None
     learns = full or recipe.lora is not None or projects or sees
 
-    language = 2.0 * num_tokens * _linear_weights(model.language_model) * (1 + full + learns)
+    language = 2.0 * num_tokens * text.num_hidden_layers * text_layer_values(text)
+    language *= 1 + full + learns
     pairs = num_tokens * (num_tokens + 1) / 2
     language += 4 * pairs * text.hidden_size * text.num_hidden_layers * (1 + 2 * learns)
     output = 2.0 * work.num_answer_tokens * text.hidden_size * text.vocab_size * (1 + full + learns)
     projector = 2.0 * num_patches * vision.hidden_size * text.hidden_size * (1 + projects + sees)
     projector += 2.0 * num_video_tokens * text.hidden_size**2 * (1 + 2 * (projects or sees))
-    encoder = 2.0 * num_patches * _linear_weights(model.vision_encoder)
+    encoder = 2.0 * num_patches * vision.num_hidden_layers * vision_layer_values(vision)
     encoder += 4 * num_patches * config.grid_side**2 * vision.hidden_size * vision.num_hidden_layers
     return float(language + output + projector + encoder * (1 + 2 * sees))
-
-
-def _linear_weights(module: nn.Module) -> int:
-    """Weights of matrices, without embeddings and norms."""
-    return sum(
-        parameter.numel()
-        for name, parameter in module.named_parameters()
-        if parameter.ndim == 2 and "embed" not in name
-    )
