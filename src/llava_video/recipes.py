@@ -56,15 +56,23 @@ class BaseRecipe(Section):
             InputError: the folder holds another one.
         """
         path = folder / RECIPE_FILE
-        if path.is_file() and not self._equals(_read_yaml(path)):
-            raise InputError(f"{path} is another recipe; give another folder as out=DIR")
+        if not path.is_file():
+            return
+        difference = self._difference(_read_yaml(path))
+        if difference is not None:
+            raise InputError(
+                f"{path} is another recipe ({difference}); give another folder as out=DIR"
+            )
 
-    def _equals(self, values: dict[str, Any]) -> bool:
-        """Whether plain values are this recipe; those of an earlier version may have other keys."""
+    def _difference(self, values: dict[str, Any]) -> str | None:
+        """The first key with another value; ``out`` may be spelt in several ways."""
         try:
-            return type(self).model_validate(values) == self
+            before = type(self).model_validate(values)
         except ValidationError:
-            return False
+            return "with keys that are not known"
+        old, new = (dict(_flat(recipe.model_dump(exclude={"out"}))) for recipe in (before, self))
+        changed = [key for key in {**new, **old} if old.get(key) != new.get(key)]
+        return f"{changed[0]}={old.get(changed[0])}" if changed else None
 
     def keep_in(self, folder: Path) -> None:
         """Write the recipe into a run folder that has this recipe, or none.
@@ -82,6 +90,14 @@ class BaseRecipe(Section):
             InputError: the folder cannot be written.
         """
         write_whole(folder / RECIPE_FILE, self.to_yaml())
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 Kind = TypeVar("Kind", bound=BaseRecipe)

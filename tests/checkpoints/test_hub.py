@@ -228,3 +228,20 @@ def test_a_download_without_room_is_refused_before_it_begins(hub: Hub, tmp_path:
     said = fetch(hub, tmp_path)
     assert "1000000000.0 GB are to be downloaded" in said
     assert not [name for name, _ in hub.served if name.endswith(".safetensors")]
+
+
+@pytest.mark.parametrize("present", [("config.json",), ("config.json", "tokenizer.json")])
+def test_what_others_have_fetched_of_a_checkpoint_is_no_copy_of_it(
+    hub: Hub, tmp_path: Path, present: tuple[str, ...]
+) -> None:
+    """As transformers does for a configuration: huggingface_hub then takes the folder for whole."""
+    repository = tmp_path / "hub" / f"models--{NAME.replace('/', '--')}"
+    snapshot = repository / "snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(COMMIT)
+    for name in present:
+        (snapshot / name).write_bytes(hub.files.get(name, b"{}"))
+    assert fetch(None, tmp_path).startswith("error: ")
+    directory = Path(fetch(hub, tmp_path))
+    assert (directory / "model.safetensors").read_bytes() == hub.files["model.safetensors"]

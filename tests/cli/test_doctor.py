@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from llava_video.model import pixels
 from tests.cli.run import Shell
+from tests.video.media import write_video
 
 
 def test_says_what_is_here(shell: Shell) -> None:
@@ -43,3 +45,17 @@ def test_bad_input(shell: Shell, tmp_path: Path) -> None:
     ):
         done = shell("doctor", "--parity", *words)
         assert (done.code, done.err.count("\n")) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"ticks": [0, 512, 2048, 2560]}, "has a variable rate"), ({"pixel_format": "yuva420p",
+      "codec": "libvpx-vp9"}, "is transparent")],
+)  # fmt: skip
+def test_parity_is_not_asked_of_videos_that_the_reference_shows_otherwise(
+    shell: Shell, tmp_path: Path, options: dict[str, Any], said: str
+) -> None:
+    video = write_video(tmp_path / "a.mkv", num_frames=4, **options)
+    done = shell("doctor", "--parity", "tiny", "--video", video)
+    assert done.code == 2
+    assert f"{video}: {said}, which the reference does not see" in done.err

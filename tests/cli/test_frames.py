@@ -76,3 +76,6 @@ def test_bad_input_is_an_error_for_the_user(tmp_path):
     video = write_video(tmp_path / "video.mp4", num_frames=5)
     assert isinstance(run(video, "--num-frames", 0).exception, InputError)
     assert isinstance(run(video, "--contact-sheet", tmp_path / "a.txt").exception, InputError)
+    many = run(video, "--num-frames", 1200, "--contact-sheet", tmp_path / "a.webp")
+    assert isinstance(many.exception, InputError)
+    assert "take fewer frames, or .png" in str(many.exception)

@@ -2,6 +2,10 @@
 
 import json
 
+import pytest
+
+from llava_video.checkpoints.load import find_checkpoint, fit_representation, load_config
+from llava_video.representation import make_layout
 from tests.cli.run import Shell
 
 
@@ -72,3 +76,19 @@ def test_a_longest_wait_with_rates_given_or_measured(shell: Shell) -> None:
     done = shell(*words, "--tflops", "1")
     assert (done.code, done.err.count("\n")) == (2, 1)
     assert "go together" in done.err
+
+
+@pytest.mark.parametrize("name", ["pllava", "lita", "simple", "12,64,3,2", "evs=0.5"])
+def test_what_a_plan_prints_is_what_other_commands_make_of_it(shell: Shell, name: str) -> None:
+    words = ("plan", "--model", "tiny", "--gpu-memory", "2GiB", "--json", "--representation")
+    config = load_config(find_checkpoint("tiny"))
+    for option in json.loads(shell(*words, name).out)["options"]:
+        if option["num_frames"]:
+            found = fit_representation(option["name"], config)
+            num_tokens = make_layout(found, found.max_frames).num_tokens
+            assert num_tokens == option["num_video_tokens"], option["name"]
+
+
+def test_a_fast_frame_that_cannot_be_is_not_planned(shell: Shell) -> None:
+    words = ("plan", "--model", "tiny", "--gpu-memory", "2GiB", "--representation", "1,64,1,8")
+    assert "the given representation with all its frames fits" in shell(*words).out

@@ -62,6 +62,12 @@ def test_bad_representations(shell: Shell, words: list[str]) -> None:
     assert (done.code, done.err.count("\n")) == (2, 1)
 
 
+def test_a_rate_needs_a_video_and_no_number_of_frames(shell: Shell, tmp_path: Path) -> None:
+    for words in (("--fps", "1"), (tmp_path / "a.mp4", "--fps", "1", "--num-frames", "5")):
+        done = shell("tokens", *words)
+        assert (done.code, "--fps samples a video" in done.err) == (2, True)
+
+
 def test_a_path_that_cannot_be_written(shell: Shell, tmp_path: Path) -> None:
     done = shell("tokens", "--svg", tmp_path / "no" / "tape.svg")
     assert done.code == 2

@@ -144,3 +144,11 @@ def test_a_folder_that_is_no_video_says_so(tmp_path: Path, folder: Path) -> None
             read()
     with local_file(folder.as_uri()) as same, pytest.raises(InputError, match="cannot be read"):
         picture_size(same)
+
+
+def test_grey_of_16_bits_is_seen_as_grey(tmp_path: Path) -> None:
+    levels = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64)
+    Image.fromarray(levels).save(tmp_path / "depth.png")
+    for picture in (tmp_path / "depth.png", Image.fromarray(levels)):
+        found = read_picture(picture)
+        assert np.array_equal(found, np.repeat((levels >> 8).astype(np.uint8)[..., None], 3, -1))

@@ -1,5 +1,6 @@
 """The recipes of tiny and of its tables are checked before anything is spent."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,9 @@ def test_a_run_folder_keeps_the_recipe_that_it_began_with(tmp_path: Path) -> Non
     kept = str(tmp_path / "recipe.yaml")
     assert load_recipe(TinyRecipe, kept) == recipe
     other = load_recipe(TinyRecipe, "tiny", [f"out={tmp_path}", "seed=1"])
-    with pytest.raises(InputError, match="another recipe; give another folder"):
+    elsewhere = load_recipe(TinyRecipe, "tiny", [f"out={tmp_path.parent / 'x' / '..'}"])
+    elsewhere.check_folder(tmp_path)  # a folder has many names
+    with pytest.raises(InputError, match=r"another recipe \(seed=0\); give another folder"):
         other.keep_in(tmp_path)
 
 
@@ -66,7 +69,7 @@ def test_levels_are_some_of_toyworld(tmp_path: Path, change: str, said: str) -> 
         (["out={folder}/done"], "holds a finished run; give another folder"),
         (
             ["start_from={folder}"],
-            "holds no finished run; make one with .*tiny train toyworld-base",
+            "holds no finished run of tiny; make one with .*tiny train toyworld-base",
         ),
         (["start_from={folder}/done", "vision_from=tiny"], "not both"),
     ],
@@ -84,3 +87,13 @@ def test_a_dry_run_on_toyworld_finds_what_would_stop_it(
     with pytest.raises(LlavaVideoError, match=said):
         check_tiny(load_recipe(TinyRecipe, "tiny", [f"out={tmp_path}/new", *written]))
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    "values", [{"grid_side": 27}, {"newline": "grid"}, {"selection": "evs", "keep_ratio": 0.5},
+               {"separator": True}, {"max_frames": 0}],
+)  # fmt: skip
+def test_representations_are_some_that_tiny_can_have(tmp_path: Path, values: dict) -> None:
+    written = json.dumps([{"grid_side": 8, **values}])
+    with pytest.raises(InputError, match="representations"):
+        load_recipe(TinyRecipe, "tiny", [f"out={tmp_path}", f"representations={written}"])

@@ -10,6 +10,7 @@ from torch.optim import SGD, AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from llava_video.train.checkpoints import (
+    LAST_FILE,
     load_optimizer,
     load_rng_state,
     load_weights,
@@ -50,11 +51,14 @@ def test_what_is_first_used_after_a_checkpoint_learns_as_if_there_was_none(tmp_p
 def test_the_two_newest_checkpoints_stay(tmp_path: Path) -> None:
     (tmp_path / "checkpoint-99").mkdir()
     (tmp_path / "checkpoint-99" / "half.safetensors").touch()
+    own = tmp_path / "checkpoint-2-best"  # a copy that a user made
+    own.mkdir()
+    (own / LAST_FILE).touch()
     optimizer = SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
     scheduler = LambdaLR(optimizer, lambda step: 1 / (1 + step))
     for step in (2, 4, 10):
         save_checkpoint(tmp_path, step, make_accelerator(), lambda folder: None, scheduler)
-    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-4", "checkpoint-10"}
+    assert {path.name for path in tmp_path.iterdir()} == {own.name, "checkpoint-4", "checkpoint-10"}
     assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
 
 

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from llava_video import load
 from llava_video.checkpoints.files.adapter_files import BESIDE_FILE
 from llava_video.errors import CheckpointError, InputError
+from llava_video.records.files import hold_folder
 from llava_video.train import loop
 from llava_video.train.checkpoints import newest_checkpoint
 from llava_video.train.plan import make_plan
@@ -120,6 +121,8 @@ def test_merging_gives_the_model_of_the_run_bit_for_bit(
 
     again = shell("merge", run, tmp_path / "earlier")
     assert (again.code, "is there already" in again.err) == (2, True)
+    unwritable = shell("merge", run, Path("/proc/nothing/model"))
+    assert (unwritable.code, "/proc/nothing/model cannot be written" in unwritable.err) == (2, True)
     nothing = shell("merge", toy_data, tmp_path / "none")
     assert (nothing.code, "neither an adapter nor a run" in nothing.err) == (2, True)
     other = shell("merge", run / "adapter", tmp_path / "other", "--model", "tiny")
@@ -396,3 +399,25 @@ def test_a_dry_run_shows_the_plan_and_trains_nothing(
     bad = shell("train", "projector", *words, "frames=3", "--dry-run")
     assert bad.code == 2
     assert "did you mean 'num_frames'" in bad.err
+
+
+def test_a_folder_is_trained_in_by_one_process(
+    toy_data: Path, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    recipe = recipe_for("projector", toy_data, small_checkpoint, tmp_path / "run", "max_steps=1")
+    with (
+        hold_folder(recipe.out, "wait"),
+        pytest.raises(InputError, match="another process is at work there; wait for it"),
+    ):
+        train(recipe, bar=False)
+    assert train(recipe, bar=False) is not None
+
+
+def test_the_last_update_is_logged(toy_data: Path, small_checkpoint: Path, tmp_path: Path) -> None:
+    recipe = recipe_for(
+        "projector", toy_data, small_checkpoint, tmp_path / "run", "max_steps=3", "log_steps=2"
+    )
+    train(recipe, bar=False)
+    lines = [json.loads(line) for line in (recipe.out / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines if "loss" in line] == [2, 3]
+    assert "3 of 3" in (recipe.out / "report.html").read_text()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -13,6 +15,13 @@ AUTO = "auto"
 """Name of the first GPU if there is one, else of the CPU."""
 
 _MEMINFO = Path("/proc/meminfo")
+_OWN_GROUPS = Path("/proc/self/cgroup")
+_GROUPS = Path("/sys/fs/cgroup")
+_FILES = {
+    "": ("memory.max", "memory.current", "inactive_file"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
+"""Limit, use, and what of the use can be had back, in version 2 and 1 of control groups."""
 
 
 def parse_device(name: str) -> torch.device:
@@ -35,12 +44,52 @@ def parse_device(name: str) -> torch.device:
 
 
 def free_memory_bytes(device: torch.device) -> int | None:
-    """Memory that can be taken now; None where the system does not say."""
+    """Memory that can be taken now; None where the system does not say.
+
+    On a CPU it is what the machine has free, or less where a container or a batch system allows
+    less; where the system does not say what is free, all that the machine has.
+    """
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(free)
-    if device.type == "cpu" and _MEMINFO.is_file():
+    if device.type != "cpu":
+        return None
+    found = [_free_of_machine(), *_free_of_groups()]
+    return min((free for free in found if free is not None), default=None)
+
+
+def _free_of_machine() -> int | None:
+    if _MEMINFO.is_file():
         for line in _MEMINFO.read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
-    return None
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _free_of_groups() -> Iterator[int]:
+    """What the control groups of this process, and those around them, still allow."""
+    if not _OWN_GROUPS.is_file():
+        return
+    for line in _OWN_GROUPS.read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        for controller in {*controllers.split(",")} & {*_FILES}:
+            root = _GROUPS / controller
+            own = root / path.lstrip("/")
+            for folder in (own, *own.parents):
+                if not folder.is_relative_to(root):
+                    break
+                free = _free_of_group(folder, *_FILES[controller])
+                if free is not None:
+                    yield free
+
+
+def _free_of_group(folder: Path, limit: str, use: str, reclaimable: str) -> int | None:
+    try:
+        most, used = (int((folder / name).read_text()) for name in (limit, use))
+        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):  # not there, or without a limit: "max"
+        return None
+    return max(0, most - used + int(stat.get(reclaimable, 0)))

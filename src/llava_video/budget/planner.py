@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,12 @@ from llava_video.checkpoints.safetensors_files import read_headers
 from llava_video.errors import CheckpointError, InputError, RepresentationError
 from llava_video.model.configuration import LlavaVideoConfig
 from llava_video.processing.prompt import describe_sampling
-from llava_video.representation import PRESETS, VideoRepresentation, make_layout
+from llava_video.representation import (
+    PRESETS,
+    VideoRepresentation,
+    make_layout,
+    parse_representation,
+)
 from llava_video.representation.video_representation import is_selection
 from llava_video.types import Frames
 
@@ -117,6 +123,8 @@ class Planner:
         rates: what the device does per second; without them no latency is reported.
         max_latency_seconds: the longest that the longest answer may take.
         max_video_tokens: the most tokens that the video may become; None for any number.
+        checkpoint_own: the checkpoint's own representation, where the configuration has another
+            one, which was asked for.
     """
 
     model: MemoryModel
@@ -127,6 +135,7 @@ class Planner:
     rates: Rates | None = None
     max_latency_seconds: float | None = None
     max_video_tokens: int | None = None
+    checkpoint_own: VideoRepresentation | None = None
 
     def __post_init__(self) -> None:
         limit = self.max_video_tokens
@@ -168,7 +177,7 @@ class Planner:
         text = self.model.config.text
         num_positions = num_prompt_tokens + self.num_new_tokens
         return Option(
-            name or _name_of(representation),
+            name or self._name_of(representation),
             representation,
             num_frames,
             num_video_tokens,
@@ -220,7 +229,8 @@ class Planner:
             counts.add(math.ceil(self.clip_seconds))  # one frame per second
         options = [self.judge(_with_frames(own, count)) for count in sorted(counts)]
         if own.slow_stride == 1:
-            options.append(self.judge(replace(own, slow_stride=SLOW_STRIDE)))
+            with suppress(RepresentationError):  # a fast frame may be less than a token
+                options.append(self.judge(replace(own, slow_stride=SLOW_STRIDE)))
         options += self._named()
         most = self._most_frames(own)
         pick, reason = self._pick(options, most)
@@ -261,9 +271,10 @@ class Planner:
     def _pick(self, options: list[Option], most: int) -> tuple[Option | None, str]:
         """The checkpoint's own way of showing as many frames as it was made with, or near it."""
         own = self.model.config.representation
+        whose = "given" if self.checkpoint_own not in (None, own) else "checkpoint's own"
         if most >= own.max_frames:
-            return self.judge(own), "the checkpoint's own representation with all its frames fits"
-        short = f"the checkpoint's own representation fits with {most} of its {own.max_frames}"
+            return self.judge(own), f"the {whose} representation with all its frames fits"
+        short = f"the {whose} representation fits with {most} of its {own.max_frames}"
         with_more = [o for o in options if o.rejection is None and o.num_frames > most]
         if with_more:
             shown = max(min(o.num_frames, own.max_frames) for o in with_more)
@@ -272,6 +283,14 @@ class Planner:
         if most:
             return self.judge(_with_frames(own, most)), f"{short} frames"
         return None, f"nothing fits; one frame {self.judge(_with_frames(own, 1)).rejection}"
+
+    def _name_of(self, representation: VideoRepresentation) -> str:
+        """What ``--representation`` takes to change the checkpoint's own to this one."""
+        first, *others = str(representation).split()
+        short = " ".join([first, *filter(is_selection, others)])
+        base = self.checkpoint_own or self.model.config.representation
+        is_enough = parse_representation(short, base) == representation
+        return short if is_enough else str(representation)
 
     def _time_tokens(self, num_frames: int) -> int:
         """At most as many as the time instruction has bytes, were every time as long as the last.
@@ -286,12 +305,6 @@ class Planner:
         )
         num_more_bytes = len(f"{seconds:.2f}s,") * (num_frames - 1) + len(str(num_frames)) - 1
         return len(describe_sampling(one_frame).encode()) + num_more_bytes
-
-
-def _name_of(representation: VideoRepresentation) -> str:
-    """What ``--representation`` takes to change a checkpoint's own representation to this one."""
-    first, *others = str(representation).split()
-    return " ".join([first, *filter(is_selection, others)])
 
 
 def _with_frames(representation: VideoRepresentation, num_frames: int) -> VideoRepresentation:

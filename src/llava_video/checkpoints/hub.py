@@ -23,10 +23,14 @@ from huggingface_hub.errors import (
 )
 
 from llava_video.checkpoints.known_models import KNOWN_MODELS
+from llava_video.checkpoints.safetensors_files import list_files
 from llava_video.errors import CheckpointError
 
 DOWNLOADED = ["*.json", "*.safetensors", "*.txt", "*.jinja"]
 """Files of a checkpoint that are of use here; pickles are never loaded."""
+
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json")
 
 
 def is_hub_name(name: str) -> bool:
@@ -71,7 +75,7 @@ def fetch_checkpoint(name: str, *, refresh: bool = False, only_config: bool = Fa
     wanted = ["config.json"] if only_config else DOWNLOADED
     copy = partial(snapshot_download, repository, revision=revision or None, allow_patterns=wanted)
     try:
-        if not refresh and (here := _complete_copy(copy)) is not None:
+        if not refresh and (here := _complete_copy(copy, only_config)) is not None:
             return here
         missing = [file for file in copy(dry_run=True) if file.will_download]
         _check_room(name, sum(file.file_size for file in missing))
@@ -96,12 +100,16 @@ def fetch_checkpoint(name: str, *, refresh: bool = False, only_config: bool = Fa
         ) from error
 
 
-def _complete_copy(copy: Callable[..., Any]) -> Path | None:
-    """The local copy, if every file of it is here."""
+def _complete_copy(copy: Callable[..., Any], only_config: bool) -> Path | None:
+    """The local copy, if every file of it is here; others may have fetched some of them only."""
     try:
-        return Path(copy(local_files_only=True))
-    except LocalEntryNotFoundError:  # nothing, or a part
+        here = Path(copy(local_files_only=True))
+        weights = [] if only_config else list_files(here)
+    except (LocalEntryNotFoundError, CheckpointError):  # nothing, or a part
         return None
+    has_words = only_config or any((here / name).is_file() for name in _TOKENIZER_FILES)
+    needed = [here / "config.json", *weights]
+    return here if has_words and all(file.is_file() for file in needed) else None
 
 
 def _unknown(name: str, error: BaseException) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from llava_video.model.configuration import LlavaVideoConfig
+    from llava_video.representation.video_representation import Newline
 
 _QWEN2_05B: dict[str, Any] = {
     "hidden_size": 896,
@@ -46,6 +47,7 @@ class KnownModel:
         license: as its model card says.
         about: what it is for, in a few words.
         text_values: shapes of its language model; its vision encoder is SigLIP so400m.
+        newline: where its video tokens have learned newlines.
     """
 
     short_name: str
@@ -54,6 +56,7 @@ class KnownModel:
     license: str
     about: str
     text_values: dict[str, Any]
+    newline: Newline = "grid"
 
     def config(self) -> LlavaVideoConfig:
         """Its shapes, for estimates; a download brings its real configuration."""
@@ -62,6 +65,7 @@ class KnownModel:
         tied = bool(self.text_values.get("tie_word_embeddings"))
         return LlavaVideoConfig(
             text_config={"max_position_embeddings": 32768, **self.text_values},
+            video_representation={"pooling": "bilinear", "newline": self.newline},
             dtype="bfloat16",
             tie_word_embeddings=tied,
         )
@@ -75,6 +79,7 @@ KNOWN_MODELS = (
         "apache-2.0",
         "OneVision: images and short videos, on a laptop",
         _QWEN2_05B,
+        newline="end",
     ),
     KnownModel(
         "7b",

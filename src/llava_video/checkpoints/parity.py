@@ -34,6 +34,7 @@ from llava_video.checkpoints.files.json_files import read_json
 from llava_video.checkpoints.load import find_checkpoint, load
 from llava_video.checkpoints.reference import (
     arrange_reference,
+    check_plain,
     decode_reference,
     preprocess_reference,
     project_reference,
@@ -41,7 +42,7 @@ from llava_video.checkpoints.reference import (
     text_config_reference,
 )
 from llava_video.checkpoints.safetensors_files import StoredTensor
-from llava_video.errors import CheckpointError
+from llava_video.errors import CheckpointError, InputError
 from llava_video.model.configuration import LlavaVideoConfig
 from llava_video.model.modeling import LlavaVideoForConditionalGeneration
 from llava_video.processing.processor import LlavaVideoProcessor
@@ -128,10 +129,17 @@ def check_parity(
         device: to compute on.
 
     Raises:
-        LlavaVideoError: the checkpoint or the video is unusable.
+        LlavaVideoError: the checkpoint or the video is unusable, or has what the references do not
+            know.
     """
+    check_plain(video)
     transformers_logging.disable_progress_bar()  # parts are loaded one by one
     model, processor = load(name_or_dir, dtype=dtype)
+    if processor.representation.selection != "all":
+        raise InputError(
+            f"{name_or_dir}: keeps a selection of its video tokens, which no reference does; set "
+            'selection to "all" in its configuration to compare the rest'
+        )
     num_frames = min(num_frames, processor.representation.max_frames)
     recording = record(model.to(device), processor, video, num_frames)
     del model

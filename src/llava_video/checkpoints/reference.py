@@ -18,9 +18,11 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import Qwen2Config, SiglipImageProcessorPil
 
+from llava_video.errors import InputError
 from llava_video.representation import VideoRepresentation
 from llava_video.representation.video_representation import Newline
 from llava_video.types import Frames
+from llava_video.video import probe_video
 
 _NOT_OF_QWEN2 = ("architectures", "model_type", "vision_config", "auto_map")
 
@@ -64,6 +66,37 @@ _NEWLINES: dict[str, Newline] = {
     "one_token": "end",
     "no_token": "none",
 }
+
+
+def check_plain(video: str | Path) -> None:
+    """Refuse a video that plain decoding, as the reference does it, shows otherwise.
+
+    Raises:
+        VideoError: the file cannot be read.
+        InputError: it is turned, of variable rate, transparent or damaged.
+    """
+    info = probe_video(video)
+    try:
+        with av.open(str(video)) as container:
+            stream = container.streams.video[0]
+            is_transparent = any(component.is_alpha for component in stream.format.components)
+            is_transparent |= stream.metadata.get("alpha_mode") == "1"
+    except av.FFmpegError as error:
+        raise InputError(
+            f"{video}: is none that FFmpeg reads, as the reference does; give another --video"
+        ) from error
+    reasons = {
+        "is turned or mirrored": info.rotation_degrees or info.is_mirrored,
+        "has a variable rate": info.is_variable_rate,
+        "is transparent": is_transparent,
+        "is damaged": info.warnings,
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            raise InputError(
+                f"{video}: {reason}, which the reference does not see; give another --video, or "
+                "none for a sample"
+            )
 
 
 def decode_reference(video: str | Path, ours: Frames) -> tuple[NDArray[np.uint8], str]:

@@ -48,8 +48,9 @@ def command(
         frames = read_video(video, size=thumbnail_size(sample.height, sample.width), **request)
         try:
             draw_contact_sheet(frames).save(contact_sheet)
-        except OSError as error:
-            raise InputError(f"{contact_sheet}: cannot be written: {error.strerror}") from error
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or f"{error}; take fewer frames, or .png"
+            raise InputError(f"{contact_sheet}: cannot be written: {reason}") from error
     if as_json:
         typer.echo(json.dumps(_describe(video, sample), indent=2))
     else:

@@ -78,6 +78,7 @@ def command(
         raise InputError(f"what {place} has free is not known here; give --gpu-memory")
     device_type = place.type if gpu_memory is None else "cuda"
     config = read_config(model)
+    own = config.representation
     if representation is not None:
         config.representation = fit_representation(representation, config)
     memory_model = MemoryModel.of(config, parse_dtype(dtype), device_type)
@@ -89,6 +90,7 @@ def command(
         rates=_find_rates(memory_model, place, tflops, bandwidth, measure=max_latency is not None),
         max_latency_seconds=max_latency,
         max_video_tokens=max_video_tokens,
+        checkpoint_own=own,
     )
     plan = planner.plan()
     if as_json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -44,9 +44,11 @@ def command(
     """Draw the video tokens of a representation: every frame at its width, and the total."""
     import json
 
+    from llava_video.errors import InputError
     from llava_video.representation import make_layout, parse_representation, tape
-    from llava_video.video import read_video
 
+    if fps is not None and (video is None or num_frames is not None):
+        raise InputError("--fps samples a video, and --num-frames does too; give a video and one")
     selection, frames = None, None
     if model is not None:
         layout, frames, selection = _look(model, video, representation, num_frames, fps)
@@ -54,9 +56,9 @@ def command(
         wanted = parse_representation(representation or "llava-video-slowfast")
         count = wanted.max_frames if num_frames is None else num_frames
         if video is not None and fps is not None:
-            frames = read_video(video, fps=fps, max_frames=wanted.max_frames)
+            frames = _thumbnails(video, fps=fps, max_frames=wanted.max_frames)
         elif video is not None:
-            frames = read_video(video, num_frames=count)
+            frames = _thumbnails(video, num_frames=count)
         layout = make_layout(wanted, count if frames is None else len(frames))
     if svg is not None:
         _write(svg, tape.to_svg(layout, frames, selection=selection))
@@ -68,6 +70,15 @@ def command(
         from rich.console import Console
 
         typer.echo(tape.to_text(layout, Console().width, selection))
+
+
+def _thumbnails(video: str, **request: Any) -> Frames:
+    """Frames as large as the tape shows them."""
+    from llava_video.video import probe_video, read_video
+    from llava_video.video.contact_sheet import thumbnail_size
+
+    info = probe_video(video)
+    return read_video(video, size=thumbnail_size(info.height, info.width), **request)
 
 
 def _look(

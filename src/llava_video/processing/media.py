@@ -287,7 +287,7 @@ def read_picture(picture: Picture) -> NDArray[np.uint8]:
     if isinstance(picture, np.ndarray | Tensor):
         return _channels_last(picture, "an image", "(H, W, 3)", "(3, H, W)")
     if isinstance(picture, Image.Image):
-        return np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
+        return _upright_rgb(picture)
     if not isinstance(picture, str | Path):
         raise InputError(
             f"a {type(picture).__name__} is not an image; give a file, an address, a PIL image or "
@@ -296,11 +296,18 @@ def read_picture(picture: Picture) -> NDArray[np.uint8]:
     with local_file(picture) as file:
         try:
             with Image.open(file) as image:
-                return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+                return _upright_rgb(image)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             name = name_of(picture)
             reason = str(error).replace(str(file), name)
             raise InputError(f"{name}: cannot be read as an image ({reason})") from error
+
+
+def _upright_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I;16"):  # grey of 16 bits, which Pillow would clip at 255
+        upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+    return np.asarray(upright.convert("RGB"))
 
 
 def source_of(video: str | Path) -> str:

@@ -41,6 +41,40 @@ def writing(target: Path, *, by_many: bool = False) -> Iterator[Path]:
             _remove(unfinished)
 
 
+@contextmanager
+def hold_folder(folder: Path, remedy: str) -> Iterator[None]:
+    """Keep other processes that ask for the same out of a folder while the block lasts.
+
+    The system lets go of it when the process ends, however it ends. Where the system or the file
+    system has no such locks (Windows), nobody is kept out.
+
+    Args:
+        folder: which is made.
+        remedy: what to do where another process holds it.
+
+    Raises:
+        InputError: another process holds it, or it cannot be written.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written ({error.strerror})") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"{folder}: another process is at work there; {remedy}") from error
+        except OSError:
+            pass
+        yield
+
+
 def write_whole(path: Path, content: str | bytes) -> None:
     """Replace a file by text (UTF-8) or bytes; see `writing`.
 

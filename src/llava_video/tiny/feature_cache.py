@@ -71,7 +71,7 @@ def fill_store(
                 encode([draw(number) for number in numbers[i : i + _CLIPS_PER_PASS]])
                 for i in range(0, len(numbers), _CLIPS_PER_PASS)
             ]
-            with writing(path) as unfinished, unfinished.open("wb") as file:
+            with writing(path, by_many=True) as unfinished, unfinished.open("wb") as file:
                 np.save(file, np.concatenate([part.half().cpu().numpy() for part in features]))
         files.append(np.load(path, mmap_mode="r"))
     return ClipStore(tuple(files))

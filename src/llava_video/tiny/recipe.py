@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field, field_validator, model_validator
 
+from llava_video.errors import RepresentationError
 from llava_video.recipes import BaseRecipe
 from llava_video.representation import VideoRepresentation
 from llava_video.toyworld import LEVELS as ALL_LEVELS
@@ -69,4 +70,22 @@ class TinyRecipe(BaseRecipe):
     def _check(self) -> TinyRecipe:
         if self.vision_from and self.start_from:
             raise ValueError("vision_from or start_from, not both; leave one empty: vision_from=")
+        for values in self.representations:
+            _check_representation(values)
         return self
+
+
+def _check_representation(values: dict[str, Any]) -> None:
+    """Refuse what the models of the recipe cannot be trained with.
+
+    Raises:
+        ValueError: its values contradict each other, or need another encoder or learned vectors.
+    """
+    try:
+        found = VideoRepresentation.from_dict(values)
+    except RepresentationError as error:
+        raise ValueError(f"representations: {error}") from error
+    if found.grid_side != REPRESENTATION.grid_side:
+        raise ValueError(f"representations: grid_side is {REPRESENTATION.grid_side} for tiny")
+    if found.newline != "none" or found.separator or found.selection != "all":
+        raise ValueError("representations: tiny has no newlines, separators or selections")

@@ -258,10 +258,12 @@ def check_tiny(recipe: TinyRecipe) -> None:
         _load_vision_encoder(recipe.vision_from)
     if recipe.start_from is not None:
         is_named = not recipe.start_from.exists() and str(recipe.start_from) == TINY
-        if not is_named and not (recipe.start_from / MODEL).is_dir():
+        kept = recipe.start_from / WATCHING / _WEIGHTS_FILE
+        if not is_named and not ((recipe.start_from / MODEL).is_dir() and kept.is_file()):
             raise InputError(
-                f"start_from={recipe.start_from} holds no finished run; make one with llava-video "
-                f"tiny train toyworld-base out={recipe.start_from}, or give start_from={TINY}"
+                f"start_from={recipe.start_from} holds no finished run of tiny; make one with "
+                f"llava-video tiny train toyworld-base out={recipe.start_from}, or give "
+                f"start_from={TINY}"
             )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
@@ -50,6 +51,7 @@ LAST_FILE = "trainer_state.json"
 SCHEDULE_FILE = "scheduler.pt"
 
 _KEPT = 2
+_NAME = re.compile(r"checkpoint-\d+")
 _NUMPY: list[Any] = [_reconstruct, np.ndarray, np.dtype, type(np.dtype(np.uint32))]
 """What a saved state of NumPy's random numbers is made of."""
 
@@ -60,8 +62,13 @@ _OPTIONS = StateDictOptions(ignore_frozen_params=True, flatten_optimizer_state_d
 
 def newest_checkpoint(folder: Path) -> Path | None:
     """The newest whole checkpoint: its last file is there."""
-    whole = [path for path in folder.glob("checkpoint-*") if (path / LAST_FILE).is_file()]
+    whole = [path for path in _checkpoints(folder) if (path / LAST_FILE).is_file()]
     return max(whole, key=step_of, default=None)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """All that runs have written there, whole or not; copies that users made have other names."""
+    return [path for path in folder.glob("checkpoint-*") if _NAME.fullmatch(path.name)]
 
 
 def step_of(checkpoint: Path) -> int:
@@ -123,9 +130,9 @@ def save_checkpoint(
 
 def _remove_old(folder: Path) -> None:
     """Remove all but the newest checkpoints, and what was left half-written."""
-    whole = [path for path in folder.glob("checkpoint-*") if (path / LAST_FILE).is_file()]
+    whole = [path for path in _checkpoints(folder) if (path / LAST_FILE).is_file()]
     kept = sorted(whole, key=step_of)[-_KEPT:]
-    for path in folder.glob("checkpoint-*"):
+    for path in _checkpoints(folder):
         if path not in kept:
             shutil.rmtree(path)
 

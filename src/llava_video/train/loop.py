@@ -125,7 +125,7 @@ class Loop:
             self.step += 1
             is_over = self.step >= self.num_steps or self.objective.is_reached
             self.log.advance(self.step)
-            if self.step % self.log_steps == 0:
+            if self.step % self.log_steps == 0 or is_over:
                 self.log.write(self.step, grad_norm, learning_rate)
             if self.step % self.save_steps == 0 or is_over:
                 self._save()

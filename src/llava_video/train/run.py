@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
+from safetensors import SafetensorError
 from torch.optim import AdamW
 from torch.utils.data import DataLoader
 from transformers import get_scheduler
@@ -22,6 +24,7 @@ from llava_video.checkpoints.files.adapter_files import holds_adapter
 from llava_video.checkpoints.load import find_checkpoint, load_config, load_model, load_processor
 from llava_video.errors import InputError
 from llava_video.recipes import RECIPE_FILE
+from llava_video.records.files import hold_folder
 from llava_video.train.adapters import MODEL, merge_adapter, save_adapter, write_model
 from llava_video.train.checkpoints import (
     LAST_FILE,
@@ -65,36 +68,39 @@ def train(recipe: Recipe, *, bar: bool = True) -> Path | None:
         The directory of the trained model; None in all processes but the first.
 
     Raises:
-        InputError: the run folder belongs to another recipe, or the loss is not finite.
+        InputError: the run folder belongs to another recipe, another process trains in it, or the
+            loss is not finite.
         VideoError: a video fails and the recipe does not say to skip it.
     """
-    processes = join_processes()
-    try:
-        plan, checkpoint = broadcast_from_first(
-            processes, lambda: _begin(recipe, processes.num_processes)
-        )
-        is_trained = (recipe.out / MODEL).is_dir()  # the first process writes it when all are done
-        if not is_trained:
-            with room_on_disk(recipe.out / CHECKPOINTS):
-                _run(plan, checkpoint, bar)
-    finally:
-        leave_processes(processes)
-    if not processes.is_main_process:
-        return None
-    with room_on_disk(recipe.out / CHECKPOINTS):
-        if not is_trained:
-            last = _checkpoint_of(recipe.out)
-            export_model(recipe, last, recipe.out / MODEL, recipe.out / ADAPTER)
-        _report(plan)
-    return recipe.out / MODEL
+    with ExitStack() as held:
+        processes = join_processes()
+        try:
+            plan, checkpoint = broadcast_from_first(
+                processes, lambda: _begin(recipe, processes.num_processes, held)
+            )
+            is_trained = (recipe.out / MODEL).is_dir()  # the first process writes it at the end
+            if not is_trained:
+                with room_on_disk(recipe.out / CHECKPOINTS):
+                    _run(plan, checkpoint, bar)
+        finally:
+            leave_processes(processes)
+        if not processes.is_main_process:
+            return None
+        with room_on_disk(recipe.out / CHECKPOINTS):
+            if not is_trained:
+                last = _checkpoint_of(recipe.out)
+                export_model(recipe, last, recipe.out / MODEL, recipe.out / ADAPTER)
+            _report(plan)
+        return recipe.out / MODEL
 
 
-def _begin(recipe: Recipe, num_processes: int) -> tuple[Plan, Path | None]:
+def _begin(recipe: Recipe, num_processes: int, held: ExitStack) -> tuple[Plan, Path | None]:
     """Make and record the run plan; returns it with the checkpoint to resume from."""
     if (recipe.out / MODEL).is_dir() and (recipe.out / REPORT_FILE).is_file():
         raise InputError(f"{recipe.out} holds a finished run; give another folder as out=DIR")
     check_devices(recipe, num_processes)
     plan = make_plan(recipe)
+    held.enter_context(hold_folder(recipe.out, "wait for it, or give another folder as out=DIR"))
     describe_run(plan, num_processes)
     for line in describe_left_out(plan.problems, len(plan.samples)):
         print(f"{line}; all are in {recipe.out / RUN_FILE}", file=sys.stderr)
@@ -229,6 +235,14 @@ def merge(source: Path, target: Path, model: str | None = None) -> None:
     """
     if target.exists():
         raise InputError(f"{target} is there already; give another folder")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _merge(source, target, model)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{target} cannot be written: {error}") from error
+
+
+def _merge(source: Path, target: Path, model: str | None) -> None:
     if holds_adapter(source):
         merge_adapter(source, target, model)
         return

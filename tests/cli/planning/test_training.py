@@ -23,3 +23,15 @@ def test_a_model_that_is_not_known_is_named(shell: Shell) -> None:
     done = shell("plan-training", "video-sft", "--model", "3b")
     assert done.code == 2
     assert "--model 3b: not a known model; take one of 0.5b, 7b" in done.err
+
+
+def test_frames_are_those_of_the_representation_and_tokens_those_of_the_model(shell: Shell) -> None:
+    words = ("plan-training", "lora", "--devices", "8", "--model", "7b", "--json")
+    own = json.loads(shell(*words).out)["runs"][0]
+    released = json.loads(shell(*words, "representation=released-7b").out)["runs"][0]
+    assert own["tokens_per_sample"] == released["tokens_per_sample"] == 32 * 14 * 15 + 400
+    words = ("plan-training", "projector", *words[2:])
+    for num_frames in (16, 96):  # as many as the representation takes, unless the recipe says
+        done = shell(*words, f"representation={num_frames},729,1,2")
+        [run] = json.loads(done.out)["runs"]
+        assert run["tokens_per_sample"] == num_frames * 14 * 15 + 400

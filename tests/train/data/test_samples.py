@@ -188,6 +188,14 @@ def test_what_cannot_be_used_is_named_with_its_reason(files: Path, bad, said: st
     assert said in problem.reason
 
 
+@pytest.mark.parametrize(
+    "bad", [record("What? \ud83d"), record("Hi", "It \ud83d."), record("<image>", image="\ud83d")]
+)
+def test_half_a_character_costs_one_sample(files: Path, bad: dict) -> None:
+    with pytest.raises(InputError, match="lone surrogate"):
+        as_sample(bad, "name", in_folder(files))
+
+
 def test_a_key_that_is_there_twice_is_a_problem(tmp_path: Path) -> None:
     lines = [
         '{"id": "a", "id": "b", "conversations": []}',

@@ -51,6 +51,7 @@ def command(
     with many_imports():
         from llava_video.budget.units import parse_bytes
         from llava_video.checkpoints.known_models import KNOWN_MODELS
+        from llava_video.checkpoints.load import fit_representation
         from llava_video.train.forecast.cost import Hardware, Work, training_cost
         from llava_video.train.recipe import load_recipe
 
@@ -63,6 +64,8 @@ def command(
         chosen = load_recipe(recipe, [*unused, *(changes or ())])
         for num_devices in devices or (8, 128):
             config = known[name].config()
+            if chosen.representation is not None:
+                config.representation = fit_representation(chosen.representation, config)
             num_frames = frames or chosen.num_frames or config.representation.max_frames
             work = Work(samples, num_frames, text_tokens, answer_tokens)
             hardware = Hardware(

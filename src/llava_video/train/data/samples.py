@@ -264,9 +264,13 @@ def as_sample(record: Any, name: str, folders: Folders) -> Sample:
     Raises:
         InputError: it cannot be used; the message says why.
     """
-    messages = [
-        {"role": turn.role, "content": _content(turn, folders)} for turn in read_turns(record)
-    ]
+    turns = read_turns(record)
+    for part in (part for turn in turns for part in turn.parts):
+        try:
+            (part.name if isinstance(part, Shown) else part).encode()
+        except UnicodeEncodeError as error:
+            raise InputError("half a character (a lone surrogate) stands in its text") from error
+    messages = [{"role": turn.role, "content": _content(turn, folders)} for turn in turns]
     return Sample(name, tuple(messages), tuple(unread_keys(record)))
 
 

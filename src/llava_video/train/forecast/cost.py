@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llava_video.budget.latency import text_layer_values, vision_layer_values
-from llava_video.checkpoints.load import fit_representation
 from llava_video.errors import InputError
 from llava_video.model import LlavaVideoConfig
 from llava_video.representation import make_layout
@@ -86,16 +85,14 @@ def training_cost(
     """Memory, time and dollars of a run.
 
     Args:
-        recipe: what is trained, and how; `representation` of it is used.
-        config: of the model; it gets the recipe's representation.
+        recipe: what is trained, and how.
+        config: of the model, with the representation.
         work: what it is trained on.
         hardware: where.
 
     Raises:
         InputError: more frames than the representation takes.
     """
-    if recipe.representation is not None:
-        config.representation = fit_representation(recipe.representation, config)
     representation = config.representation
     if work.num_frames > representation.max_frames:
         raise InputError(
