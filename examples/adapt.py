@@ -1,7 +1,7 @@
 """Teach a model a new way of answering with adapters of peft: python examples/adapt.py [FOLDER].
 
 The embedded model learns to answer in a sentence where it answered in a word. Needs peft
-(pip install 'llava-video[train]') and a few seconds.
+(pip install -c constraints.txt '.[train]') and a few seconds.
 """
 
 import argparse

@@ -55,3 +55,8 @@ class EndpointError(LlavaVideoError):
 
 class BudgetError(LlavaVideoError):
     """The next paid call does not fit into the budget; what is done stays and can be resumed."""
+
+
+def install(extra: str) -> str:
+    """The command that installs an optional part of the package, for messages."""
+    return f"pip install -c constraints.txt '.[{extra}]' in a clone of llava-video"

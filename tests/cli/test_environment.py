@@ -51,6 +51,6 @@ def test_what_is_missing_is_named_with_its_remedy(
     ready, unready = found.extras
     assert (ready.name, ready.lacking) == ("ready", ())
     assert (unready.name, unready.lacking) == ("unready", ("numpy>=999", "nor-this"))
-    assert unready.remedy == "pip install 'made-up-package[unready]'"
+    assert unready.remedy == "pip install -c constraints.txt '.[unready]' in a clone of llava-video"
     result = found.to_dict()["extras"]
     assert [extra["usable"] for extra in result] == [True, False]

@@ -309,8 +309,17 @@ def _num_attempts(ledger: Ledger, key: str) -> int:
 
 
 def _notes(path: Path) -> Iterator[Note]:
-    """The calls of one file, as `Wave` wrote them down."""
-    return map(Note.from_json, path.read_text(encoding="utf-8").strip().split("\n"))
+    """The calls of one file, as `Wave` wrote them down.
+
+    Raises:
+        InputError: they are gone.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").strip().split("\n")
+    except OSError as error:
+        name = path.with_suffix(".jsonl").name
+        raise InputError(f"{path}: is gone; delete {name} too, to ask its calls again") from error
+    return map(Note.from_json, lines)
 
 
 def _prices_file(folder: Path) -> str | None:

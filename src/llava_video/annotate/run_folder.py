@@ -3,11 +3,12 @@
 Its files::
 
     recipe.yaml       the resolved recipe
-    run.json          the command's videos and their common folder
+    run.json          the videos' common folder
     ledger.sqlite     every call, every video's state
     records.jsonl     one final record per video, rejected ones included
     review/*.jsonl    decisions of reviewers, one file each
     dataset/          the exported dataset, with its card
+    batch/            files of the batch API
 """
 
 from __future__ import annotations

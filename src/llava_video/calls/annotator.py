@@ -10,7 +10,7 @@ from llava_video.errors import LlavaVideoError
 
 
 class Annotator(Protocol):
-    """Answers requests: an endpoint, the toy annotator, the writer of batch files."""
+    """Answers requests: an endpoint, or the toy annotator."""
 
     async def complete(self, request: Request, key: str) -> Reply:
         """One attempt; raises `AttemptError` when there is no answer."""

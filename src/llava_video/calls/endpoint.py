@@ -15,7 +15,7 @@ class Endpoint(Section):
     model: str = "gpt-4o-2024-05-13"
     """Model name, or ``toy``."""
     base_url: str | None = None
-    """Address of an OpenAI-compatible endpoint; empty: OpenAI's."""
+    """Address of an OpenAI-compatible endpoint; empty: `OPENAI_BASE_URL`, else OpenAI's."""
     query: dict[str, str] = Field(default_factory=dict)
     """Values of the query of every request, such as Azure's `api-version`."""
     headers: dict[str, str] = Field(default_factory=dict)

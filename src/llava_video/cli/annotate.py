@@ -366,7 +366,7 @@ def batch_write(
 def batch_read(
     folder: Folder,
     files: Annotated[
-        list[Path], typer.Argument(help="Output files of finished batches.", show_default=False)
+        list[Path], typer.Argument(help="Output and error files of batches.", show_default=False)
     ],
     as_json: AsJson = False,
 ) -> None:

@@ -27,7 +27,7 @@ from llava_video.cli import (
 from llava_video.cli.answering import ask, chat, kept
 from llava_video.cli.planning import training
 from llava_video.cli.serving import serve
-from llava_video.errors import LlavaVideoError
+from llava_video.errors import LlavaVideoError, install
 
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
@@ -103,11 +103,7 @@ def main() -> None:
         extra = next((_EXTRAS[word] for word in sys.argv[1:2] if word in _EXTRAS), None)
         if debug or extra is None or str(error.name).startswith("llava_video"):
             raise
-        typer.echo(
-            f"llava-video: {sys.argv[1]} needs {error.name}; in a clone of llava-video, "
-            f"pip install -c constraints.txt '.[{extra}]'",
-            err=True,
-        )
+        typer.echo(f"llava-video: {sys.argv[1]} needs {error.name}; {install(extra)}", err=True)
         sys.exit(EXIT_BAD_INPUT)
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)

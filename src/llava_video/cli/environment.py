@@ -13,6 +13,8 @@ import av
 import torch
 from packaging.requirements import Requirement
 
+from llava_video.errors import install
+
 DISTRIBUTION = "llava-video"
 HIDDEN_EXTRAS = frozenset({"dev", "bench"})
 DECODERS = ("h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "mjpeg", "gif")
@@ -32,19 +34,17 @@ class Extra:
     """An optional part of the package.
 
     Attributes:
-        name: as in ``pip install llava-video[name]``.
-        distribution: whose part it is.
+        name: as in ``pip install '.[name]'``.
         lacking: requirements that are not met, empty if it is usable.
     """
 
     name: str
-    distribution: str
     lacking: tuple[str, ...]
 
     @property
     def remedy(self) -> str:
         """The command that makes it usable."""
-        return f"pip install '{self.distribution}[{self.name}]'"
+        return install(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def examine(distribution: str = DISTRIBUTION) -> Environment:
         decoders=decoders,
         ffmpeg_command=shutil.which("ffmpeg"),
         extras=tuple(
-            Extra(name, distribution, tuple(str(r).split(";")[0] for r in group if not _is_met(r)))
+            Extra(name, tuple(str(r).split(";")[0] for r in group if not _is_met(r)))
             for name, group in optional.items()
         ),
         companions={name: _version(name) for name in COMPANIONS},

@@ -1,1 +1,1 @@
-"""Training. So far one recipe: the embedded ``tiny`` model, from scratch, on toyworld."""
+"""Training on data of one's own: recipes, the run plan, the loop, adapters, checkpoints."""

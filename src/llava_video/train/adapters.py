@@ -32,7 +32,7 @@ from llava_video.checkpoints.load import (
     load_processor,
     translate,
 )
-from llava_video.errors import CheckpointError, InputError
+from llava_video.errors import CheckpointError, InputError, install
 from llava_video.model import LlavaVideoConfig, LlavaVideoForConditionalGeneration
 from llava_video.records.files import writing
 from llava_video.train.lora_targets import LORA_TARGETS
@@ -50,7 +50,7 @@ def add_lora(model: Any, lora: Lora, name: str) -> Any:
     try:
         from peft import LoraConfig, get_peft_model
     except ImportError as error:
-        raise InputError("lora needs peft; pip install 'llava-video[train]'") from error
+        raise InputError(f"lora needs peft; {install('train')}") from error
     wrapped = get_peft_model(
         model,
         LoraConfig(

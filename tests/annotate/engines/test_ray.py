@@ -18,7 +18,7 @@ from llava_video.calls.ledger import LedgerError
 from tests.annotate.fake_endpoint import FakeEndpoint
 from tests.annotate.running import outputs, recipe_for, run_quietly
 
-ray = pytest.importorskip("ray", reason="needs the scale extra: pip install 'llava-video[scale]'")
+ray = pytest.importorskip("ray", reason="needs the scale extra")
 
 
 def worker_processes():

@@ -77,9 +77,9 @@ def test_our_own_engine_is_the_default() -> None:
 
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed")
 def test_without_vllm_the_remedy_is_told() -> None:
-    with pytest.raises(InputError, match=r"pip install 'llava-video\[vllm\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[vllm\]'"):
         load_served("tiny", None, Engine.VLLM, None, **OPTIONS)
     opener = engine_opener(Engine.VLLM, None, "tiny", "auto", None)
     assert opener is not None
-    with pytest.raises(InputError, match=r"pip install 'llava-video\[vllm\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[vllm\]'"):
         opener()

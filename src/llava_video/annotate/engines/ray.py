@@ -43,7 +43,7 @@ from llava_video.calls.make_annotator import make_annotator
 from llava_video.calls.messages import Reply, Request
 from llava_video.calls.pricing import load_prices
 from llava_video.calls.totals import Totals
-from llava_video.errors import InputError, LlavaVideoError
+from llava_video.errors import InputError, LlavaVideoError, install
 
 STOPPED = "stopped"
 _VIDEOS_PER_BLOCK = 4
@@ -325,9 +325,7 @@ def _ray() -> Any:
         import ray
         import ray.data
     except ImportError as error:
-        raise InputError(
-            "--engine ray needs another package: pip install 'llava-video[scale]'"
-        ) from error
+        raise InputError(f"--engine ray needs Ray: {install('scale')}") from error
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # an error comes as an exception
     if not ray.is_initialized():
         try:

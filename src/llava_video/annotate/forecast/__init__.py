@@ -1,1 +1,1 @@
-"""What a run will cost, from its recipe and from earlier runs."""
+"""What a run will cost and how long it will take, from its recipe and from earlier runs."""

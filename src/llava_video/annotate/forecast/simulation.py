@@ -1,7 +1,7 @@
 """How long a run takes: its calls as discrete events (SimPy), through everything they wait for.
 
-What a call waits for, in order: the frames it sends (a core), the process that makes it (one event
-loop each), a slot (`endpoint.concurrency`), the limits per minute (the run's own `Allowance`), the
+What a call waits for, in order: the frames it sends (a core), the process that makes all calls (its
+event loop), a slot (`endpoint.concurrency`), the limits per minute (the run's own `Allowance`), the
 way up, the endpoint. Attempts fail and are made again after the run's pauses; a budget ends the run
 as the ledger does. Videos are taken up in order, a few more at a time than calls may be.
 

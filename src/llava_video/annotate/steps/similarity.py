@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from llava_video.errors import InputError
+from llava_video.errors import InputError, install
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _ARTICLES = frozenset(("a", "an", "the"))
@@ -96,7 +96,7 @@ def load_encoder(model: str) -> Encoder:
     except ImportError as error:
         raise InputError(
             "filters.similarity: embeddings needs another package: "
-            "pip install 'llava-video[embeddings]', or set it to lexical"
+            f"{install('embeddings')}, or set it to lexical"
         ) from error
     try:
         encoder: Any = SentenceTransformer(model, device="cpu")

@@ -19,7 +19,8 @@ def command(
         typer.Argument(help="Videos and images, shown together with the first question."),
     ] = None,
     session: Annotated[
-        Path | None, typer.Option(help="Continue the session that /save wrote there.")
+        Path | None,
+        typer.Option(help="Continue the session that /save wrote; its options stay unless given."),
     ] = None,
     model: Annotated[
         str | None,

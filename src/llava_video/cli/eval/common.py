@@ -34,7 +34,7 @@ Failures = Annotated[
 
 AllowMissing = Annotated[bool, typer.Option(help="Run without missing videos and broken rows.")]
 Prompts = Annotated[
-    str | None, typer.Option(help="lmms-eval, vlmevalkit or official; default: the task's.")
+    str | None, typer.Option(help="A preset that `eval doctor --list` names; default: the task's.")
 ]
 
 Judge = Annotated[

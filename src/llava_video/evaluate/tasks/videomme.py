@@ -23,7 +23,7 @@ from llava_video.evaluate.tasks.benchmark import (
 )
 
 SUBTITLES = "{subtitles}"
-"""Stands in a prompt for the subtitles at the times of frames; see `harness.subtitles`."""
+"""Stands in a prompt for the subtitles at the times of frames; see `evaluate.subtitles`."""
 
 _SELECT = "Select the best answer to the following multiple-choice question based on the video"
 _ONLY = "Respond with only the letter (A, B, C, or D) of the correct option."

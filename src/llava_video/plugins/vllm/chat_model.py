@@ -300,7 +300,9 @@ def check_vllm() -> None:
         InputError: it is not installed, or outside the range.
     """
     if find_spec("vllm") is None:
-        raise InputError("the engine vllm is not installed; pip install 'llava-video[vllm]'")
+        raise InputError(
+            "the engine vllm is not installed; pip install '.[vllm]' in a clone of llava-video"
+        )
     problem = range_problem(installed_version())
     if problem is not None:
         raise InputError(problem)
