@@ -29,7 +29,6 @@ COVERED_BY = {
     "annotate/videos/frames.py": "annotate/videos/test_select.py",
     "annotate/views/compare_history.py": "annotate/views/test_report.py",
     "annotate/views/explain.py": "annotate/views/test_report.py",
-    "budget/devices.py": "budget/test_planner.py",
     "budget/units.py": "budget/test_planner.py",
     "calls/annotator.py": "calls/test_rate_limit.py",
     "calls/endpoint.py": "calls/test_caller.py",
