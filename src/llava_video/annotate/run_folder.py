@@ -35,7 +35,7 @@ from llava_video.annotate.records import (
 from llava_video.annotate.steps.filter import compare
 from llava_video.annotate.steps.option_order import arrange_choices
 from llava_video.annotate.steps.prompts import prompts_digest
-from llava_video.calls.ledger import Ledger, open_ledger
+from llava_video.calls.ledger import Ledger, SavedVideo, open_ledger
 from llava_video.errors import InputError
 from llava_video.recipes import RECIPE_FILE
 from llava_video.records.files import write_whole
@@ -57,16 +57,7 @@ _NAMED = ("path", "source", "category", "views")
 class KeepsVideos(Protocol):
     """The part of a ledger that keeps videos."""
 
-    async def save_video(
-        self,
-        video_id: str,
-        position: int,
-        stage: str,
-        fingerprint: str,
-        record: str,
-        *,
-        is_unanswered: bool = False,
-    ) -> None:
+    async def save_video(self, video: SavedVideo) -> None:
         """See `Ledger.save_video`."""
         ...
 
@@ -228,9 +219,9 @@ async def save_end(
     own = len(record.video_id)  # which may say anything
     missing = (r for r in result.rejections if "/try" not in r.subject_id[own:])
     name = limited if any(r.reason == "truncated" for r in missing) else whole
+    is_unanswered = end == UNANSWERED
     await keeper.save_video(
-        *(record.video_id, position, end, name, to_json(result)),
-        is_unanswered=end == UNANSWERED,
+        SavedVideo(record.video_id, position, end, name, to_json(result), is_unanswered)
     )
 
 

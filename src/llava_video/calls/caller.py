@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import stamina
 
 from llava_video.calls.annotator import Annotator, AttemptError, remedy_for
 from llava_video.calls.endpoint import Endpoint
 from llava_video.calls.ledger import CallInfo, Ledger, LedgerError
+from llava_video.calls.make_annotator import make_annotator
 from llava_video.calls.messages import Reply, Request, Usage
-from llava_video.calls.pricing import Price, PriceTable, request_tokens, upper_usd
+from llava_video.calls.pricing import Price, PriceTable, load_prices, request_tokens, upper_usd
 from llava_video.calls.rate_limit import LONGEST_PAUSE_SECONDS, Breaker, Pacer
 from llava_video.calls.token_count import text_tokens
 from llava_video.errors import BudgetError, EndpointError, LlavaVideoError
@@ -211,3 +214,13 @@ class Caller:
         if error.retry_after_seconds is not None:
             return min(error.retry_after_seconds, LONGEST_PAUSE_SECONDS)
         return True
+
+
+@asynccontextmanager
+async def open_caller(settings: Endpoint, ledger: Ledger) -> AsyncIterator[Caller]:
+    """A caller of the annotator that the settings name, whose connections are closed at the end."""
+    annotator = make_annotator(settings)
+    try:
+        yield Caller(annotator, ledger, settings, load_prices(settings.prices_file))
+    finally:
+        await annotator.aclose()

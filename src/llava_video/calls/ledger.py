@@ -82,6 +82,27 @@ class Tries:
 
 
 @dataclass(frozen=True, slots=True)
+class SavedVideo:
+    """How the work on a video ended.
+
+    Attributes:
+        video_id: of the video.
+        position: in the input.
+        end: how it ended, in a word.
+        fingerprint: of the file and of every choice that can change the record.
+        record: as JSON.
+        is_unanswered: whether other answers are worth another try.
+    """
+
+    video_id: str
+    position: int
+    end: str
+    fingerprint: str
+    record: str
+    is_unanswered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class _Write:
     statements: tuple[tuple[str, tuple[Any, ...]], ...]
     done: asyncio.Future[None]
@@ -261,23 +282,14 @@ class Ledger:
 
     # Videos -----------------------------------------------------------------------------------
 
-    async def save_video(
-        self,
-        video_id: str,
-        position: int,
-        stage: str,
-        fingerprint: str,
-        record: str,
-        *,
-        is_unanswered: bool = False,
-    ) -> None:
-        """Keep a video's record as of ``stage``; the next run tries an unanswered one further."""
-        values = (video_id, position, stage, fingerprint, record)
+    async def save_video(self, video: SavedVideo) -> None:
+        """Keep a video's record; the next run tries an unanswered one further."""
+        values = (video.video_id, video.position, video.end, video.fingerprint, video.record)
         statements: list[tuple[str, tuple[Any, ...]]] = [
             ("INSERT OR REPLACE INTO videos VALUES (?, ?, ?, ?, ?)", values)
         ]
-        if is_unanswered:
-            statements.append((f"{_TRIES}, num_rounds = num_rounds + 1", (video_id, 0, 1)))
+        if video.is_unanswered:
+            statements.append((f"{_TRIES}, num_rounds = num_rounds + 1", (video.video_id, 0, 1)))
         await self._write(*statements)
 
     def tries(self) -> dict[str, Tries]:

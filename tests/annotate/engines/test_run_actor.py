@@ -9,6 +9,7 @@ import pytest
 from llava_video.annotate.engines.ray import Failure, RunActor
 from llava_video.calls.annotator import AttemptError
 from llava_video.calls.caller import ENDS_THE_RUN
+from llava_video.calls.ledger import SavedVideo
 from llava_video.calls.messages import Reply, Request
 from tests.annotate.fake_endpoint import FakeEndpoint
 from tests.annotate.running import recipe_for
@@ -24,10 +25,10 @@ def make_actor(folder: Path, fake: FakeEndpoint, **changes: Any) -> RunActor:
 def test_videos_are_told_once_as_they_end(tmp_path: Path) -> None:
     async def run(actor: RunActor) -> list[dict[str, str]]:
         told = []
-        await actor.save_video("a", 0, "done", "print", "{}", is_unanswered=False)
-        await actor.save_video("b", 1, "failed", "print", "{}", is_unanswered=False)
+        await actor.save_video(SavedVideo("a", 0, "done", "print", "{}"))
+        await actor.save_video(SavedVideo("b", 1, "failed", "print", "{}"))
         told.append((await actor.news())[1])
-        await actor.save_video("c", 2, "rejected", "print", "{}", is_unanswered=False)
+        await actor.save_video(SavedVideo("c", 2, "rejected", "print", "{}"))
         told += [(await actor.news())[1], (await actor.news())[1]]
         assert (await actor.news())[0].num_calls == 0
         await actor.aclose()

@@ -33,10 +33,8 @@ from llava_video.annotate.steps.context import AnswerError, CanCall, StepContext
 from llava_video.annotate.steps.describe import describe
 from llava_video.annotate.steps.filter import screen
 from llava_video.calls.annotator import AttemptError
-from llava_video.calls.caller import ENDS_THE_RUN, Caller, InterruptedRunError
+from llava_video.calls.caller import ENDS_THE_RUN, InterruptedRunError, open_caller
 from llava_video.calls.ledger import Ledger
-from llava_video.calls.make_annotator import make_annotator
-from llava_video.calls.pricing import load_prices
 from llava_video.errors import InputError, LlavaVideoError, VideoError
 
 
@@ -152,18 +150,17 @@ async def run_local(
     make_progress: Callable[[], Progress],
 ) -> Outcome:
     """Annotate selected videos in this process."""
-    annotator = make_annotator(recipe.endpoint)
-    caller = Caller(annotator, ledger, recipe.endpoint, load_prices(recipe.endpoint.prices_file))
-    try:
-        async with make_progress() as progress, interruptible(caller.stop, progress):
-            work = await split_work(records, recipe, ledger)
-            try:
-                await probe_before(work, recipe, caller, progress.say)
-            except ENDS_THE_RUN as error:
-                return Outcome.of(records, _finished(work), [error])
-            return await annotate_all(records, recipe, caller, ledger, progress, work)
-    finally:
-        await annotator.aclose()
+    async with (
+        open_caller(recipe.endpoint, ledger) as caller,
+        make_progress() as progress,
+        interruptible(caller.stop, progress),
+    ):
+        work = await split_work(records, recipe, ledger)
+        try:
+            await probe_before(work, recipe, caller, progress.say)
+        except ENDS_THE_RUN as error:
+            return Outcome.of(records, _finished(work), [error])
+        return await annotate_all(records, recipe, caller, ledger, progress, work)
 
 
 def _finished(work: Work) -> dict[str, VideoRecord]:

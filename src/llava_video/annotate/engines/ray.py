@@ -15,7 +15,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,8 @@ from llava_video.annotate.run_folder import (
 from llava_video.annotate.steps.context import StepContext
 from llava_video.annotate.videos.select import measure
 from llava_video.calls.annotator import AttemptError
-from llava_video.calls.caller import ENDS_THE_RUN, Caller, InterruptedRunError
-from llava_video.calls.ledger import Ledger, LedgerError, Tries
+from llava_video.calls.caller import ENDS_THE_RUN, Caller, InterruptedRunError, open_caller
+from llava_video.calls.ledger import Ledger, LedgerError, SavedVideo, Tries
 from llava_video.calls.make_annotator import make_annotator
 from llava_video.calls.messages import Reply, Request
 from llava_video.calls.pricing import load_prices
@@ -93,11 +93,10 @@ class RunActor:
         except (AttemptError, *ENDS_THE_RUN) as error:
             return Failure.of(error)
 
-    async def save_video(self, *values: Any, is_unanswered: bool) -> None:
+    async def save_video(self, video: SavedVideo) -> None:
         """See `Ledger.save_video`."""
-        await self._ledger.save_video(*values, is_unanswered=is_unanswered)
-        video_id, _, end = values[:3]
-        self._ends[video_id] = end
+        await self._ledger.save_video(video)
+        self._ends[video.video_id] = video.end
 
     async def stop(self, reason: str) -> None:
         """Send nothing more; calls in flight are waited for."""
@@ -134,19 +133,9 @@ class RemoteRun:
             raise answer.to_error()
         return answer
 
-    async def save_video(
-        self,
-        video_id: str,
-        position: int,
-        stage: str,
-        fingerprint: str,
-        record: str,
-        *,
-        is_unanswered: bool = False,
-    ) -> None:
+    async def save_video(self, video: SavedVideo) -> None:
         """See `Ledger.save_video`."""
-        values = (video_id, position, stage, fingerprint, record)
-        await self._of(self._actor.save_video.remote(*values, is_unanswered=is_unanswered))
+        await self._of(self._actor.save_video.remote(video))
 
     async def _of(self, reference: Any) -> Any:
         """The result of a remote call.
@@ -257,7 +246,7 @@ async def run_ray(
     if not todo:
         return Outcome.of(records, results, [])
     stops: list[LlavaVideoError] = []
-    state = _State(ledger.totals(), {})
+    state = _State(ledger.totals())
     async with make_progress(lambda: state.totals) as progress:
         for record in records:
             end = work.finished.get(record.video_id, (WAITING, record))[0]
@@ -281,13 +270,8 @@ async def run_ray(
 
 async def _probe(work: Work, recipe: Recipe, ledger: Ledger, progress: Progress) -> None:
     """One call of each kind, made from here before the workers start."""
-    annotator = make_annotator(recipe.endpoint)
-    prices = load_prices(recipe.endpoint.prices_file)
-    try:
-        caller = Caller(annotator, ledger, recipe.endpoint, prices)
+    async with open_caller(recipe.endpoint, ledger) as caller:
         await probe_before(work, recipe, caller, progress.say)
-    finally:
-        await annotator.aclose()
 
 
 @dataclass(slots=True)
@@ -295,7 +279,7 @@ class _State:
     """What has come back so far: sums of the ledger, rows by position."""
 
     totals: Totals
-    rows: dict[int, dict[str, Any]]
+    rows: dict[int, dict[str, Any]] = field(default_factory=dict)
     progress: Progress | None = None
 
     def add(self, row: dict[str, Any]) -> None:

@@ -16,10 +16,8 @@ from llava_video.annotate.videos.discover import common_folder
 from llava_video.annotate.videos.frames import pictures_spread
 from llava_video.annotate.videos.select import measure
 from llava_video.annotate.views.report import frames_shown
-from llava_video.calls.caller import Caller
+from llava_video.calls.caller import open_caller
 from llava_video.calls.ledger import Ledger
-from llava_video.calls.make_annotator import make_annotator
-from llava_video.calls.pricing import load_prices
 from llava_video.errors import InputError
 from llava_video.pages.blocks import Page, Table, Text
 from llava_video.pages.html import to_html
@@ -67,16 +65,14 @@ def compare(videos: list[str], recipe: Recipe, folder: Path) -> dict[str, Any]:
 async def _describe_both(
     record: VideoRecord, recipe: Recipe, ledger: Ledger
 ) -> tuple[VideoRecord, VideoRecord]:
-    annotator = make_annotator(recipe.endpoint)
-    caller = Caller(annotator, ledger, recipe.endpoint, load_prices(recipe.endpoint.prices_file))
+    results = []
     try:
-        results = []
-        for setting in SETTINGS:
-            rules = recipe.describe.model_copy(update={"history": setting})
-            own = recipe.model_copy(update={"describe": rules})
-            results.append(await describe(record, StepContext(own, caller)))
+        async with open_caller(recipe.endpoint, ledger) as caller:
+            for setting in SETTINGS:
+                rules = recipe.describe.model_copy(update={"history": setting})
+                own = recipe.model_copy(update={"describe": rules})
+                results.append(await describe(record, StepContext(own, caller)))
     finally:
-        await annotator.aclose()
         await ledger.aclose()
     return results[0], results[1]
 
