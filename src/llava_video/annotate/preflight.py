@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from llava_video.annotate.recipe import Recipe
@@ -94,10 +95,7 @@ def check_any_selected(records: list[VideoRecord]) -> None:
     """
     if any(not record.is_rejected for record in records):
         return
-    reasons: dict[str, int] = {}
-    for record in records:
-        reason = record.rejections[-1].reason
-        reasons[reason] = reasons.get(reason, 0) + 1
+    reasons = Counter(record.rejections[-1].reason for record in records)
     counted = ", ".join(f"{reason} {number}" for reason, number in sorted(reasons.items()))
     only = next(iter(records)).rejections[-1].detail if len(records) == 1 else ""
     raise InputError(

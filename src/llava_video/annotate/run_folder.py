@@ -18,6 +18,7 @@ import difflib
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -290,7 +291,4 @@ def redo(folder: Path, names: list[str]) -> int:
 
 def count_states(ledger: Ledger) -> dict[str, int]:
     """Videos by how they ended."""
-    states: dict[str, int] = {}
-    for _, stage, _, _ in ledger.saved_videos():
-        states[stage] = states.get(stage, 0) + 1
-    return states
+    return dict(Counter(end for _, end, _, _ in ledger.saved_videos()))

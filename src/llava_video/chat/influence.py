@@ -12,7 +12,7 @@ from torch import Tensor
 
 from llava_video.chat.local.media import Loaded, LoadedVideo
 from llava_video.chat.local.prefill import MAX_TOKENS_TOGETHER, Prefiller, PromptState
-from llava_video.chat.local.rows import Row
+from llava_video.chat.local.rows import Row, common_length
 from llava_video.chat.protocol import Influence, SpanInfluence
 from llava_video.errors import InputError
 from llava_video.model.modeling import LlavaVideoForConditionalGeneration
@@ -121,12 +121,7 @@ def _score(
 
 def _first_difference(row: Row, other: Row) -> int:
     """The first position whose token, or token of a medium, is another one."""
-    length = min(len(row), len(other))
-    differs = (row.keys[:length] != other.keys[:length]) | (
-        row.offsets[:length] != other.offsets[:length]
-    )
-    places = np.flatnonzero(differs)
-    return int(places[0]) if len(places) else length
+    return min(common_length(row.keys, other.keys), common_length(row.offsets, other.offsets))
 
 
 def _influence(span: _Span, prompt: Row, likelihood: float, without: float) -> SpanInfluence:

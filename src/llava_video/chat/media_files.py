@@ -13,7 +13,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from llava_video.errors import InputError
-from llava_video.records.suffixes import VIDEO_SUFFIXES
+from llava_video.records.suffixes import is_video, videos_below
 
 MediaKind = Literal["video", "image"]
 
@@ -117,20 +117,15 @@ def find_videos(names: Sequence[str]) -> list[str]:
 def _videos_of(name: str) -> list[str]:
     folder = Path(name)
     if folder.is_dir():
-        paths = sorted(path for path in folder.rglob("*") if _is_video(path))
+        paths = videos_below(folder)
         if not paths:
             raise InputError(f"{name}: no video in this folder; name one that holds videos")
         return [str(path) for path in paths]
     matches = sorted(glob.glob(name, recursive=True))  # noqa: PTH207  (patterns may be absolute)
-    videos = [match for match in matches if _is_video(Path(match))]
+    videos = [match for match in matches if is_video(Path(match))]
     if not videos:
         raise InputError(f"{name}: no video matches this pattern; check it")
     return videos
-
-
-def _is_video(path: Path) -> bool:
-    is_hidden = any(part.startswith(".") and part not in (".", "..") for part in path.parts)
-    return not is_hidden and path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
 
 
 def same_files(names: Sequence[str]) -> list[list[str]]:

@@ -6,6 +6,7 @@ import os
 import pytest
 
 from llava_video.annotate.videos.discover import common_folder, find_videos
+from llava_video.chat.media_files import find_videos as find_chat_videos
 from llava_video.errors import InputError
 
 
@@ -29,6 +30,15 @@ def test_ids_keep_the_suffix_where_it_tells_two_apart(tmp_path):
     touch(tmp_path / "one.mp4")
     touch(tmp_path / "one.webm")
     assert [r.video_id for r in find_videos([str(tmp_path)])] == ["one.mp4", "one.webm"]
+
+
+def test_hidden_files_are_no_videos_wherever_the_folder_is(tmp_path):
+    folder = tmp_path / ".cache" / "clips"
+    touch(folder / "one.mp4")
+    touch(folder / "._one.mp4")
+    touch(folder / ".trash" / "two.mp4")
+    assert [r.video_id for r in find_videos([str(folder)])] == ["one"]
+    assert find_chat_videos([str(folder)]) == [str(folder / "one.mp4")]
 
 
 def test_known_videos_keep_their_ids_though_others_join(tmp_path):

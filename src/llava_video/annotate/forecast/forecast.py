@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -173,11 +174,7 @@ def make_forecast(
         found_rates = calibrate_rates(ledger, recipe.endpoint.model, assumed)
     num_calls = sum(stage.num_calls for stage in counter.stages.values())
     usd = counter.usd()
-    rejected: dict[str, int] = {}
-    for record in records:
-        if record.is_rejected:
-            reason = record.rejections[-1].reason
-            rejected[reason] = rejected.get(reason, 0) + 1
+    rejected = dict(Counter(r.rejections[-1].reason for r in records if r.is_rejected))
     return Forecast(
         num_videos=len(records),
         num_selected=len(selected),

@@ -15,7 +15,7 @@ from typing import Any
 
 from llava_video.annotate.records import VideoRecord
 from llava_video.errors import InputError
-from llava_video.records.suffixes import VIDEO_SUFFIXES
+from llava_video.records.suffixes import VIDEO_SUFFIXES, videos_below
 
 _MANIFEST_SUFFIXES = (".jsonl", ".csv")
 _COLUMNS = ("id", "path", "source", "category", "views")
@@ -79,8 +79,7 @@ def _rows_of(name: str) -> Iterator[dict[str, Any]]:
     if path.suffix.lower() in _MANIFEST_SUFFIXES and path.is_file():
         yield from _manifest_rows(path)
     elif path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES)
-        yield from ({"path": str(p)} for p in found if p.is_file())
+        yield from ({"path": str(found)} for found in videos_below(path))
     elif path.is_file():
         yield {"path": name}
     else:

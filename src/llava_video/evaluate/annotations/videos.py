@@ -7,20 +7,7 @@ from collections import defaultdict
 from pathlib import Path, PurePosixPath
 
 from llava_video.errors import InputError, VideoError
-
-SUFFIXES = (
-    ".mp4",
-    ".mkv",
-    ".webm",
-    ".avi",
-    ".mov",
-    ".m4v",
-    ".gif",
-    ".mpg",
-    ".mpeg",
-    ".flv",
-    ".ogv",
-)
+from llava_video.records.suffixes import VIDEO_SUFFIXES
 
 
 class VideoFolder:
@@ -46,7 +33,7 @@ class VideoFolder:
         for folder, folders, files in os.walk(root, followlinks=True):
             for name in sorted(files):
                 path = Path(folder, name)
-                if path.suffix.lower() in SUFFIXES:
+                if path.suffix.lower() in VIDEO_SUFFIXES:
                     self.files.append(path)
                     self._by_stem[path.stem.casefold()].append(path)
             self._folders |= {name.casefold(): Path(folder, name) for name in folders}
@@ -65,7 +52,7 @@ class VideoFolder:
         exact = self.root / name.lstrip("/")
         if exact.is_file():
             return exact
-        is_suffix = wanted.suffix.lower() in SUFFIXES
+        is_suffix = wanted.suffix.lower() in VIDEO_SUFFIXES
         stem = wanted.stem if is_suffix else wanted.name
         found = self._by_stem.get(stem.casefold(), [])
         if len(found) > 1:
