@@ -113,6 +113,7 @@ COVERED_BY = {
     "model/projector.py": "model/test_modeling.py",
     "model/token_types.py": "model/test_modeling.py",
     "model/weight_names.py": "checkpoints/test_load.py",
+    "pages/pictures.py": "chat/test_session_page.py",
     "plugins/vllm/defaults.py": "plugins/vllm/test_model.py",
     "plugins/vllm/engine_loop.py": "plugins/vllm/test_chat_model.py",
     "plugins/vllm/names.py": "plugins/vllm/test_register.py",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import json
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+
+from llava_video.pages.pictures import jpeg, jpeg_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +47,14 @@ class Picture:
         """
         digest = hashlib.sha256(repr(pixels.shape).encode())
         digest.update(np.ascontiguousarray(pixels).tobytes())
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "JPEG", quality=jpeg_quality)
         height, width = pixels.shape[:2]
         name = digest.hexdigest()[:32]
-        return cls(buffer.getvalue(), width, height, seconds, name, detail, jpeg_quality)
+        content = jpeg(pixels, quality=jpeg_quality)
+        return cls(content, width, height, seconds, name, detail, jpeg_quality)
 
     def data_url(self) -> str:
         """The picture in a ``data:`` URL."""
-        return "data:image/jpeg;base64," + base64.b64encode(self.jpeg).decode()
+        return jpeg_url(self.jpeg)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import base64
-import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from llava_video.chat.protocol import Sampling, ShownVideo
 from llava_video.chat.transcript import ShownFile, Transcript, Turn, describe_usage
 from llava_video.errors import InputError
 from llava_video.pages.blocks import Block, Figure, Figures, Page, Quote, Section, Text, Tiles
 from llava_video.pages.html import to_html
+from llava_video.pages.pictures import jpeg, jpeg_url
 from llava_video.processing.media import local_file, name_of, read_picture
 from llava_video.records.files import write_whole
 from llava_video.representation import VideoRepresentation, make_layout, tape
@@ -164,8 +163,4 @@ def _short(name: str) -> str:
 
 def _data_url(pixels: NDArray[np.uint8]) -> str:
     """A JPEG of thumbnail height, as an address that holds it."""
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    image.thumbnail((8 * THUMBNAIL_HEIGHT, THUMBNAIL_HEIGHT))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return jpeg_url(jpeg(pixels, most=(8 * THUMBNAIL_HEIGHT, THUMBNAIL_HEIGHT)))

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import io
-
-from PIL import Image
-
 from llava_video.errors import LlavaVideoError
 from llava_video.evaluate.scoring.outcomes import Outcome
 from llava_video.pages.blocks import Figure, Figures
+from llava_video.pages.pictures import jpeg, jpeg_url
 
 _MOST_FRAMES = 6
 _SIDE = 112
@@ -33,10 +29,6 @@ def thumbnails(outcome: Outcome) -> Figures | str:
         return str(error)
     figures = []
     for pixels, seconds in zip(frames.pixels, frames.timestamps_seconds, strict=True):
-        picture = Image.fromarray(pixels)
-        picture.thumbnail((_SIDE, _SIDE))
-        buffer = io.BytesIO()
-        picture.save(buffer, "JPEG", quality=80)
-        data = base64.b64encode(buffer.getvalue()).decode()
-        figures.append(Figure(f"data:image/jpeg;base64,{data}", f"{seconds:.1f} s"))
+        picture = jpeg(pixels, most=(_SIDE, _SIDE), quality=80)
+        figures.append(Figure(jpeg_url(picture), f"{seconds:.1f} s"))
     return Figures(figures, are_small=True)

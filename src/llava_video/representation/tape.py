@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
+from llava_video.pages.pictures import jpeg, jpeg_url
 from llava_video.representation.layout import Block, TokenLayout
 from llava_video.representation.selection import TokenSelection
 from llava_video.representation.video_representation import paper_token_count
@@ -383,13 +381,10 @@ def _rect(
 
 def _thumbnail(pixels: NDArray[np.uint8], x: float, y: float, most_width: float) -> str:
     """A thumbnail as a data URL, at most as wide as its block."""
-    image = Image.fromarray(pixels)
-    width = max(1, min(round(image.width * _THUMBNAIL_HEIGHT / image.height), int(most_width)))
-    image.thumbnail((2 * width, 2 * _THUMBNAIL_HEIGHT))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=80)
-    data = base64.b64encode(buffer.getvalue()).decode()
+    own_height, own_width, _ = pixels.shape
+    width = max(1, min(round(own_width * _THUMBNAIL_HEIGHT / own_height), int(most_width)))
+    picture = jpeg(pixels, most=(2 * width, 2 * _THUMBNAIL_HEIGHT), quality=80)
     return (
         f'<image x="{x:.1f}" y="{y:.1f}" width="{width}" height="{_THUMBNAIL_HEIGHT}" '
-        f'preserveAspectRatio="xMinYMax slice" href="data:image/jpeg;base64,{data}"/>'
+        f'preserveAspectRatio="xMinYMax slice" href="{jpeg_url(picture)}"/>'
     )

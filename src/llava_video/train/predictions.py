@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import base64
-import io
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
 from llava_video.errors import VideoError
 from llava_video.model.media_inputs import MEDIA_INPUTS
+from llava_video.pages.pictures import jpeg
 from llava_video.records.files import write_whole
 from llava_video.records.json_lines import dump_lines
 from llava_video.train.data.encode import Encoded, Encoder, RowCollator
@@ -77,11 +76,6 @@ def _pictures(encoded: Encoded) -> list[str]:
     frames = [picture for video in encoded.seen.frames for picture in video.pixels]
     wanted = min(len(frames), _PICTURES_PER_SAMPLE)
     chosen = [frames[index * (len(frames) - 1) // max(1, wanted - 1)] for index in range(wanted)]
-    pictures = []
-    for pixels in chosen:
-        image = Image.fromarray(pixels)
-        image.thumbnail((_PICTURE_SIDE, _PICTURE_SIDE))
-        buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=80)
-        pictures.append(base64.b64encode(buffer.getvalue()).decode())
-    return pictures
+    most = (_PICTURE_SIDE, _PICTURE_SIDE)
+    pictures = (jpeg(pixels, most=most, quality=80) for pixels in chosen)
+    return [base64.b64encode(picture).decode() for picture in pictures]

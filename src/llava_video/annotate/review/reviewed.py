@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import threading
 from pathlib import Path
 from typing import Any
-
-from PIL import Image
 
 from llava_video.annotate.decisions import (
     Decision,
@@ -25,6 +22,7 @@ from llava_video.annotate.run_folder import Run
 from llava_video.annotate.steps.prompts import titles
 from llava_video.annotate.views.explain import explain
 from llava_video.errors import InputError
+from llava_video.pages.pictures import jpeg
 from llava_video.video import read_video
 
 
@@ -149,9 +147,7 @@ class Reviewed:
         last = record.facts.duration_seconds - 0.1 if record.facts else seconds
         start = max(0.0, min(seconds, last))
         frames = read_video(record.path, num_frames=1, start_seconds=start)
-        buffer = io.BytesIO()
-        Image.fromarray(frames.pixels[0]).save(buffer, "JPEG")
-        return buffer.getvalue()
+        return jpeg(frames.pixels[0])
 
     def _record(self, video_id: str) -> VideoRecord:
         record = self.records.get(video_id)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +15,11 @@ from inspect_ai.model import (
 )
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.util import materialize_media
-from PIL import Image
 
 from llava_video.errors import InputError, LlavaVideoError, VideoError
 from llava_video.evaluate.harness.kept_answers import KeptAnswer, KeptAnswers, key_of
 from llava_video.evaluate.harness.provider import LlavaVideoAPI, Together, fingerprint
+from llava_video.pages.pictures import jpeg, jpeg_url
 
 FAILURE, FAILURE_KIND = "failure", "failure_kind"
 """Keys of a sample's metadata."""
@@ -121,11 +119,8 @@ def _pictures(file: str, num_frames: int, start: float, end: float | None) -> li
     shown: list[Content] = []
     frames = read_video(file, num_frames=num_frames, start_seconds=start, end_seconds=end)
     for pixels, seconds in zip(frames.pixels, frames.timestamps_seconds, strict=True):
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "JPEG", quality=90)
-        data = base64.b64encode(buffer.getvalue()).decode()
         shown.append(ContentText(text=f"{seconds:.2f}s:"))
-        shown.append(ContentImage(image=f"data:image/jpeg;base64,{data}"))
+        shown.append(ContentImage(image=jpeg_url(jpeg(pixels, quality=90))))
     return shown
 
 

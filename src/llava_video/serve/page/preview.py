@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from typing import Any
 
 from fastapi.concurrency import run_in_threadpool
 
 from llava_video.chat.protocol import Conversation
+from llava_video.pages.pictures import jpeg_url
 from llava_video.representation import VideoRepresentation, make_layout
 from llava_video.serve.api.answers import describe_layout
 from llava_video.serve.api.wanted import WantedVideos, read_videos
@@ -52,9 +52,7 @@ async def make_preview(asked: PreviewRequest, services: Services, owner: str) ->
         ],
         "most_video_tokens": most_tokens(services.model.representation),
         "max_prompt_tokens": services.model.num_positions,
-        "thumbnails": [
-            f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}" for picture in pictures
-        ],
+        "thumbnails": [jpeg_url(picture) for picture in pictures],
         "warnings": [*wanted.warnings, *frames.warnings],
     }
 
