@@ -153,7 +153,7 @@ def test_a_run_folder_keeps_its_recipe_whatever_its_layout(small: Path, tmp_path
     kept = tmp_path / "recipe.yaml"
     kept.write_text(yaml.safe_dump(yaml.safe_load(kept.read_text()), sort_keys=True))
     recipe.keep_in(tmp_path)
-    with pytest.raises(InputError, match="is another recipe .*; give another folder"):
+    with pytest.raises(InputError, match=r"is another recipe .*; give another folder"):
         load_recipe(Small, small, ["count=4"]).keep_in(tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):

@@ -68,8 +68,9 @@ class BaseRecipe(Section):
         """The first key with another value; ``out`` may be spelt in several ways."""
         try:
             before = type(self).model_validate(values)
-        except ValidationError:
-            return "with keys that are not known"
+        except ValidationError as error:
+            first = error.errors()[0]
+            return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
         old, new = (dict(_flat(recipe.model_dump(exclude={"out"}))) for recipe in (before, self))
         changed = [key for key in {**new, **old} if old.get(key) != new.get(key)]
         return f"{changed[0]}={old.get(changed[0])}" if changed else None

@@ -18,6 +18,7 @@ from llava_video.annotate.run_folder import (
     REJECTED,
     UNSELECTED,
     WAITING,
+    redo,
     save_end,
     split_work,
 )
@@ -127,7 +128,11 @@ def test_a_video_that_joins_leaves_the_others_as_they_were(videos, tmp_path):
         run_quietly(videos, recipe, out)
         num_calls = fake.num_requests
         found = run([str(videos), str(more)], recipe, out, console=Console(file=io.StringIO()))
-    names = [record.video_id for record in found.records]
-    assert names[:3] == ["v0", "v1", "v2"]
-    assert names[3].endswith("more/v0")
-    assert fake.num_requests == num_calls  # a copy, whose answers are known too
+        names = [record.video_id for record in found.records]
+        assert names[:3] == ["v0", "v1", "v2"]
+        assert names[3].endswith("more/v0")
+        assert fake.num_requests == num_calls  # a copy, whose answers are known too
+        redo(out, ["v0"])
+        again = run([str(videos), str(more)], recipe, out, console=Console(file=io.StringIO()))
+        assert [record.video_id for record in again.records] == names
+        assert fake.num_requests == num_calls + 4  # of the one that was to be done anew

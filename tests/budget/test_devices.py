@@ -34,7 +34,7 @@ def test_without_groups_it_is_what_the_machine_has_to_spare(groups: Path) -> Non
 def test_a_group_of_version_2_allows_less(groups: Path) -> None:
     (groups / "own").write_text("0::/job\n")
     make_group(groups / "groups/job", memory__max=5000, memory__current=4500,
-               memory__stat="anon 4000\ninactive_file 300")  # fmt: skip
+               memory__stat="anon 4000\ninactive_file 200\nactive_file 100")  # fmt: skip
     assert free_memory_bytes(CPU) == 800
 
 

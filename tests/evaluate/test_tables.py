@@ -83,6 +83,8 @@ def test_a_benchmark_that_is_a_mean_over_types_has_a_column_for_it(tmp_path: Pat
     [row] = table.rows
     assert dict(zip(table.head, row, strict=True))["over types"] == "0.750"
     assert "over types" not in as_table(recipe, [line]).head
+    untyped = as_table(recipe.model_copy(update={"task": "mlvu"}), [replace(line, by_type={})])
+    assert untyped.rows[0][5] == ""
 
 
 def test_rows_of_a_curve_are_joined_in_a_plot(tmp_path: Path) -> None:

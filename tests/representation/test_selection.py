@@ -164,6 +164,7 @@ def test_a_selection_of_another_size_is_refused() -> None:
 def test_a_selection_is_part_of_the_text_and_the_value(representation: VideoRepresentation) -> None:
     assert VideoRepresentation.from_text(str(representation)) == representation
     assert parse_representation(str(representation), VideoRepresentation()) == representation
+    assert parse_representation("64, 729, 3, 2") == parse_representation("64,729,3,2")
     assert VideoRepresentation.from_dict(representation.to_dict()) == representation
     assert str(representation).endswith(f"{representation.selection}={representation.keep_ratio}")
 

@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -401,15 +402,24 @@ def test_a_dry_run_shows_the_plan_and_trains_nothing(
     assert "did you mean 'num_frames'" in bad.err
 
 
+def hold_for_ever(folder: Path) -> None:
+    with hold_folder(folder, "wait"):
+        (folder / "held").touch()
+        time.sleep(600)
+
+
 def test_a_folder_is_trained_in_by_one_process(
     toy_data: Path, small_checkpoint: Path, tmp_path: Path
 ) -> None:
     recipe = recipe_for("projector", toy_data, small_checkpoint, tmp_path / "run", "max_steps=1")
-    with (
-        hold_folder(recipe.out, "wait"),
-        pytest.raises(InputError, match="another process is at work there; wait for it"),
-    ):
+    other = fork(hold_for_ever, recipe.out)
+    while not (recipe.out / "held").exists():
+        assert other.is_alive()
+        time.sleep(0.01)
+    with pytest.raises(InputError, match="another process is at work there; wait for it"):
         train(recipe, bar=False)
+    other.kill()
+    other.join()
     assert train(recipe, bar=False) is not None
 
 

@@ -18,10 +18,10 @@ _MEMINFO = Path("/proc/meminfo")
 _OWN_GROUPS = Path("/proc/self/cgroup")
 _GROUPS = Path("/sys/fs/cgroup")
 _FILES = {
-    "": ("memory.max", "memory.current", "inactive_file"),
-    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    "": ("memory.max", "memory.current", ""),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_"),
 }
-"""Limit, use, and what of the use can be had back, in version 2 and 1 of control groups."""
+"""Limit, use, and how names of sums over groups begin, in version 2 and 1 of control groups."""
 
 
 def parse_device(name: str) -> torch.device:
@@ -86,10 +86,12 @@ def _free_of_groups() -> Iterator[int]:
                     yield free
 
 
-def _free_of_group(folder: Path, limit: str, use: str, reclaimable: str) -> int | None:
+def _free_of_group(folder: Path, limit: str, use: str, prefix: str) -> int | None:
     try:
         most, used = (int((folder / name).read_text()) for name in (limit, use))
         stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
     except (OSError, ValueError):  # not there, or without a limit: "max"
         return None
-    return max(0, most - used + int(stat.get(reclaimable, 0)))
+    # Files that were read can be had back, also those that were read again.
+    cached = sum(int(stat.get(f"{prefix}{kind}_file", 0)) for kind in ("inactive", "active"))
+    return max(0, most - used + cached)

@@ -289,8 +289,10 @@ class Planner:
         first, *others = str(representation).split()
         short = " ".join([first, *filter(is_selection, others)])
         base = self.checkpoint_own or self.model.config.representation
-        is_enough = parse_representation(short, base) == representation
-        return short if is_enough else str(representation)
+        with suppress(RepresentationError):  # they may contradict what stays of the base
+            if parse_representation(short, base) == representation:
+                return short
+        return str(representation)
 
     def _time_tokens(self, num_frames: int) -> int:
         """At most as many as the time instruction has bytes, were every time as long as the last.

@@ -73,6 +73,12 @@ def read_address(settings: Endpoint) -> Address:
     return Address(base, dict(parse_qsl(parts.query, keep_blank_values=True)) | settings.query)
 
 
+def variables_of(settings: Endpoint) -> list[str]:
+    """Environment variables that an endpoint's settings depend on, set or not."""
+    named = [name for text in settings.headers.values() for name in _VARIABLE.findall(text)]
+    return ["OPENAI_BASE_URL", settings.api_key_env, *named]
+
+
 def read_key(settings: Endpoint) -> str:
     """The key, without white space around it; empty where there is none.
 

@@ -67,10 +67,11 @@ async def find_answer(ledger: Ledger, request: Request) -> tuple[Reply | None, s
             is_cut_off = True
     if not is_cut_off:
         return None, key
-    later = dataclasses.replace(request, sample=request.sample + 1)
-    taken = await ledger.find(later.key())
-    if found is not None and taken is not None and not taken.is_cut_off:
-        return found, key
+    if found is not None and not request.is_trial:
+        later = dataclasses.replace(request, sample=request.sample + 1)
+        taken = await ledger.find(later.key())
+        if taken is not None and not taken.is_cut_off:
+            return found, key
     await ledger.remember_limit(limit)
     return None, request.key_at(limit)
 
@@ -126,6 +127,10 @@ class Caller:
             raise
         finally:
             del self._flying[key]
+
+    async def wait(self) -> None:
+        """Return when no call is in flight."""
+        await asyncio.gather(*self._flying.values(), return_exceptions=True)
 
     def stop(self, reason: LlavaVideoError) -> None:
         """Send nothing more: calls in flight may finish, new ones raise ``reason``."""

@@ -301,7 +301,8 @@ class Ledger:
         """Have the next run ask everything about videos anew; paid answers stay in the file."""
         rows = [(video_id, 1, 0) for video_id in video_ids]
         self._write_now(f"{_TRIES}, num_redos = num_redos + 1, num_rounds = 0", rows)
-        self._write_now("DELETE FROM videos WHERE video_id = ?", [row[:1] for row in rows])
+        again = "UPDATE videos SET stage = 'waiting', fingerprint = '' WHERE video_id = ?"
+        self._write_now(again, [row[:1] for row in rows])
 
     def saved_videos(self) -> Iterator[tuple[str, str, str, str]]:
         """``(video_id, stage, fingerprint, record)`` of every video, in input order."""

@@ -126,6 +126,8 @@ class Request:
             or ``none``.
         sample: 0, then 1, 2 … when an answer did not parse and another is asked for.
         subject: see `Subject`; only the toy annotator needs it.
+        is_trial: whether its samples are asked for whatever the others bring, and none takes the
+            place of another.
     """
 
     stage: str
@@ -140,6 +142,7 @@ class Request:
     schema: Schema | None = None
     structured: str = "json_schema"
     sample: int = 0
+    is_trial: bool = False
 
     @property
     def pictures(self) -> tuple[Picture, ...]:

@@ -215,13 +215,18 @@ def as_table(recipe: TableRecipe, lines: Sequence[Line]) -> Table:
             line.num_frames,
             line.num_video_tokens,
             line.overall.text,
-            *([f"{statistics.mean(line.by_type.values()):.3f}"] if over_types else []),
+            *([_mean_over_types(line)] if over_types else []),
             "" if line.more is None else _signed(line.more),
             f"{line.seconds:.0f}",
         ]
         for line in lines
     ]
     return Table(head, rows, "ll" + "r" * (len(head) - 2), title=recipe.title)
+
+
+def _mean_over_types(line: Line) -> str:
+    means = line.by_type.values()
+    return f"{statistics.mean(means):.3f}" if means else ""  # rows need not have types
 
 
 def by_type(lines: Sequence[Line]) -> Table:

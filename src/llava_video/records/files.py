@@ -67,8 +67,8 @@ def hold_folder(folder: Path, remedy: str) -> Iterator[None]:
         raise InputError(f"{folder}: cannot be written ({error.strerror})") from error
     with lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # which children do not inherit
+        except (BlockingIOError, PermissionError) as error:
             raise InputError(f"{folder}: another process is at work there; {remedy}") from error
         except OSError:
             pass

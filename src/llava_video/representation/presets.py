@@ -213,7 +213,7 @@ def parse_representation(text: str, base: VideoRepresentation | None = None) -> 
         representation = PRESETS[name].representation
     elif selection and not name:
         representation = base
-    elif name[:1].isdigit() and " " in name:
+    elif name[:1].isdigit() and any(character.isalpha() for character in name):
         return VideoRepresentation.from_text(text)
     elif any(character.isalpha() for character in name):
         near = difflib.get_close_matches(name, PRESETS, n=1)

@@ -14,24 +14,36 @@ import pytest
 from rich.console import Console
 
 from llava_video.annotate.run import run
-from llava_video.calls.ledger import LedgerError
+from llava_video.calls.ledger import LedgerError, open_ledger
 from tests.annotate.fake_endpoint import FakeEndpoint
 from tests.annotate.running import outputs, recipe_for, run_quietly
 
 ray = pytest.importorskip("ray", reason="needs the scale extra")
 
 
+def is_ours(process):
+    """Whether this process has started it, or one above it."""
+    while process not in (0, os.getpid()):
+        stat = Path(f"/proc/{process}/stat").read_text()
+        process = int(stat.rpartition(")")[2].split()[1])
+    return process == os.getpid()
+
+
 def worker_processes():
-    """Process ids of workers that annotate, of any cluster of this machine."""
+    """Process ids of workers that annotate, of the cluster that runs here."""
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
                 name = (folder / "cmdline").read_bytes()
+                if (
+                    name.startswith(b"ray::")
+                    and b"AnnotateWorker" in name
+                    and is_ours(int(folder.name))
+                ):
+                    found.append(int(folder.name))
             except OSError:
                 continue  # it has ended
-            if name.startswith(b"ray::") and b"AnnotateWorker" in name:
-                found.append(int(folder.name))
     return found
 
 
@@ -84,6 +96,18 @@ def test_two_workers_with_one_question_pay_once(videos, tmp_path, cluster):
     assert len(result.records) == 2
     assert fake.num_requests == 2 * num_calls
     assert outputs(tmp_path / "ray") == outputs(tmp_path / "local")
+
+
+def test_paths_and_variables_are_those_of_the_command(videos, tmp_path, cluster, monkeypatch):
+    """The cluster began in another folder, and before the variable was set."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OURS", "yes")
+    with FakeEndpoint() as fake:
+        recipe = recipe_for(fake, endpoint__headers={"x-ours": "${OURS}"})
+        result = run_quietly(videos / "v0.mp4", recipe, Path("out"), engine="ray")
+        assert {request.headers["x-ours"] for request in fake.received} == {"yes"}
+    assert result.stopped_by is None
+    assert open_ledger(tmp_path / "out").totals().num_calls == fake.num_requests > 0
 
 
 def test_ctrl_c_waits_for_the_calls_in_flight_and_the_run_resumes(videos, tmp_path):

@@ -1,16 +1,19 @@
 """The actor of a run without Ray: what its workers ask of it."""
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from llava_video.annotate.engines.ray import Failure, RunActor
+from llava_video.annotate.engines.run_actor import Failure, RunActor, Surroundings
+from llava_video.annotate.recipe import load_recipe
 from llava_video.calls.annotator import AttemptError
 from llava_video.calls.caller import ENDS_THE_RUN
 from llava_video.calls.ledger import SavedVideo
 from llava_video.calls.messages import Reply, Request
+from llava_video.errors import InputError, VideoError
 from tests.annotate.fake_endpoint import FakeEndpoint
 from tests.annotate.running import recipe_for
 
@@ -19,7 +22,8 @@ REQUEST = Request("level1", "a", "gpt-4o", "p", "Describe.", ("What is it?",), (
 
 def make_actor(folder: Path, fake: FakeEndpoint, **changes: Any) -> RunActor:
     recipe = recipe_for(fake, **changes)
-    return RunActor(str(folder / "ledger.sqlite"), recipe.model_dump(mode="json"))
+    around = Surroundings.of(recipe)
+    return RunActor(str(folder / "ledger.sqlite"), recipe.model_dump(mode="json"), around)
 
 
 def test_videos_are_told_once_as_they_end(tmp_path: Path) -> None:
@@ -66,7 +70,39 @@ def test_nothing_is_sent_after_a_stop(tmp_path: Path) -> None:
     assert fake.num_requests == 0
 
 
-@pytest.mark.parametrize("kind", ENDS_THE_RUN)
+def test_errors_of_a_video_stay_those_of_a_video(tmp_path: Path) -> None:
+    async def run(actor: RunActor) -> Reply | Failure:
+        found = await actor.call(REQUEST)
+        await actor.aclose()
+        return found
+
+    with FakeEndpoint() as fake:
+        found = asyncio.run(run(make_actor(tmp_path, fake, endpoint__model="toy")))
+    assert isinstance(found, Failure)
+    assert isinstance(found.to_error(), InputError)
+    assert "the toy annotator knows toyworld's only" in found.message
+
+
+def test_a_process_elsewhere_takes_the_folder_and_the_variables_of_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "command").mkdir()
+    monkeypatch.chdir(tmp_path / "command")
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    monkeypatch.setenv("ORGANISATION", "ours")
+    recipe = load_recipe("open", ['endpoint.headers={"x-org": "${ORGANISATION}"}'])
+    around = Surroundings.of(recipe)
+    monkeypatch.chdir(tmp_path)
+    for name in ("OPENAI_API_KEY", "ORGANISATION"):
+        monkeypatch.delenv(name)
+    around.take()
+    assert Path.cwd() == tmp_path / "command"
+    assert (os.environ["OPENAI_API_KEY"], os.environ["ORGANISATION"]) == ("secret", "ours")
+    Surroundings(str(tmp_path / "not here"), {}).take()
+    assert Path.cwd() == tmp_path / "command"
+
+
+@pytest.mark.parametrize("kind", [*ENDS_THE_RUN, InputError, VideoError])
 def test_what_ends_a_run_keeps_its_type_between_processes(kind: type[Exception]) -> None:
     class Own(kind):  # type: ignore[misc, valid-type]
         pass

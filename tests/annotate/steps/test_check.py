@@ -77,6 +77,29 @@ def test_checks_that_were_cut_off_are_named_and_made_again_with_a_higher_limit(v
     assert fake.num_requests == num_calls + 1 + 4 * len(record.qas)
 
 
+def test_each_blind_trial_that_was_cut_off_is_made_again(videos, tmp_path):
+    """Trials are no tries: one that came whole takes no other's place."""
+    cut_off = []
+
+    def write(body):
+        if schema_name(body) != "answer":
+            return write_answer(body)
+        if body["max_completion_tokens"] < 900 and len(cut_off) < 2:
+            cut_off.append(body)
+            return {"message": {}, "finish_reason": "length"}
+        return '{"answer": "?"}'
+
+    with FakeEndpoint(write=write) as fake:
+        recipe = recipe_for(fake, endpoint__max_output_tokens=800, blind__enabled=True)
+        [record] = run_quietly(videos / "v0.mp4", recipe, tmp_path / "out").records
+        assert {r.reason for r in record.rejections} == {"truncated"}
+        num_calls = fake.num_requests
+        more = recipe_for(fake, endpoint__max_output_tokens=1000, blind__enabled=True)
+        [record] = run_quietly(videos / "v0.mp4", more, tmp_path / "out").records
+    assert record.rejections == ()
+    assert fake.num_requests == num_calls + 2
+
+
 def knowing_blind(body):
     """Knows the count question without the video, in a sentence, and guesses A for the other."""
     if schema_name(body) != "answer":

@@ -47,6 +47,9 @@ def test_known_videos_keep_their_ids_though_others_join(tmp_path):
     assert [r.video_id for r in find_videos([str(first), str(other)], known)] == ["one", "b/one"]
     assert [r.video_id for r in find_videos([str(first), str(above)], known)] == ["one", "one.mp4"]
     assert [r.video_id for r in find_videos([str(other)], known)] == ["one"]  # it was moved
+    known[os.path.realpath(other)] = "one.mp4"
+    third = find_videos([str(first), str(other), str(above)], known)[2]
+    assert third.video_id == os.path.realpath(above)
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])

@@ -114,6 +114,10 @@ def test_a_session_keeps_its_options_but_those_that_are_given(talk: Talk, tmp_pa
     assert str(options.representation) == "8,64,1,2 average"
     assert (options.temperature, options.seed) == (0.0, 3)
     assert (options.sampling.fps, options.sampling.end_seconds) == (2.0, 1.5)
+    third = ("--session", file, "--num-frames", "3")
+    assert talk(f"/save {file}", words=third).code == 0
+    sampling = lv.Session.load(file).options.sampling
+    assert (sampling.num_frames, sampling.fps, sampling.end_seconds) == (3, None, 1.5)
     limit = ("--session", file, "--max-video-tokens", "100")
     assert talk(f"/save {file}", words=limit).code == 0
     chosen = lv.Session.load(file).options.representation

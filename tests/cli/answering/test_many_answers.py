@@ -128,7 +128,7 @@ def test_a_file_with_other_settings_is_not_mixed(
     before = out.read_bytes()
     done = shell(*words, "--system", "Be brief.")
     assert (done.code, out.read_bytes()) == (2, before)
-    assert "asked for with system not given; choose another --out" in done.err
+    assert "asked for with system not given, now Be brief.; choose another --out" in done.err
 
 
 def test_a_video_that_cannot_be_read_does_not_stop_the_others(

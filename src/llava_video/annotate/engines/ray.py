@@ -21,6 +21,7 @@ from typing import Any
 
 from llava_video.annotate.engines.local import Outcome, annotate_video, interruptible
 from llava_video.annotate.engines.progress import Progress
+from llava_video.annotate.engines.run_actor import LOST, Failure, RemoteRun, RunActor, Surroundings
 from llava_video.annotate.probe import probe_before
 from llava_video.annotate.recipe import Recipe, Selection
 from llava_video.annotate.records import VideoRecord, from_json, to_json
@@ -36,131 +37,29 @@ from llava_video.annotate.run_folder import (
 )
 from llava_video.annotate.steps.context import StepContext
 from llava_video.annotate.videos.select import measure
-from llava_video.calls.annotator import AttemptError
-from llava_video.calls.caller import ENDS_THE_RUN, Caller, InterruptedRunError, open_caller
-from llava_video.calls.ledger import Ledger, LedgerError, SavedVideo, Tries
-from llava_video.calls.make_annotator import make_annotator
-from llava_video.calls.messages import Reply, Request
-from llava_video.calls.pricing import load_prices
+from llava_video.calls.caller import ENDS_THE_RUN, open_caller
+from llava_video.calls.ledger import Ledger, LedgerError, Tries
 from llava_video.calls.totals import Totals
 from llava_video.errors import InputError, LlavaVideoError, install
 
 STOPPED = "stopped"
 _VIDEOS_PER_BLOCK = 4
 _NEWS_EVERY_SECONDS = 2.0
-_LOST = (
-    "the Ray actor that holds the ledger is gone; what it had committed is in the run's folder: "
-    "run again to resume"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """An error on its way between processes: its type by name, and what it says."""
-
-    kind: str
-    message: str
-
-    @classmethod
-    def of(cls, error: AttemptError | LlavaVideoError) -> Failure:
-        """One of `ENDS_THE_RUN`, or a call without an answer."""
-        kinds = (kind.__name__ for kind in ENDS_THE_RUN if isinstance(error, kind))
-        return cls(next(kinds, AttemptError.__name__), str(error))
-
-    def to_error(self) -> LlavaVideoError:
-        """The error, to be raised here."""
-        for kind in ENDS_THE_RUN:
-            if kind.__name__ == self.kind:
-                return kind(self.message)
-        return AttemptError(self.message, "failed", is_transient=False)
-
-
-class RunActor:
-    """The actor that makes the calls of all workers, and holds the ledger."""
-
-    def __init__(self, path: str, recipe: dict[str, Any]) -> None:
-        read = Recipe.model_validate(recipe)
-        self._ledger = Ledger(Path(path), read.max_usd)
-        self._annotator = make_annotator(read.endpoint)
-        prices = load_prices(read.endpoint.prices_file)
-        self._caller = Caller(self._annotator, self._ledger, read.endpoint, prices)
-        self._ends: dict[str, str] = {}
-
-    async def call(self, request: Request) -> Reply | Failure:
-        """See `Caller.call`, whose errors are returned."""
-        try:
-            return await self._caller.call(request)
-        except (AttemptError, *ENDS_THE_RUN) as error:
-            return Failure.of(error)
-
-    async def save_video(self, video: SavedVideo) -> None:
-        """See `Ledger.save_video`."""
-        await self._ledger.save_video(video)
-        self._ends[video.video_id] = video.end
-
-    async def stop(self, reason: str) -> None:
-        """Send nothing more; calls in flight are waited for."""
-        self._caller.stop(InterruptedRunError(reason))
-
-    async def news(self) -> tuple[Totals, dict[str, str]]:
-        """Sums, and how videos have ended since the last time."""
-        ends, self._ends = self._ends, {}
-        return self._ledger.totals(), ends
-
-    async def aclose(self) -> None:
-        """Finish all writes."""
-        await self._annotator.aclose()
-        await self._ledger.aclose()
-
-
-class RemoteRun:
-    """A worker's side of a `RunActor`.
-
-    Args:
-        actor: its handle.
-        num_calls: that it is given at a time, so that pictures do not pile up there.
-    """
-
-    def __init__(self, actor: Any, num_calls: int) -> None:
-        self._actor = actor
-        self._slots = asyncio.Semaphore(num_calls)
-
-    async def call(self, request: Request) -> Reply:
-        """See `Caller.call`."""
-        async with self._slots:
-            answer: Reply | Failure = await self._of(self._actor.call.remote(request))
-        if isinstance(answer, Failure):
-            raise answer.to_error()
-        return answer
-
-    async def save_video(self, video: SavedVideo) -> None:
-        """See `Ledger.save_video`."""
-        await self._of(self._actor.save_video.remote(video))
-
-    async def _of(self, reference: Any) -> Any:
-        """The result of a remote call.
-
-        Raises:
-            LedgerError: the actor is gone, or its ledger cannot be written.
-        """
-        from ray.exceptions import RayActorError, RayTaskError
-
-        try:
-            return await reference
-        except RayActorError as error:
-            raise LedgerError(_LOST) from error
-        except RayTaskError as error:
-            if isinstance(error.cause, LedgerError):
-                raise LedgerError(str(error.cause)) from error
-            raise
+_MOST_RESTARTS, _MOST_RETRIES = 100, 3
 
 
 class AnnotateWorker:
     """One of the pool: annotates batches of videos with the local steps."""
 
     def __init__(
-        self, recipe: dict[str, Any], actor: Any, num_calls: int, tries: dict[str, Tries]
+        self,
+        recipe: dict[str, Any],
+        actor: Any,
+        num_calls: int,
+        tries: dict[str, Tries],
+        surroundings: Surroundings,
     ) -> None:
+        surroundings.take()
         self._recipe = Recipe.model_validate(recipe)
         self._actor = actor
         self._num_calls = num_calls
@@ -209,8 +108,14 @@ def measure_with_ray(
         LlavaVideoError: Ray has failed.
     """
     ray = _ray()
+    folder = str(Path.cwd())
     rows = [
-        {"position": position, "record": to_json(record), "rules": rules.model_dump_json()}
+        {
+            "position": position,
+            "record": to_json(record),
+            "rules": rules.model_dump_json(),
+            "folder": folder,
+        }
         for position, (record, rules) in enumerate(jobs)
     ]
     num_blocks = max(1, len(rows) // _VIDEOS_PER_BLOCK)
@@ -221,6 +126,7 @@ def measure_with_ray(
 
 
 def _measure_row(row: dict[str, Any]) -> dict[str, Any]:
+    Surroundings(row["folder"], {}).take()
     rules = Selection.model_validate_json(row["rules"])
     measured = measure(from_json(row["record"]), rules)
     return {"position": row["position"], "record": to_json(measured)}
@@ -336,7 +242,7 @@ def _ray_errors() -> Iterator[None]:
     try:
         yield
     except RayActorError as error:
-        raise LedgerError(_LOST) from error
+        raise LedgerError(LOST) from error
     except RayError as error:
         reason = " ".join(str(error).split())[-300:]
         raise LedgerError(f"Ray failed ({reason}); run again to resume") from error
@@ -360,14 +266,29 @@ async def _annotate_all(
         ray.remote(RunActor)
         # Besides twice the calls, that many videos are saved, and a few ask for news.
         .options(num_cpus=0, scheduling_strategy=here, max_concurrency=8 * concurrency + 100)
-        .remote(str(path), recipe.model_dump(mode="json"))
+        .remote(str(path), recipe.model_dump(mode="json"), Surroundings.of(recipe))
     )
     assert state.progress is not None
     try:
+        await asyncio.to_thread(_wait_until_up, actor)
         async with interruptible(lambda why: actor.stop.remote(str(why)), state.progress):
             await asyncio.to_thread(_map_videos, todo, recipe, actor, tries, state)
     finally:
         ray.kill(actor)  # ends the workers' waiting too, where a second Ctrl-C has brought us here
+
+
+def _wait_until_up(actor: Any) -> None:
+    """Return once the actor can be asked.
+
+    Raises:
+        LedgerError: it could not start.
+    """
+    ray = _ray()
+    try:
+        ray.get(actor.news.remote())
+    except ray.exceptions.RayError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise LedgerError(f"the Ray actor that makes the calls cannot start: {reason}") from error
 
 
 def _map_videos(
@@ -394,10 +315,15 @@ def _map_videos(
                 todo, override_num_blocks=math.ceil(len(todo) / batch_size)
             ).map_batches(
                 AnnotateWorker,
-                fn_constructor_args=(recipe.model_dump(mode="json"), actor, 2 * share, tries),
+                fn_constructor_args=(
+                    *(recipe.model_dump(mode="json"), actor, 2 * share, tries),
+                    Surroundings(str(Path.cwd()), {}),  # workers need no key
+                ),
                 batch_size=batch_size,
                 compute=ray.data.ActorPoolStrategy(size=num_workers),
                 num_cpus=1,
+                max_restarts=_MOST_RESTARTS,
+                max_task_retries=_MOST_RETRIES,  # a video may kill each worker that reads it
             )
             for row in found.iter_rows():
                 state.add(row)

@@ -141,6 +141,7 @@ async def _trial(record: VideoRecord, qa: QA, trial: int, context: StepContext) 
         sample=trial,
         model=context.recipe.blind.model,
         subject=Subject(record.path, claims=tuple(choices)),
+        is_trial=True,
     )
     reply = await context.caller.call(request)
     if (unusable := judge_reply(reply, request.max_output_tokens)) is not None:

@@ -89,6 +89,7 @@ class StepContext:
         schema: Schema | None = None,
         sample: int = 0,
         model: str | None = None,
+        is_trial: bool = False,
     ) -> Request:
         """A request with the recipe's model and parameters.
 
@@ -113,4 +114,5 @@ class StepContext:
             structured=settings.structured,
             sample=sample,
             subject=subject,
+            is_trial=is_trial,
         )

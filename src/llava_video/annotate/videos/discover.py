@@ -137,11 +137,13 @@ def _ids(paths: list[str], known_ids: Mapping[str, str]) -> list[str]:
     resolved = [Path(path).resolve() for path in paths]
     root = Path(os.path.commonpath([path.parent for path in resolved]))
     relative = [path.relative_to(root) for path in resolved]
-    counts = Counter(path.with_suffix("").as_posix() for path in relative)
     known = [known_ids.get(str(path)) for path in resolved]
-    counts.update(name for name in known if name)  # a video that is not named again has none
+    taken = {own for own in known if own}  # a video that is not named again has none
+    counts = Counter(path.with_suffix("").as_posix() for path in relative)
     ids = []
-    for own, below in zip(known, relative, strict=True):
+    for own, path, below in zip(known, resolved, relative, strict=True):
         name = below.with_suffix("").as_posix()
-        ids.append(own or (below.as_posix() if counts[name] > 1 else name))
+        names = [name] if counts[name] == 1 else []
+        names += [below.as_posix(), path.as_posix()]
+        ids.append(own or next(each for each in names if each not in taken))
     return ids

@@ -77,7 +77,7 @@ def command(
         int8=quantize is not None,
         representation=representation,
         max_video_tokens=max_video_tokens,
-        num_frames=num_frames,
+        num_frames=options.sampling.num_frames,
         num_videos=sum(kind_of(file) == "video" for file in files),
         num_new_tokens=options.max_new_tokens,
     )

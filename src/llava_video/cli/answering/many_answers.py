@@ -244,7 +244,8 @@ def _without(job: Job, done: Set[tuple[str, str, str]]) -> Job:
 def _difference(old: Any, new: Record) -> str:
     old = old if isinstance(old, dict) else {}
     names = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-    return ", ".join(f"{name} {old.get(name, 'not given')}" for name in names)
+    none = "not given"
+    return ", ".join(f"{name} {old.get(name, none)}, now {new.get(name, none)}" for name in names)
 
 
 def _print(record: Record, *, as_json: bool) -> None:

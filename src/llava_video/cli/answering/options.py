@@ -150,6 +150,10 @@ def change_options(
         for name, field in _OF_SAMPLING.items()
         if name in given
     }
+    if "fps" in given and "num_frames" not in given:  # one takes the place of the other
+        sampling["num_frames"] = None
+    if "num_frames" in given and "fps" not in given:
+        sampling["fps"] = None
     return replace(
         saved,
         sampling=replace(saved.sampling, **sampling),
