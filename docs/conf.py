@@ -43,7 +43,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!llava_video\b)\w+\..*"),  # other packages: no inventory is at hand offline
     # Names that modules import for type checkers only, aliases, type variables, private classes.
-    ("py:class", r"Floats|GenerateConfig|Kind|Model|Numbers|Packet|Path|PreTrainedConfig"),
+    ("py:class", r"Floats|GenerateConfig|Kind|Model|Newline|Numbers|Packet|Path|PreTrainedConfig"),
     ("py:class", r"InputContainer|NDArray|Tensor|Tracker|VideoCodecContext|VideoStream"),
     ("py:exc", r"FFmpegError"),
     ("py:class", r"(dict|tuple)\[str"),

@@ -45,7 +45,15 @@ from llava_video.errors import InputError, LlavaVideoError, install
 STOPPED = "stopped"
 _VIDEOS_PER_BLOCK = 4
 _NEWS_EVERY_SECONDS = 2.0
-_MOST_RESTARTS, _MOST_RETRIES = 100, 3
+_DIED = (
+    "a Ray worker died, and so did those that took its videos over (too little memory, or a file "
+    "that breaks the decoder); what is done is kept: run with --engine local to see which it is"
+)
+
+
+def attempts() -> dict[str, int]:
+    """How often Ray starts a worker, and tries a batch: a video may kill each that reads it."""
+    return {"max_restarts": 100, "max_task_retries": 3}
 
 
 class AnnotateWorker:
@@ -231,21 +239,30 @@ def _ray() -> Any:
 
 
 @contextmanager
-def _ray_errors() -> Iterator[None]:
+def _ray_errors(actor: Any = None) -> Iterator[None]:
     """What Ray raises, as our own errors.
 
     Raises:
-        LedgerError: the actor is gone, or Ray itself has failed.
+        LedgerError: the run's actor is gone, workers keep dying, or Ray itself has failed.
     """
     from ray.exceptions import RayActorError, RayError
 
     try:
         yield
     except RayActorError as error:
-        raise LedgerError(LOST) from error
+        raise LedgerError(LOST if _is_gone(actor) else _DIED) from error
     except RayError as error:
         reason = " ".join(str(error).split())[-300:]
         raise LedgerError(f"Ray failed ({reason}); run again to resume") from error
+
+
+def _is_gone(actor: Any) -> bool:
+    """Whether the run's actor, where there is one, does not answer."""
+    ray = _ray()
+    try:
+        return actor is not None and not ray.get(actor.news.remote(), timeout=30)
+    except ray.exceptions.RayError:
+        return True
 
 
 async def _annotate_all(
@@ -310,7 +327,7 @@ def _map_videos(
     watcher = threading.Thread(target=_watch, args=(actor, state, is_over), daemon=True)
     watcher.start()
     try:
-        with _ray_errors():
+        with _ray_errors(actor):
             found = ray.data.from_items(
                 todo, override_num_blocks=math.ceil(len(todo) / batch_size)
             ).map_batches(
@@ -322,8 +339,7 @@ def _map_videos(
                 batch_size=batch_size,
                 compute=ray.data.ActorPoolStrategy(size=num_workers),
                 num_cpus=1,
-                max_restarts=_MOST_RESTARTS,
-                max_task_retries=_MOST_RETRIES,  # a video may kill each worker that reads it
+                ray_remote_args_fn=attempts,
             )
             for row in found.iter_rows():
                 state.add(row)
