@@ -1,5 +1,6 @@
 """The cluster engine on two cores: the local engine's bytes, though a worker is killed."""
 
+import contextlib
 import io
 import os
 import shutil
@@ -13,8 +14,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from llava_video.annotate.engines.ray import _ray_errors, attempts
-from llava_video.annotate.engines.run_actor import RunActor, Surroundings
 from llava_video.annotate.run import run
 from llava_video.calls.ledger import LedgerError, open_ledger
 from tests.annotate.fake_endpoint import FakeEndpoint
@@ -56,13 +55,6 @@ def kill_one_worker(fake, killed):
             killed.append(workers[0])
             return
         time.sleep(0.01)
-
-
-class Dies:
-    """A worker that ends with its first batch."""
-
-    def __call__(self, batch):
-        os._exit(1)
 
 
 @pytest.fixture
@@ -107,23 +99,27 @@ def test_two_workers_with_one_question_pay_once(videos, tmp_path, cluster):
     assert outputs(tmp_path / "ray") == outputs(tmp_path / "local")
 
 
-def test_workers_that_keep_dying_are_told_from_an_actor_that_is_gone(tmp_path, cluster):
-    """As where a video breaks the decoder of every worker that reads it."""
-    rows = ray.data.from_items([1, 2, 3]).map_batches(
-        Dies, batch_size=1, compute=ray.data.ActorPoolStrategy(size=1), ray_remote_args_fn=attempts
-    )
-    with FakeEndpoint() as fake:
-        recipe = recipe_for(fake)
-        actor = ray.remote(RunActor).remote(
-            str(tmp_path / "ledger.sqlite"), recipe.model_dump(mode="json"), Surroundings.of(recipe)
-        )
-        died = pytest.raises(LedgerError, match="a Ray worker died, and so did those")
-        with died, _ray_errors(actor):
-            list(rows.iter_rows())
-        ray.kill(actor)
-        gone = pytest.raises(LedgerError, match="the Ray actor that holds the ledger is gone")
-        with gone, _ray_errors(actor):
-            ray.get(actor.news.remote())
+def kill_workers(request):
+    for process in worker_processes():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the workers to kill in /proc")
+def test_videos_whose_workers_keep_dying_are_left_to_the_next_run(videos, tmp_path, cluster):
+    out = tmp_path / "ray"
+    with FakeEndpoint(fail=kill_workers) as fake:
+        recipe = recipe_for(fake, endpoint__concurrency=2)
+        result = run_quietly(videos, recipe, out, engine="ray")
+        assert result.stopped_by is None
+        [died] = {r.detail for record in result.records for r in record.rejections}
+        assert died.startswith("each of 3 Ray workers that took it up died")
+        fake.fail = lambda request: None
+        assert run_quietly(videos, recipe, out).stopped_by is None
+        num_calls = fake.num_requests
+        run_quietly(videos, recipe, tmp_path / "local")
+    assert fake.num_requests == 2 * num_calls
+    assert outputs(out) == outputs(tmp_path / "local")
 
 
 def test_paths_and_variables_are_those_of_the_command(videos, tmp_path, cluster, monkeypatch):

@@ -45,15 +45,8 @@ from llava_video.errors import InputError, LlavaVideoError, install
 STOPPED = "stopped"
 _VIDEOS_PER_BLOCK = 4
 _NEWS_EVERY_SECONDS = 2.0
-_DIED = (
-    "a Ray worker died, and so did those that took its videos over (too little memory, or a file "
-    "that breaks the decoder); what is done is kept: run with --engine local to see which it is"
-)
-
-
-def attempts() -> dict[str, int]:
-    """How often Ray starts a worker, and tries a batch: a video may kill each that reads it."""
-    return {"max_restarts": 100, "max_task_retries": 3}
+_MOST_WORKERS = 3
+"""That take a video up: it may kill each, and Ray starts others without end."""
 
 
 class AnnotateWorker:
@@ -98,7 +91,12 @@ class AnnotateWorker:
         record = from_json(text)
         context = StepContext(self._recipe, run, self._tries)
         try:
-            end, result = await annotate_video(record, context, lambda video_id, stage: None)
+            if await run.begin(record.video_id) > _MOST_WORKERS:
+                died = f"each of {_MOST_WORKERS} Ray workers that took it up died"
+                why = f"{died}; run with --engine local to see why"
+                end, result = FAILED, record.rejected("describe", "worker_died", why)
+            else:
+                end, result = await annotate_video(record, context, lambda video_id, stage: None)
             await save_end(run, self._recipe, position, record, end, result)
         except ENDS_THE_RUN as error:
             self._stopped_by = self._stopped_by or Failure.of(error)
@@ -239,30 +237,21 @@ def _ray() -> Any:
 
 
 @contextmanager
-def _ray_errors(actor: Any = None) -> Iterator[None]:
+def _ray_errors() -> Iterator[None]:
     """What Ray raises, as our own errors.
 
     Raises:
-        LedgerError: the run's actor is gone, workers keep dying, or Ray itself has failed.
+        LedgerError: the run's actor is gone, or Ray itself has failed.
     """
     from ray.exceptions import RayActorError, RayError
 
     try:
         yield
     except RayActorError as error:
-        raise LedgerError(LOST if _is_gone(actor) else _DIED) from error
+        raise LedgerError(LOST) from error
     except RayError as error:
         reason = " ".join(str(error).split())[-300:]
         raise LedgerError(f"Ray failed ({reason}); run again to resume") from error
-
-
-def _is_gone(actor: Any) -> bool:
-    """Whether the run's actor, where there is one, does not answer."""
-    ray = _ray()
-    try:
-        return actor is not None and not ray.get(actor.news.remote(), timeout=30)
-    except ray.exceptions.RayError:
-        return True
 
 
 async def _annotate_all(
@@ -327,7 +316,7 @@ def _map_videos(
     watcher = threading.Thread(target=_watch, args=(actor, state, is_over), daemon=True)
     watcher.start()
     try:
-        with _ray_errors(actor):
+        with _ray_errors():
             found = ray.data.from_items(
                 todo, override_num_blocks=math.ceil(len(todo) / batch_size)
             ).map_batches(
@@ -339,7 +328,6 @@ def _map_videos(
                 batch_size=batch_size,
                 compute=ray.data.ActorPoolStrategy(size=num_workers),
                 num_cpus=1,
-                ray_remote_args_fn=attempts,
             )
             for row in found.iter_rows():
                 state.add(row)

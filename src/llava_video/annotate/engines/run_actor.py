@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +91,7 @@ class RunActor:
         prices = load_prices(read.endpoint.prices_file)
         self._caller = Caller(self._annotator, self._ledger, read.endpoint, prices)
         self._ends: dict[str, str] = {}
+        self._begun: Counter[str] = Counter()
 
     async def call(self, request: Request) -> Reply | Failure:
         """See `Caller.call`, whose errors are returned."""
@@ -97,6 +99,11 @@ class RunActor:
             return await self._caller.call(request)
         except LlavaVideoError as error:
             return Failure.of(error)
+
+    async def begin(self, video_id: str) -> int:
+        """Count a worker that takes a video up; returns how many have."""
+        self._begun[video_id] += 1
+        return self._begun[video_id]
 
     async def save_video(self, video: SavedVideo) -> None:
         """See `Ledger.save_video`."""
@@ -138,6 +145,11 @@ class RemoteRun:
         if isinstance(answer, Failure):
             raise answer.to_error()
         return answer
+
+    async def begin(self, video_id: str) -> int:
+        """See `RunActor.begin`."""
+        number: int = await self._of(self._actor.begin.remote(video_id))
+        return number
 
     async def save_video(self, video: SavedVideo) -> None:
         """See `Ledger.save_video`."""
