@@ -125,7 +125,7 @@ def test_an_exhausted_quota_is_no_rate_limit(one, tmp_path):
 
 def test_an_endpoint_that_is_down_is_named_and_the_run_can_go_on(one, tmp_path):
     with socket.socket() as deaf, FakeEndpoint() as fake:
-        deaf.bind(("127.0.0.1", 0))  # and nobody listens
+        deaf.bind(("127.0.0.1", 0))  # without listening
         address = f"http://127.0.0.1:{deaf.getsockname()[1]}/v1"
         recipe = recipe_for(fake, endpoint__base_url=address, endpoint__attempts=3)
         result = run_quietly(one, recipe, tmp_path / "out")

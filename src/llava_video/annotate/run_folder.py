@@ -51,8 +51,8 @@ UNANSWERED = "unanswered"
 """How the work on a video ended: all but `DONE`, `REJECTED` and `UNSELECTED` are resumed."""
 
 
-_NAMED = ("path", "source", "category", "views")
-"""What the command or a manifest says of a video, today's as of today."""
+_NAMED = ("source", "category", "views")
+"""What a manifest says of a video, today's as of today; its path is part of the fingerprint."""
 
 
 class KeepsVideos(Protocol):

@@ -108,7 +108,7 @@ def settle_dtype(
         int8: whether linear layers are to have int8 weights; then nothing is chosen.
 
     Raises:
-        InputError: there is no such dtype, or the device cannot compute in it.
+        InputError: no dtype has that name, or the device cannot compute in it.
     """
     dtype = parse_dtype(wanted)
     if dtype is not None:

@@ -23,6 +23,7 @@ from llava_video.representation import VideoRepresentation
 from llava_video.representation.video_representation import Newline
 from llava_video.types import Frames
 from llava_video.video import probe_video
+from llava_video.video.opening import has_alpha_pictures
 
 _NOT_OF_QWEN2 = ("architectures", "model_type", "vision_config", "auto_map")
 
@@ -80,7 +81,7 @@ def check_plain(video: str | Path) -> None:
         with av.open(str(video)) as container:
             stream = container.streams.video[0]
             is_transparent = any(component.is_alpha for component in stream.format.components)
-            is_transparent |= stream.metadata.get("alpha_mode") == "1"
+            is_transparent |= has_alpha_pictures(stream)
     except av.FFmpegError as error:
         raise InputError(
             f"{video}: is none that FFmpeg reads, as the reference does; give another --video"

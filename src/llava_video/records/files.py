@@ -46,7 +46,7 @@ def hold_folder(folder: Path, remedy: str) -> Iterator[None]:
     """Keep other processes that ask for the same out of a folder while the block lasts.
 
     The system lets go of it when the process ends, however it ends. Where the system or the file
-    system has no such locks (Windows), nobody is kept out.
+    system has no such locks (Windows), no process is kept out.
 
     Args:
         folder: which is made.

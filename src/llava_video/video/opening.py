@@ -128,14 +128,14 @@ def make_decoder(stream: VideoStream) -> VideoCodecContext:
     """The decoder of a stream: its own, or one that decodes transparency too."""
     decoder = _ALPHA_DECODERS.get(stream.codec_context.name)
     context = stream.codec_context
-    if decoder is not None and _has_alpha_pictures(stream):
+    if decoder is not None and has_alpha_pictures(stream):
         context = cast(VideoCodecContext, av.CodecContext.create(decoder, "r"))
     if _bounds.max_pixels is not None:
         context.options = {**context.options, "max_pixels": str(_bounds.max_pixels)}
     return context
 
 
-def _has_alpha_pictures(stream: VideoStream) -> bool:
+def has_alpha_pictures(stream: VideoStream) -> bool:
     """Whether packets of the stream hold a second picture, of its transparency."""
     return any(
         name.lower() == "alpha_mode" and value == "1" for name, value in stream.metadata.items()

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from llava_video.annotate.engines.run_actor import Failure, RunActor, Surroundin
 from llava_video.annotate.recipe import load_recipe
 from llava_video.calls.annotator import AttemptError
 from llava_video.calls.caller import ENDS_THE_RUN
-from llava_video.calls.ledger import SavedVideo
+from llava_video.calls.ledger import LedgerError, SavedVideo
 from llava_video.calls.messages import Reply, Request
 from llava_video.errors import InputError, VideoError
 from tests.annotate.fake_endpoint import FakeEndpoint
@@ -26,21 +27,21 @@ def make_actor(folder: Path, fake: FakeEndpoint, **changes: Any) -> RunActor:
     return RunActor(str(folder / "ledger.sqlite"), recipe.model_dump(mode="json"), around)
 
 
-def test_videos_are_told_once_as_they_end(tmp_path: Path) -> None:
+def test_videos_are_reported_once_as_they_end(tmp_path: Path) -> None:
     async def run(actor: RunActor) -> list[dict[str, str]]:
-        told = []
+        reported = []
         await actor.save_video(SavedVideo("a", 0, "done", "print", "{}"))
         await actor.save_video(SavedVideo("b", 1, "failed", "print", "{}"))
-        told.append((await actor.news())[1])
+        reported.append((await actor.news())[1])
         await actor.save_video(SavedVideo("c", 2, "rejected", "print", "{}"))
-        told += [(await actor.news())[1], (await actor.news())[1]]
+        reported += [(await actor.news())[1], (await actor.news())[1]]
         assert (await actor.news())[0].num_calls == 0
         await actor.aclose()
-        return told
+        return reported
 
     with FakeEndpoint() as fake:
-        told = asyncio.run(run(make_actor(tmp_path, fake)))
-    assert told == [{"a": "done", "b": "failed"}, {"c": "rejected"}, {}]
+        reported = asyncio.run(run(make_actor(tmp_path, fake)))
+    assert reported == [{"a": "done", "b": "failed"}, {"c": "rejected"}, {}]
 
 
 def test_workers_that_ask_the_same_at_once_share_one_call(tmp_path: Path) -> None:
@@ -55,6 +56,20 @@ def test_workers_that_ask_the_same_at_once_share_one_call(tmp_path: Path) -> Non
     assert fake.num_requests == 1
     assert isinstance(first, Reply)
     assert others == [first, first]
+
+
+def test_a_ledger_that_cannot_be_written_is_an_error_of_the_run(tmp_path: Path) -> None:
+    async def run(actor: RunActor) -> Failure | None:
+        database = sqlite3.connect(tmp_path / "ledger.sqlite")
+        database.execute("DROP TABLE videos")
+        database.close()
+        return await actor.save_video(SavedVideo("a", 0, "done", "print", "{}"))
+
+    with FakeEndpoint() as fake:
+        found = asyncio.run(run(make_actor(tmp_path, fake)))
+    assert found is not None
+    assert isinstance(found.to_error(), LedgerError)
+    assert "cannot be written" in found.message
 
 
 def test_nothing_is_sent_after_a_stop(tmp_path: Path) -> None:

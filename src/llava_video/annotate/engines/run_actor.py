@@ -81,7 +81,10 @@ class Surroundings:
 
 
 class RunActor:
-    """The actor that makes the calls of all workers, and holds the ledger."""
+    """The actor that makes the calls of all workers, and holds the ledger.
+
+    Errors of what workers ask for are returned: Ray's own would not arrive as they were raised.
+    """
 
     def __init__(self, path: str, recipe: dict[str, Any], surroundings: Surroundings) -> None:
         surroundings.take()
@@ -94,7 +97,7 @@ class RunActor:
         self._begun: Counter[str] = Counter()
 
     async def call(self, request: Request) -> Reply | Failure:
-        """See `Caller.call`, whose errors are returned."""
+        """See `Caller.call`."""
         try:
             return await self._caller.call(request)
         except LlavaVideoError as error:
@@ -105,10 +108,14 @@ class RunActor:
         self._begun[video_id] += 1
         return self._begun[video_id]
 
-    async def save_video(self, video: SavedVideo) -> None:
+    async def save_video(self, video: SavedVideo) -> Failure | None:
         """See `Ledger.save_video`."""
-        await self._ledger.save_video(video)
+        try:
+            await self._ledger.save_video(video)
+        except LedgerError as error:
+            return Failure.of(error)
         self._ends[video.video_id] = video.end
+        return None
 
     async def stop(self, reason: str) -> None:
         """Send nothing more; calls in flight are waited for."""
@@ -141,9 +148,7 @@ class RemoteRun:
     async def call(self, request: Request) -> Reply:
         """See `Caller.call`."""
         async with self._slots:
-            answer: Reply | Failure = await self._of(self._actor.call.remote(request))
-        if isinstance(answer, Failure):
-            raise answer.to_error()
+            answer: Reply = await self._of(self._actor.call.remote(request))
         return answer
 
     async def begin(self, video_id: str) -> int:
@@ -159,15 +164,14 @@ class RemoteRun:
         """The result of a remote call.
 
         Raises:
-            LedgerError: the actor is gone, or its ledger cannot be written.
+            LlavaVideoError: as the actor had it; a `LedgerError` where the actor is gone.
         """
-        from ray.exceptions import RayActorError, RayTaskError
+        from ray.exceptions import RayActorError
 
         try:
-            return await reference
+            result = await reference
         except RayActorError as error:
             raise LedgerError(LOST) from error
-        except RayTaskError as error:
-            if isinstance(error.cause, LedgerError):
-                raise LedgerError(str(error.cause)) from error
-            raise
+        if isinstance(result, Failure):
+            raise result.to_error()
+        return result

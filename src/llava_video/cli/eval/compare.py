@@ -30,9 +30,12 @@ def command(
     write_page(found, first, second, path)
     if as_json:
         plain = [
-            {"task": one.task, "paired": asdict(one.paired), "differing_share": share}
-            for one in found
-            for share in [one.paired.differing_share]
+            {
+                "task": each.task,
+                "paired": asdict(each.paired),
+                "differing_share": each.paired.differing_share,
+            }
+            for each in found
         ]
         typer.echo(json.dumps(plain))
     else:

@@ -145,7 +145,7 @@ class EngineLoop:
         return True
 
     def _fail(self, error: Exception) -> None:
-        """The engine has died: all who wait are told, and later callers."""
+        """The engine has died: every request that waits gets the error, and later ones."""
         self._failure = LlavaVideoError(f"vLLM's engine failed: {' '.join(str(error).split())}")
         self._failure.__cause__ = error
         receivers, self._receivers = list(self._receivers.values()), {}
